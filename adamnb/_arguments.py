@@ -1,0 +1,132 @@
+"""The caller's x0, bounds, jac and callback, checked and brought to the form that the loops take."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds, OptimizeResult
+
+from ._objective import SCHEMES
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def start_vector(x0: Any) -> np.ndarray:
+    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64."""
+    if x0 is None or isinstance(x0, str | bytes):
+        raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
+    if isinstance(x0, np.ma.MaskedArray):
+        raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
+    try:
+        array = np.atleast_1d(np.asarray(x0))
+    except ValueError as error:
+        raise ValueError(f"`x0` must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`x0` must be an array of real numbers; got dtype {array.dtype}.")
+    if array.ndim != 1:
+        raise ValueError("'x0' must only have one dimension.")
+    if array.size == 0:
+        raise ValueError("`x0` must have at least one element; got an empty array.")
+    keep = array.dtype.kind == "f" and array.dtype.itemsize == 4
+    vector = np.array(array, np.float32 if keep else np.float64, order="C")
+    if not np.isfinite(vector).all():
+        index = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ValueError(f"`x0` must be finite; got {vector[index]} at index {index}.")
+    return vector
+
+
+def limits(bounds: Any, x0: np.ndarray) -> Pair | None:
+    """Return lower and upper bounds in the dtype of x0, or None where no variable has one."""
+    if bounds is None:
+        return None
+    if isinstance(bounds, Bounds):
+        lower, upper = bounds.lb, bounds.ub
+    else:
+        try:
+            pairs = [(low, high) for low, high in bounds]
+        except (TypeError, ValueError):
+            raise ValueError(
+                "`bounds` must be a `scipy.optimize.Bounds` or a sequence of (lower, upper) pairs;"
+                f" got {bounds!r}."
+            ) from None
+        lower = np.array([-np.inf if low is None else np.asarray(low).item() for low, _ in pairs])
+        upper = np.array([np.inf if high is None else np.asarray(high).item() for _, high in pairs])
+        if len(pairs) != x0.size:
+            raise ValueError("The number of bounds is not compatible with the length of `x0`.")
+    try:
+        lower = np.broadcast_to(np.asarray(lower, float), x0.shape)
+        upper = np.broadcast_to(np.asarray(upper, float), x0.shape)
+    except ValueError:
+        message = "The number of bounds is not compatible with the length of `x0`."
+        raise ValueError(message) from None
+    if np.isnan(lower).any() or np.isnan(upper).any():
+        raise ValueError("`bounds` must not contain NaN; use None or an infinity for no bound.")
+    if (lower > upper).any():
+        index = int(np.flatnonzero(lower > upper)[0])
+        raise ValueError(
+            "An upper bound is less than the corresponding lower bound."
+            f" (index {index}: {lower[index]} > {upper[index]})"
+        )
+    if np.isinf(lower).all() and np.isinf(upper).all():
+        return None
+    return inward(lower, x0.dtype, np.inf), inward(upper, x0.dtype, -np.inf)
+
+
+def inward(bound: np.ndarray, dtype: np.dtype, direction: float) -> np.ndarray:
+    """Return a bound in `dtype`, rounded to the feasible side."""
+    rounded = bound.astype(dtype)
+    outside = rounded < bound if direction > 0 else rounded > bound
+    rounded[outside] = np.nextafter(rounded[outside], dtype.type(direction))
+    return rounded
+
+
+def per_variable(name: str, value: Any, n: int) -> np.ndarray:
+    """Return a float or an array as a vector of n float64."""
+    array = np.asarray(value, dtype=float)
+    if array.ndim > 1 or array.size not in (1, n):
+        raise ValueError(f"`{name}` must have shape ({n},), the shape of x0; got {array.shape}.")
+    return np.broadcast_to(array.reshape(-1), (n,)).copy()
+
+
+def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any]:
+    """Return `fun` and `jac`, where jac is a callable, True, "inplace" or the name of a scheme.
+
+    With `jac=True` SciPy hands over a memoising pair of callables; its inner function is called
+    once for both.
+    """
+    if not callable(fun):
+        raise TypeError(f"`fun` must be callable; got {type(fun).__name__}.")
+    if callable(jac):
+        pair = getattr(jac, "__self__", None)
+        if pair is fun and hasattr(pair, "derivative") and callable(getattr(pair, "fun", None)):
+            return pair.fun, True
+        return fun, jac
+    if jac is None or jac is False:
+        return fun, scheme or "2-point"
+    if jac is True or isinstance(jac, str) and jac in (*SCHEMES, "inplace"):
+        return fun, jac
+    raise ValueError(
+        f"`jac` must be callable, True, 'inplace', '2-point', '3-point', 'cs' or None; got {jac!r}."
+    )
+
+
+def observer(callback: Any) -> Callable[[OptimizeResult], Any] | None:
+    """Return the callback as a function of the intermediate result, as SciPy chooses its form."""
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise TypeError(f"`callback` must be callable; got {type(callback).__name__}.")
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some builtins have none
+        return lambda result: callback(result.x)
+    if set(signature.parameters) == {"intermediate_result"}:
+        return lambda result: callback(intermediate_result=result)
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"`callback` must be callable as callback(x) or callback(intermediate_result=...): {error}."
+        ) from None
+    return lambda result: callback(result.x)

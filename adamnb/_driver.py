@@ -1,0 +1,207 @@
+"""Loops over iterations: `advance`, written once, and the compiled loop around it.
+
+The whole state is data: blocks of vectors and one vector of scalars.
+"""
+
+from math import exp, inf, isfinite, sqrt
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from ._kernels import narrow, shell, slope_all, sums, sweep_all
+from ._rules import (
+    CLIP_NORM, F_TARGET, FTOL, GTOL, JIT, KAPPA, LARGEST, MAXFUN, MAXITER, PATIENCE, RELATIVE, XTOL,
+    coefficients, entry, inner,
+)  # fmt: skip
+
+# Scalars of the state, one float64 vector. X, X_BEST, G, G_BEST are rows of the blocks x and g.
+SCALARS = (
+    "t nit nfev njev fun fun_first fun_best fun_mark nit_mark slope slope_first slope_best step "
+    "learning_rate cosine failures wrong_size x x_best g g_best"
+).split()
+(T, NIT, NFEV, NJEV, FUN, FUN_FIRST, FUN_BEST, FUN_MARK, NIT_MARK, SLOPE, SLOPE_FIRST, SLOPE_BEST,
+ STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST) = range(21)  # fmt: skip
+
+# Why `advance` stopped; 0 is "go on".
+(GOING, BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_TARGET, BY_MAXITER, BY_MAXFUN, STUCK, BAD_FUN,
+ BAD_JAC, TOO_LARGE, WRONG_SHAPE) = range(12)  # fmt: skip
+
+X_ROWS = 4  # current, best and next x, and a scratch row that the user's function may spoil
+G_ROWS = 2  # current and best gradient
+RATES = types.Array(types.float64, 1, "C")
+TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
+RATE_MIN = 1e-18  # a step below the last bit of every scaled variable
+MAX_FAILURES = 30  # roll-backs in a row
+
+
+@inner
+def met(s, o):
+    """Return which stop test the current point meets, or 0."""
+    if s[SLOPE] <= o[GTOL] * s[SLOPE_FIRST]:
+        return BY_GRADIENT
+    if s[FUN_BEST] <= o[F_TARGET]:
+        return BY_TARGET
+    # A small gain or a small step is a sign of a minimum only where the gradient has fallen as well.
+    flat = s[SLOPE_BEST] <= 1e-3 * s[SLOPE_FIRST]
+    if s[NIT] - s[NIT_MARK] >= o[PATIENCE]:
+        gained = s[FUN_MARK] - s[FUN_BEST]
+        s[NIT_MARK], s[FUN_MARK] = s[NIT], s[FUN_BEST]
+        if flat and gained <= o[FTOL] * max(abs(s[FUN_BEST]), s[FUN_FIRST] - s[FUN_BEST]):
+            return BY_OBJECTIVE
+    if flat and s[NIT] > 0 and s[STEP] <= o[XTOL] and o[XTOL] > 0:
+        return BY_STEP
+    if s[NIT] >= o[MAXITER]:
+        return BY_MAXITER
+    if s[NFEV] >= o[MAXFUN]:
+        return BY_MAXFUN
+    return STUCK if s[RATE] < RATE_MIN else GOING
+
+
+@inner
+def back_to_best(slots, last, s):
+    """Return to the best point with a tenth of the learning rate and an empty memory."""
+    s[X], s[G], s[FUN], s[SLOPE] = s[X_BEST], s[G_BEST], s[FUN_BEST], s[SLOPE_BEST]
+    s[RATE] *= 0.1
+    s[FAILURES] += 1
+    s[T] = 0.0
+    slots[:] = 0
+    last[:] = 0
+
+
+@inner
+def largest_move(x, new, scale):
+    """Return the largest step relative to the size of its variable."""
+    top = 0.0
+    for i in range(x.size):
+        unit = scale[i] if scale is not None else 1.0
+        top = max(top, abs(new[i] - x[i]) / max(abs(x[i]), unit))
+    return top
+
+
+@entry
+def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
+    """Judge the current point, whose f is s[FUN] and whose gradient stands in g, and step on.
+
+    One iteration of every loop: stop tests, best point, learning rate, step, bounds. Returns GOING
+    after a step (the next point is then row s[X] of x), else the reason to stop there.
+    """
+    # A point is moved into another row, never over itself: rows only change names.
+    here, slope_here = int(s[X]), np.uint64(0)
+    slope_here = slope_all(method, x[here], g[int(s[G])], scale, lower, upper)
+    s[SLOPE] = np.uint64(slope_here).view(np.float64)
+    reason = GOING
+    if not isfinite(s[FUN]):
+        reason = BAD_FUN
+    elif not isfinite(s[SLOPE]):
+        reason = BAD_JAC
+    elif s[SLOPE] > o[LARGEST]:
+        reason = TOO_LARGE
+    if s[NIT] == 0:
+        s[FUN_FIRST] = s[FUN_BEST] = s[FUN_MARK] = s[FUN]
+        s[SLOPE_FIRST] = s[SLOPE_BEST] = s[SLOPE]
+        if o[RELATIVE] > 0.0 and last is not None and s[SLOPE] > 0.0:
+            s[RATE] /= s[SLOPE]  # a step that grows with the objective starts from its gradient
+    elif reason == GOING and s[FUN] < s[FUN_BEST]:
+        s[FUN_BEST], s[SLOPE_BEST], s[X_BEST], s[G_BEST] = s[FUN], s[SLOPE], s[X], s[G]
+    if last is not None and s[NIT] > 0 and (reason != GOING or s[FUN] > s[FUN_FIRST]):
+        if s[FAILURES] < MAX_FAILURES:
+            back_to_best(slots, last, s)
+            reason = GOING
+    else:
+        s[FAILURES] = 0.0
+    if reason == GOING:
+        reason = met(s, o)
+    if reason != GOING:
+        return reason
+
+    here = int(s[X])
+    now, gradient = x[here], g[int(s[G])]
+    shrink, rate = 1.0, s[RATE]
+    if last is not None or o[CLIP_NORM] < inf:
+        along, norm2, last2 = sums(method, now, gradient, last, scale, lower, upper)
+        if norm2 > o[CLIP_NORM] ** 2:
+            shrink = o[CLIP_NORM] / sqrt(norm2)
+        if along != 0.0:
+            s[COSINE] = along / sqrt(norm2) / sqrt(last2)
+            s[RATE] *= exp(o[KAPPA] * s[COSINE])
+            rate = s[RATE]
+    s[T] += 1.0
+    s[NIT] += 1.0
+    best = int(s[X_BEST])
+    there = 3 - here - best if here != best else (here + 1) % 3
+    c = narrow(coefficients(method, o, s[T], 1.0 if gain is not None else rate), now)
+    k = shell(o, rate, shrink, now)
+    sweep_all(method, now, x[there], gradient, slots, gain, last, scale, lower, upper, c, k)
+    if o[XTOL] > 0.0:
+        s[STEP] = largest_move(now, x[there], scale)
+    s[X], s[G] = there, 1.0 - s[G_BEST]
+    return GOING
+
+
+# ------------------------------------------------------------------------------------- compiled loop
+
+
+def evaluate(fun, jac, x, spare, g, args, s):
+    """Stand in for the form in which the gradient comes; Numba picks by the type of `jac`.
+
+    Puts f into s[FUN] and the gradient into g; the user's functions see `spare`, a copy of x.
+    """
+
+
+@overload(evaluate, jit_options=JIT)
+def _evaluate(fun, jac, x, spare, g, args, s):
+    def inplace(fun, jac, x, spare, g, args, s):
+        spare[:] = x
+        s[FUN] = fun(spare, g, *args)
+        return True
+
+    def both(fun, jac, x, spare, g, args, s):
+        spare[:] = x
+        s[FUN], gradient = fun(spare, *args)
+        return take(gradient, g, s)
+
+    def separate(fun, jac, x, spare, g, args, s):
+        spare[:] = x
+        s[FUN] = fun(spare, *args)
+        spare[:] = x
+        return take(jac(spare, *args), g, s)
+
+    if isinstance(jac, types.Boolean):
+        return inplace
+    return both if isinstance(jac, types.NoneType) else separate
+
+
+@inner
+def take(gradient, g, s):
+    """Copy a gradient of the right length."""
+    if gradient.size != g.size:
+        s[WRONG_SIZE] = gradient.size
+        return False
+    for i in range(g.size):
+        g[i] = gradient[i]
+    return True
+
+
+@entry
+def run(method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s, o, rates, trace):
+    """Iterate until a stop test is met or `rates`, a learning rate per iteration, is used up.
+
+    `rates` holds NaN where the learning rate is the state's own. `trace` is None or has one row (f,
+    slope, learning rate) per iteration.
+    """
+    for i in range(len(rates)):
+        if not np.isnan(rates[i]):
+            s[RATE] = rates[i]
+        here = int(s[X])
+        s[NFEV] += 1.0
+        s[NJEV] += 1.0
+        if not evaluate(fun, jac, x[here], x[3], g[int(s[G])], args, s):
+            return WRONG_SHAPE
+        fun_here = s[FUN]
+        reason = advance(method, x, g, slots, gain, last, scale, lower, upper, s, o)
+        if trace is not None:
+            trace[i, 0], trace[i, 1], trace[i, 2] = fun_here, s[SLOPE], s[RATE]
+        if reason != GOING:
+            return reason
+    return GOING

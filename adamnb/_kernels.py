@@ -1,0 +1,233 @@
+"""Loops over elements: one step, norms and products, serial and on threads.
+
+Arguments that are None are pruned when a loop is compiled, so what is not asked for costs nothing.
+"""
+
+from math import exp
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba.extending import overload
+
+from ._rules import DECAY, JIT, L2, Coefficients, apply, coefficients, entry, inner
+
+BLOCK = 8192  # elements a thread takes at once; also the unit of every sum, so that bits do not
+LANES = 16  # depend on the number of threads
+GAIN_UP, GAIN_DOWN, GAIN_MIN, GAIN_MAX = exp(0.02), exp(-0.02), 1e-4, 1e4
+
+
+class Shell(NamedTuple):
+    """Per-step numbers of the loop around a rule."""
+
+    shrink: float  # factor of the gradient (clipping)
+    l2: float  # g + l2 x
+    decay: float  # x - decay x
+    rate: float  # factor of the step where gains are adapted
+    gain_up: float
+    gain_down: float
+    gain_min: float
+    gain_max: float
+
+
+@inner
+def shell(o, rate, shrink, x):
+    """Return the loop's numbers in the dtype of x."""
+    kind = x.dtype.type
+    return Shell(
+        kind(shrink), kind(o[L2]), kind(rate * o[DECAY]), kind(rate), kind(GAIN_UP),
+        kind(GAIN_DOWN), kind(GAIN_MIN), kind(GAIN_MAX),
+    )  # fmt: skip
+
+
+@inner
+def narrow(c, x):
+    """Return the coefficients in the dtype of x."""
+    kind = x.dtype.type
+    return Coefficients(
+        kind(c.mu), kind(c.c1), kind(c.beta2), kind(c.c2), kind(c.a), kind(c.b), kind(c.s),
+        kind(c.eps),
+    )  # fmt: skip
+
+
+@inner
+def sweep(method, lo, hi, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+    """Step the elements lo..hi of x, into `new`, or in place where that is None."""
+    for i in range(lo, hi):
+        p = x[i]
+        q = k.shrink * g[i] + k.l2 * p
+        if lower is not None:
+            if (p <= lower[i] and q > 0) or (p >= upper[i] and q < 0):
+                q = q - q
+                slots[0, i] = q
+        if scale is not None:
+            q = q * scale[i]
+        if last is not None:
+            factor = gain[i]
+            agreement = q * last[i]
+            factor = factor * k.gain_up if agreement > 0 else factor
+            factor = factor * k.gain_down if agreement < 0 else factor
+            factor = factor if factor < k.gain_max else k.gain_max
+            gain[i] = factor if factor > k.gain_min else k.gain_min
+        step = apply(method, q, slots, i, c)
+        if gain is not None:
+            step = step * gain[i]
+        if last is not None:
+            last[i] = step
+            step = k.rate * step
+        if scale is not None:
+            step = step * scale[i]
+        p = p - step - k.decay * p
+        if lower is not None:
+            p = p if p > lower[i] else lower[i]
+            p = p if p < upper[i] else upper[i]
+        if new is not None:
+            new[i] = p
+        else:
+            x[i] = p
+
+
+@inner
+def slope(lo, hi, x, g, scale, lower, upper):
+    """Return the largest |scaled projected gradient|; NaN or infinity where one is not finite.
+
+    Read as integers, the bits of non-negative floats sort like the floats, with infinity and NaN on
+    top: one integer maximum, which vectorises, finds the norm and what is not finite.
+    """
+    top = np.uint64(0)
+    for i in range(lo, hi):
+        q = g[i]
+        if lower is not None:
+            if (x[i] <= lower[i] and q > 0) or (x[i] >= upper[i] and q < 0):
+                q = q - q
+        if scale is not None:
+            q = q * scale[i]
+        bits = np.float64(abs(q)).view(np.uint64)
+        top = bits if bits > top else top
+    return top
+
+
+@inner
+def products(lo, hi, x, g, last, scale, lower, upper, lanes):
+    """Add g.last, g.g and last.last over lo..hi to lanes[:, 0], in an order that is always the same."""
+    lanes[:] = 0.0
+    for start in range(lo, hi, LANES):
+        for j in range(min(LANES, hi - start)):
+            i = start + j
+            q = np.float64(g[i])
+            if lower is not None:
+                if (x[i] <= lower[i] and q > 0) or (x[i] >= upper[i] and q < 0):
+                    q = 0.0
+            if scale is not None:
+                q = q * scale[i]
+            d = np.float64(last[i]) if last is not None else 0.0
+            lanes[0, j] += q * d
+            lanes[1, j] += q * q
+            lanes[2, j] += d * d
+    for j in range(1, min(LANES, hi - lo)):
+        for row in range(3):
+            lanes[row, 0] += lanes[row, j]
+
+
+@inner
+def block_count(n):
+    return (n + BLOCK - 1) // BLOCK
+
+
+# One Python function must not be jitted both serial and parallel with a disk cache (the second loads
+# the first's code), hence the twins below, each a bare loop over blocks.
+# fmt: off
+
+
+@inner
+def serial_sweep(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+    sweep(method, 0, x.size, x, new, g, slots, gain, last, scale, lower, upper, c, k)
+
+
+@numba.njit(parallel=True, **JIT)
+def parallel_sweep(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+    for b in numba.prange(block_count(x.size)):
+        hi = min((b + 1) * BLOCK, x.size)
+        sweep(method, b * BLOCK, hi, x, new, g, slots, gain, last, scale, lower, upper, c, k)
+
+
+@inner
+def serial_slope(x, g, scale, lower, upper):
+    return slope(0, x.size, x, g, scale, lower, upper)
+
+
+@numba.njit(parallel=True, **JIT)
+def parallel_slope(x, g, scale, lower, upper):
+    tops = np.empty(block_count(x.size), np.uint64)
+    for b in numba.prange(tops.size):
+        tops[b] = slope(b * BLOCK, min((b + 1) * BLOCK, x.size), x, g, scale, lower, upper)
+    return tops.max()
+
+
+@inner
+def serial_products(x, g, last, scale, lower, upper, lanes):
+    for b in range(len(lanes)):
+        hi = min((b + 1) * BLOCK, x.size)
+        products(b * BLOCK, hi, x, g, last, scale, lower, upper, lanes[b])
+
+
+@numba.njit(parallel=True, **JIT)
+def parallel_products(x, g, last, scale, lower, upper, lanes):
+    for b in numba.prange(len(lanes)):
+        hi = min((b + 1) * BLOCK, x.size)
+        products(b * BLOCK, hi, x, g, last, scale, lower, upper, lanes[b])
+
+
+# fmt: on
+def sweep_all(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+    """Stand in for the serial or the parallel loop; Numba picks by type."""
+
+
+def slope_all(method, x, g, scale, lower, upper):
+    """Stand in for the serial or the parallel loop; Numba picks by type."""
+
+
+def products_all(method, x, g, last, scale, lower, upper, lanes):
+    """Stand in for the serial or the parallel loop; Numba picks by type."""
+
+
+@overload(sweep_all, jit_options=JIT)
+def _sweep_all(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+    loop = parallel_sweep if method.parallel else serial_sweep
+    return lambda method, x, new, g, slots, gain, last, scale, lower, upper, c, k: loop(
+        method, x, new, g, slots, gain, last, scale, lower, upper, c, k
+    )
+
+
+@overload(slope_all, jit_options=JIT)
+def _slope_all(method, x, g, scale, lower, upper):
+    loop = parallel_slope if method.parallel else serial_slope
+    return lambda method, x, g, scale, lower, upper: loop(x, g, scale, lower, upper)
+
+
+@overload(products_all, jit_options=JIT)
+def _products_all(method, x, g, last, scale, lower, upper, lanes):
+    loop = parallel_products if method.parallel else serial_products
+    return lambda method, x, g, last, scale, lower, upper, lanes: loop(
+        x, g, last, scale, lower, upper, lanes
+    )
+
+
+@inner
+def sums(method, x, g, last, scale, lower, upper):
+    """Return g.last, g.g and last.last, g projected and scaled, block after block."""
+    lanes = np.empty((block_count(x.size), 3, LANES))
+    products_all(method, x, g, last, scale, lower, upper, lanes)
+    total = (0.0, 0.0, 0.0)
+    for b in range(len(lanes)):
+        part = lanes[b, :, 0]
+        total = (total[0] + part[0], total[1] + part[1], total[2] + part[2])
+    return total
+
+
+@entry
+def step(method, x, g, slots, rates, o, t, rate):
+    """Take step number t (from 1) in place; `rates` is None or one learning rate per element."""
+    c = narrow(coefficients(method, o, t, rate), x)
+    k = shell(o, rate, 1.0, x)
+    sweep_all(method, x, None, g, slots, rates, None, None, None, None, c, k)

@@ -1,0 +1,239 @@
+"""`minimize` and the SciPy-protocol callables: check, choose the loop, build the result."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeWarning
+
+from . import _options
+from ._arguments import gradient_form, limits, observer, per_variable, start_vector
+from ._methods import METHODS
+from ._objective import is_compiled
+from ._result import LIMIT, Result
+from ._solve import Problem, solve
+
+
+def minimize(
+    fun: Callable,
+    x0: Any,
+    args: Any = (),
+    method: Any = "adam",
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    tol: float | None = None,
+    callback: Callable | None = None,
+    options: Mapping[str, Any] | None = None,
+    **option: Any,
+) -> Result:
+    """Minimise a scalar function of one or more variables with Adam or one of its relatives.
+
+    The call is that of `scipy.optimize.minimize`. If `fun` and `jac` are Numba functions, the whole
+    loop runs in machine code; the result has the same bits either way.
+
+    Parameters
+    ----------
+    fun : callable
+        Objective ``fun(x, *args) -> float``, x of shape (n,) and of the dtype of x0. It gets a copy
+        of the solver's vector. With ``jac=True`` it returns ``(f, gradient)``, with
+        ``jac="inplace"`` it is ``fun(x, g, *args) -> float`` and writes the gradient into ``g``.
+    x0 : array_like, shape (n,)
+        Start. float32 stays float32; other real types become float64. Never changed.
+    args : tuple
+        Further arguments of `fun` and `jac`; data belongs here, so that new data compiles nothing.
+    method : str or callable of this package
+        One of the thirteen methods, for instance ``"adam"`` or `adamnb.adam`.
+    jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
+        Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point".
+    hess, hessp : ignored, with a warning
+    bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
+        Every point evaluated is within; None or an infinity is no bound. x0 is clipped.
+    constraints : empty
+        Anything else is an error that names the way out.
+    tol : float, optional
+        Sets `gtol` and `ftol` where they are not given.
+    callback : callable, optional
+        ``callback(x)`` or ``callback(intermediate_result=...)`` after each iteration, with copies;
+        raise `StopIteration` to stop.
+    options : dict, optional
+    **option
+        Options, here or in `options`; see Notes.
+
+    Returns
+    -------
+    Result
+        A `scipy.optimize.OptimizeResult` with the best point visited.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong argument, before anything is computed.
+
+    Notes
+    -----
+    The method's hyper-parameters (`beta1`, `beta2`, `eps`, `weight_decay`, `momentum`, `centered`,
+    as far as it has them) and:
+
+    {options}
+
+    Examples
+    --------
+    >>> import adamnb
+    >>> from scipy.optimize import rosen, rosen_der
+    >>> res = adamnb.minimize(rosen, [-1.2, 1.0], jac=rosen_der)
+    >>> res.success, res.x.round(4).tolist()
+    (True, [1.0, 1.0])
+    """
+    given = dict(options or {})
+    for name, value in option.items():
+        if name in given:
+            raise TypeError(f"`{name}` is given twice, in `options` and as a keyword.")
+        given[name] = value
+    solver = _solver(method)
+    return solver.solve(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, given)
+
+
+class Solver:
+    """A method as a callable of SciPy's custom-method protocol.
+
+    ``scipy.optimize.minimize(fun, x0, jac=grad, method=adamnb.adam, options={{...}})``. Arguments
+    and result are those of `adamnb.minimize`; an unknown option is an `OptimizeWarning`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.method = METHODS[name]
+        self.__name__ = name
+        self.__doc__ = f"Minimise with {name} ({self.method.paper}); see `adamnb.minimize`."
+
+    def __repr__(self) -> str:
+        return f"adamnb.{self.method.name}"
+
+    def __reduce__(self) -> tuple:
+        return _solver, (self.method.name,)
+
+    def __call__(
+        self,
+        fun: Callable,
+        x0: Any,
+        args: Any = (),
+        jac: Any = None,
+        hess: Any = None,
+        hessp: Any = None,
+        bounds: Any = None,
+        constraints: Any = (),
+        callback: Callable | None = None,
+        tol: float | None = None,
+        **options: Any,
+    ) -> Result:
+        known = _options.known_names(self.method)
+        for name in [name for name in options if name not in known]:
+            del options[name]
+            _warn(
+                f"Unknown solver options: {name}.{_options.suggest(name, known)}", OptimizeWarning
+            )
+        return self.solve(
+            fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options
+        )
+
+    def solve(
+        self, fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, given
+    ) -> Result:  # fmt: skip
+        """Check everything, then minimise."""
+        method = self.method
+        if tol is not None:
+            _options.check("gtol", tol)
+            given = {"gtol": tol, "ftol": tol} | given
+        o = _options.complete(method, given)
+        fun, jac = gradient_form(fun, jac, o["finite_difference"])
+        vector = start_vector(x0)
+        pair = limits(bounds, vector)
+        if pair is not None:
+            vector = np.clip(vector, *pair)
+        _refuse(constraints)
+        for name, value, what in (("hess", hess, ""), ("hessp", hessp, "-vector product")):
+            if value is not None:
+                text = f"Method {method.name} does not use Hessian{what} information ({name})."
+                _warn(text, RuntimeWarning)
+        args = args if isinstance(args, tuple) else (args,)
+        rate = o["learning_rate"]
+        if rate is not None and not callable(rate):
+            array = per_variable("learning_rate", rate, vector.size)
+            o["learning_rate"] = array if np.ndim(rate) else float(rate)
+        scale = o["x_scale"]
+        if scale is not None:
+            scale = per_variable("x_scale", scale, vector.size)
+        elif rate is None:
+            scale = np.where(vector != 0, np.abs(vector), 1)
+        result = solve(
+            Problem(
+                fun, jac, args, vector, pair, method, o, scale, observer(callback),
+                is_compiled(fun, jac),
+            )
+        )  # fmt: skip
+        if o["disp"]:
+            _report(result)
+        return result
+
+
+SOLVERS = {name: Solver(name) for name in METHODS}
+
+
+def _solver(method: Any) -> Solver:
+    if isinstance(method, Solver):
+        return method
+    if not isinstance(method, str):
+        raise TypeError(f"`method` must be a name or a method of adamnb; got {method!r}.")
+    solver = SOLVERS.get(method.lower())
+    if solver is None:
+        text = f"`method` must be one of {', '.join(METHODS)}; got {method!r}."
+        raise ValueError(text + _options.suggest(method.lower(), METHODS))
+    return solver
+
+
+def _refuse(constraints: Any) -> None:
+    if constraints is None or isinstance(constraints, tuple | list) and len(constraints) == 0:
+        return
+    raise ValueError(
+        "`constraints` are not supported: use `bounds`, a penalty in `fun`, a change of variables,"
+        " or scipy.optimize.minimize(method='trust-constr')."
+    )
+
+
+def _warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user, outside this package and SciPy's optimize package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        ("adamnb.", "scipy.optimize._")
+    ):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level - 1)
+
+
+def _report(result: Result) -> None:
+    """Print a summary as SciPy does, and warn if a limit was hit."""
+    print(result.message)
+    print(f"         Current function value: {result.fun:f}")
+    print(f"         Iterations: {result.nit:d}")
+    print(f"         Function evaluations: {result.nfev:d}")
+    print(f"         Gradient evaluations: {result.njev:d}")
+    if result.status == LIMIT:
+        _warn(result.message, OptimizeWarning)
+
+
+def _describe() -> str:
+    """Return the table of options as the list in the docstring of `minimize`."""
+    rows = [
+        f"* `{name}` : {option.meaning}; default {option.default}"
+        for name, option in _options.OPTIONS.items()
+        if name not in _options.HYPERPARAMETERS
+    ]
+    return "\n    ".join(rows)
+
+
+if minimize.__doc__:  # python -OO strips it
+    minimize.__doc__ = minimize.__doc__.replace("{options}", _describe())

@@ -1,0 +1,236 @@
+"""The user's callables behind one face: Python functions, finite differences, Numba functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.core.errors import NumbaError
+from numba.extending import is_jitted
+from scipy.optimize._numdiff import approx_derivative
+
+SCHEMES = ("2-point", "3-point", "cs")
+
+
+class Objective:
+    """Evaluates f and its gradient by calling Python, and counts.
+
+    Calling it with `x` and a gradient vector `g` writes the gradient to `g` and returns f as a
+    float. The user's functions see copies of x that they may keep or spoil.
+    """
+
+    def __init__(
+        self, fun: Callable, jac: Any, args: tuple, bounds: tuple | None, dtype: np.dtype
+    ) -> None:
+        self.fun, self.jac, self.args = fun, jac, args
+        self.bounds, self.dtype = bounds, dtype
+        self.nfev = self.njev = 0
+        self._gradient_only: Callable | None = None
+        if jac is True:
+            self._evaluate = self._both
+        elif jac == "inplace":
+            self._evaluate = self._inplace
+        elif jac in SCHEMES:
+            self._evaluate = self._differences
+        else:
+            self._evaluate = self._separate
+
+    def __call__(self, x: np.ndarray, g: np.ndarray) -> float:
+        return self._evaluate(x, g)
+
+    def _separate(self, x: np.ndarray, g: np.ndarray) -> float:
+        self.nfev += 1
+        f = self.fun(x.copy(), *self.args)
+        if type(f) is not float:
+            f = as_scalar(f)
+        self.njev += 1
+        self._take(self.jac(x.copy(), *self.args), g)
+        return f
+
+    def _both(self, x: np.ndarray, g: np.ndarray) -> float:
+        self.nfev += 1
+        self.njev += 1
+        pair = self.fun(x.copy(), *self.args)
+        if not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise TypeError(
+                f"`jac=True` needs `fun` to return (f, gradient); it returned {type(pair).__name__}."
+            )
+        self._take(pair[1], g)
+        return as_scalar(pair[0])
+
+    def _inplace(self, x: np.ndarray, g: np.ndarray) -> float:
+        self.nfev += 1
+        self.njev += 1
+        return as_scalar(self.fun(x.copy(), g, *self.args))
+
+    def _differences(self, x: np.ndarray, g: np.ndarray) -> float:
+        f = self._count(x)
+        if not np.isfinite(f):
+            g[:] = 0
+            return f
+        self.njev += 1
+        free = np.ones(x.size, bool)
+        limits: tuple[Any, Any] = (-np.inf, np.inf)
+        if self.bounds is not None:
+            free = self.bounds[0] < self.bounds[1]
+            limits = self.bounds[0][free], self.bounds[1][free]
+        point = x.astype(np.result_type(x.dtype, float), copy=True)
+
+        def along(z: np.ndarray) -> Any:
+            full = point.astype(z.dtype)
+            full[free] = z
+            return self._count(full, complex_allowed=self.jac == "cs")
+
+        g[:] = 0
+        if free.any():
+            kind = {} if self.dtype == np.float64 else {"rel_step": _relative_step(self)}
+            with np.errstate(invalid="ignore"):
+                g[free] = approx_derivative(
+                    along, point[free], method=self.jac, f0=f, bounds=limits, **kind
+                )
+        return f
+
+    def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
+        self.nfev += 1
+        f = self.fun(x.astype(self.dtype) if x.dtype.kind == "f" else x.copy(), *self.args)
+        if complex_allowed:
+            return np.asarray(f).reshape(-1)[0] if np.size(f) == 1 else as_scalar(f)
+        return as_scalar(f)
+
+    def _take(self, gradient: Any, g: np.ndarray) -> None:
+        """Copy what `jac` returned into g, if it is a real vector of the right length."""
+        if type(gradient) is not np.ndarray or gradient.dtype != g.dtype:
+            gradient = _real_vector(gradient)
+        if gradient.shape != g.shape:
+            if gradient.size != 1 or g.size != 1:
+                raise ValueError(wrong_shape(gradient.shape, g.shape, self.njev - 1))
+            gradient = gradient.reshape(1)
+        g[:] = gradient
+
+
+def _relative_step(objective: Objective) -> float:
+    """Return a step that the rounding of float32 does not drown."""
+    eps = float(np.finfo(objective.dtype).eps)
+    return {"2-point": eps**0.5, "3-point": eps ** (1 / 3), "cs": eps**0.5}[objective.jac]
+
+
+def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
+    """Return the text for a gradient of the wrong shape."""
+    return (
+        f"`jac` returned shape {got}, expected {expected}, the shape of x0"
+        f" (in iteration {iteration})."
+    )
+
+
+def as_scalar(f: Any) -> float:
+    """Return what the objective returned as a float, if it is one real number."""
+    if f is None or isinstance(f, str | bytes):
+        raise TypeError(f"`fun` must return a number; it returned {f!r}.")
+    if np.iscomplexobj(f):
+        raise TypeError(f"`fun` must return a real number; it returned {f!r}.")
+    array = np.asarray(f)
+    if array.size != 1:
+        raise ValueError(
+            "The user-provided objective function must return a scalar value;"
+            f" `fun` returned shape {array.shape}."
+        )
+    try:
+        return float(array.reshape(-1)[0])
+    except (TypeError, ValueError):
+        raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
+
+
+def _real_vector(gradient: Any) -> np.ndarray:
+    if gradient is None:
+        raise TypeError("`jac` must return an array; it returned None.")
+    try:
+        array = np.asarray(gradient)
+    except ValueError as error:  # ragged
+        raise ValueError(f"`jac` must return a vector: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`jac` must return real numbers; it returned dtype {array.dtype}.")
+    return array
+
+
+class CompiledObjective:
+    """The user's Numba functions as first-class functions with explicit types.
+
+    Attributes
+    ----------
+    types : tuple of numba types
+        Of `fun`, `jac` and `args`, as the compiled loop takes them.
+    values : tuple
+        What to pass for them.
+    """
+
+    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
+        vector = types.Array(numba.from_dtype(dtype), 1, "C")
+        arguments = tuple(numba.typeof(argument) for argument in args)
+        parts = (vector, vector) if jac == "inplace" else (vector,)
+        fun_type = _first_class("fun", fun, parts + arguments)
+        result = fun_type.signature.return_type
+        if jac is True:
+            if not (isinstance(result, types.BaseTuple) and len(result) == 2):
+                raise TypeError(
+                    f"`jac=True` needs `fun` to return (f, gradient); it returns {result}."
+                )
+            _require_number(result[0])
+            _require_vector(result[1])
+            jac_type, jac_value = types.none, None
+        else:
+            _require_number(result)
+            if jac == "inplace":
+                jac_type, jac_value = types.boolean, True
+            else:
+                jac_type, jac_value = _first_class("jac", jac, (vector, *arguments)), jac
+                _require_vector(jac_type.signature.return_type)
+        self.types = (fun_type, jac_type, types.Tuple(arguments))
+        self.values = (fun, jac_value, args)
+
+
+def is_compiled(fun: Any, jac: Any) -> bool:
+    """Return whether all that is to be called is a Numba function."""
+    functions = (fun,) if jac is True or isinstance(jac, str) and jac == "inplace" else (fun, jac)
+    return all(is_jitted(f) or isinstance(f, CFunc) for f in functions)
+
+
+def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionType:
+    """Compile a user's function for these types and return its type as a first-class function."""
+    if isinstance(function, CFunc):
+        signature = function._sig
+        if tuple(signature.args) != arguments:
+            raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
+        return types.FunctionType(signature)
+    try:
+        function.compile(arguments)
+        signature = function.overloads[arguments].signature
+    except (NumbaError, KeyError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` does not compile for {', '.join(map(str, arguments))}: {_reason(error)}\n"
+            f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
+        ) from error
+    return types.FunctionType(signature)
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of a Numba error that says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("Failed in", "- Resolution"))]
+    return lines[0] if lines else type(error).__name__
+
+
+def _require_number(kind: types.Type) -> None:
+    if not isinstance(kind, types.Float | types.Integer | types.Boolean):
+        error = ValueError if isinstance(kind, types.Array) else TypeError
+        raise error(f"`fun` must return a scalar value; compiled, it returns {kind}.")
+
+
+def _require_vector(kind: types.Type) -> None:
+    if not (
+        isinstance(kind, types.Array)
+        and kind.ndim == 1
+        and isinstance(kind.dtype, types.Float | types.Integer)
+    ):
+        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}.")

@@ -1,0 +1,183 @@
+"""`Optimizer`: one step at a time, in place, for loops of the user's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from . import _kernels, _options
+from ._arguments import per_variable
+from ._compiled import machine_code
+from ._methods import METHODS
+from ._state import option_vector
+from ._threads import thread_count, use_threads
+
+
+class Optimizer:
+    """Steps of Adam or one of its relatives, in place on the caller's array.
+
+    Parameters
+    ----------
+    x : ndarray, any shape, float32 or float64, C-contiguous and writeable
+        The variables. `step` changes this very array; nothing else is kept of it.
+    method : str
+        One of the thirteen methods.
+    learning_rate : float, ndarray of the shape of x, or callable ``t -> float``
+        Step size; t counts steps from 1.
+    threads : int, optional
+        None chooses by size, 1 is serial. The bits do not depend on it.
+    **hyperparameters
+        `beta1`, `beta2`, `eps`, `weight_decay`, `momentum`, `centered`, as far as the method has
+        them; the defaults are those of the papers and of PyTorch.
+
+    Notes
+    -----
+    eps is added outside the root, after the correction of the bias (Kingma & Ba 2014, Algorithm 1;
+    PyTorch, Optax). Keras and TensorFlow add it to the uncorrected root: their eps is this one times
+    ``sqrt(1 - beta2**t)``.
+
+    Examples
+    --------
+    >>> import numpy as np, adamnb
+    >>> x = np.array([3.0, -2.0])
+    >>> opt = adamnb.Optimizer(x, learning_rate=0.1)
+    >>> for _ in range(200):
+    ...     opt.step(2 * x)
+    >>> bool(np.abs(x).max() < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        method: str = "adam",
+        learning_rate: float | np.ndarray | Callable[[int], float] = 1e-3,
+        threads: int | None = None,
+        **hyperparameters: Any,
+    ) -> None:
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"`x` must be a NumPy array; got {type(x).__name__}.")
+        if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
+            raise TypeError(f"`x` must have dtype float32 or float64; got {x.dtype}.")
+        if not (x.flags.c_contiguous and x.flags.writeable):
+            raise ValueError("`x` must be C-contiguous and writeable; use np.ascontiguousarray(x).")
+        if method not in METHODS:
+            text = f"`method` must be one of {', '.join(METHODS)}; got {method!r}."
+            raise ValueError(text + _options.suggest(str(method), METHODS))
+        row = METHODS[method]
+        for name in hyperparameters:
+            if name not in row.defaults:
+                text = f"`{name}` is not a hyper-parameter of method {method!r}."
+                raise TypeError(text + _options.suggest(name, row.defaults))
+        if learning_rate is None:
+            raise TypeError(
+                "`learning_rate` must be a number, an array or a function of t: an Optimizer sees no"
+                " objective to adapt it to. Use adamnb.minimize for an automatic one."
+            )
+        given = {"learning_rate": learning_rate, "threads": threads, **hyperparameters}
+        self._options = _options.complete(row, given)
+        self.x, self.method, self.learning_rate, self.threads = x, row, learning_rate, threads
+        self.t = 0
+        self._flat = x.reshape(-1)
+        self._slots = np.full((row.slots, x.size), row.start, x.dtype)
+        self._numbers = option_vector(row, self._options, x.dtype)
+        self._rates: np.ndarray | None = None
+        if not callable(learning_rate) and np.ndim(learning_rate):
+            if np.shape(learning_rate) != x.shape:
+                raise ValueError(
+                    f"`learning_rate` must have shape {x.shape}, the shape of x;"
+                    f" got {np.shape(learning_rate)}."
+                )
+            self._rates = per_variable("learning_rate", np.ravel(learning_rate), x.size)
+            self._rates = self._rates.astype(x.dtype)
+        self._schedule = learning_rate if callable(learning_rate) else None
+        self._rate = 1.0 if self._schedule or self._rates is not None else float(learning_rate)
+        self._parallel = use_threads(x.size, threads)
+        self._step = machine_code(_kernels.step, self._types())
+
+    def _types(self) -> tuple:
+        real = numba.from_dtype(self.x.dtype)
+        vector, block = types.Array(real, 1, "C"), types.Array(real, 2, "C")
+        rates = types.none if self._rates is None else vector
+        numbers = types.Array(types.float64, 1, "C")
+        kind = self.method.numba_type(self._parallel)
+        return kind, vector, vector, block, rates, numbers, types.float64, types.float64
+
+    def step(self, gradient: np.ndarray) -> None:
+        """Take one step.
+
+        Parameters
+        ----------
+        gradient : ndarray
+            Of the shape and dtype of x, C-contiguous; read, never changed or kept.
+        """
+        g = gradient
+        if (
+            type(g) is not np.ndarray
+            or g.dtype != self._flat.dtype
+            or g.shape != self.x.shape
+            or not g.flags.c_contiguous
+        ):
+            self._complain(gradient)
+        if g.ndim != 1:
+            g = g.reshape(-1)
+        t = self.t + 1
+        rate = self._rate if self._schedule is None else float(self._schedule(t))
+        if self._parallel:
+            with thread_count(self.threads):
+                self._step(None, self._flat, g, self._slots, self._rates, self._numbers, t, rate)
+        else:
+            self._step(None, self._flat, g, self._slots, self._rates, self._numbers, t, rate)
+        self.t = t
+
+    def _complain(self, gradient: Any) -> None:
+        """Raise the error that fits a gradient which is not as it must be."""
+        if not isinstance(gradient, np.ndarray):
+            raise TypeError(f"`gradient` must be a NumPy array; got {type(gradient).__name__}.")
+        if gradient.dtype != self.x.dtype:
+            raise TypeError(
+                f"`gradient` must have dtype {self.x.dtype}, that of x; got {gradient.dtype}."
+            )
+        if gradient.shape != self.x.shape:
+            raise ValueError(
+                f"`gradient` must have shape {self.x.shape}, that of x; got {gradient.shape}."
+            )
+        if not gradient.flags.c_contiguous:
+            raise ValueError("`gradient` must be C-contiguous; use np.ascontiguousarray(gradient).")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Method, step count, hyper-parameters and slots as plain numbers and arrays, in copies.
+
+        Give it back to an `Optimizer` of the same method, shape and dtype, and the steps go on with
+        the same bits.
+        """
+        settings = {name: self._options[name] for name in self.method.defaults}
+        return {"method": self.method.name, "t": self.t, **settings, "slots": self._slots.copy()}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        expected = {"method", "t", "slots", *self.method.defaults}
+        if set(state) != expected:
+            raise ValueError(f"`state` must have the keys {sorted(expected)}; got {sorted(state)}.")
+        if state["method"] != self.method.name:
+            raise ValueError(
+                f"`state` must be of method {self.method.name!r}; got {state['method']!r}."
+            )
+        slots = np.asarray(state["slots"])
+        if slots.shape != self._slots.shape or slots.dtype != self._slots.dtype:
+            raise ValueError(
+                f"`state['slots']` must have shape {self._slots.shape} and dtype"
+                f" {self._slots.dtype}; got {slots.shape} and {slots.dtype}."
+            )
+        settings = {name: state[name] for name in self.method.defaults}
+        self._options = _options.complete(self.method, self._options | settings)
+        self._numbers = option_vector(self.method, self._options, self.x.dtype)
+        self._slots[:] = slots
+        self.t = int(state["t"])
+
+    def __repr__(self) -> str:
+        shape, dtype = self.x.shape, self.x.dtype
+        return f"Optimizer({self.method.name}, shape={shape}, dtype={dtype}, t={self.t})"

@@ -1,0 +1,168 @@
+"""The table of options: name, default, allowed values, meaning; validation is made from it."""
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._methods import Method
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row of the table of options."""
+
+    default: Any
+    rule: str  # completes "`name` must ..."
+    allows: Callable[[Any], bool]
+    meaning: str
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, numbers.Real | np.bool_) and not isinstance(value, str)
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    """Allow low <= value < high."""
+    return lambda value: _number(value) and low <= value < high
+
+
+def _at_least(low: float) -> Callable[[Any], bool]:
+    """Allow low <= value, infinity included, NaN not."""
+    return lambda value: _number(value) and value >= low
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _count(value: Any) -> bool:
+    """Allow whole numbers from 1, as threads are counted."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _finite_numbers(value: Any, positive: bool) -> bool:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    if isinstance(value, str) or array.dtype != float:
+        return False
+    return bool(np.all(np.isfinite(array)) and np.all(array > 0 if positive else array >= 0))
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+_FRACTION = "satisfy 0 <= {name} < 1"
+_NOT_NEGATIVE = "be a number >= 0"
+
+HYPERPARAMETERS = {
+    "beta1": Option(None, _FRACTION, _between(0, 1), "decay of the average of the gradient"),
+    "beta2": Option(None, _FRACTION, _between(0, 1), "decay of the average of its square"),
+    "eps": Option(
+        None, "satisfy 0 <= eps < inf", _between(0, math.inf), "added to the root of v, after bias correction"
+    ),
+    "weight_decay": Option(
+        None, "satisfy 0 <= weight_decay < inf", _between(0, math.inf),
+        "L2 coefficient, or decoupled decay (adamw, lion)",
+    ),
+    "momentum": Option(None, _FRACTION, _between(0, 1), "friction of momentum, nesterov and rmsprop"),
+    "centered": Option(None, "be True or False", _flag, "rmsprop: divide by the standard deviation"),
+}  # fmt: skip
+
+OPTIONS = {
+    "learning_rate": Option(
+        None, "be None (automatic), a number >= 0, an array of them, or a function of t",
+        lambda value: value is None or callable(value) or _finite_numbers(value, positive=False),
+        "step size: None (automatic), float, array of shape (n,), or function t -> float, t = 1, 2, ...",
+    ),
+    **HYPERPARAMETERS,
+    "x_scale": Option(
+        None, "be None, a number > 0 or an array of them",
+        lambda value: value is None or _finite_numbers(value, positive=True),
+        "typical size of each variable; None: |x0| (or 1) with an automatic learning rate, else 1",
+    ),
+    "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
+    "maxiter": Option(10_000, _NOT_NEGATIVE, _at_least(0), "largest number of iterations"),
+    "maxfun": Option(math.inf, _NOT_NEGATIVE, _at_least(0), "largest number of evaluations of fun"),
+    "max_time": Option(math.inf, _NOT_NEGATIVE, _at_least(0), "largest time in seconds"),
+    "gtol": Option(
+        1e-8, _NOT_NEGATIVE, _at_least(0),
+        "converged: largest projected gradient element, times x_scale, relative to the first",
+    ),
+    "ftol": Option(
+        1e-12, _NOT_NEGATIVE, _at_least(0),
+        "converged: gain of the best f over `patience` iterations relative to max(|f|, f(x0) - f)",
+    ),
+    "xtol": Option(
+        0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(|x|, x_scale)"
+    ),
+    "patience": Option(100, "be a number >= 1", _at_least(1), "iterations over which ftol is judged"),
+    "f_target": Option(
+        -math.inf, "be a number", lambda value: _number(value) and value == value,
+        "converged: f at or below this value",
+    ),
+    "finite_difference": Option(
+        None, "be None, '2-point', '3-point' or 'cs'",
+        lambda value: value is None or value in ("2-point", "3-point", "cs"),
+        "scheme where no gradient is given (2-point), for use through SciPy",
+    ),
+    "history": Option(False, "be True or False", _flag, "keep f, slope and learning rate of every iteration"),
+    "disp": Option(False, "be True or False", _flag, "print a summary, and warn when not converged"),
+    "threads": Option(
+        None, "be None or a whole number >= 1", lambda value: value is None or _count(value),
+        "threads for large x: None chooses, 1 is serial; the bits do not depend on it",
+    ),
+}  # fmt: skip
+
+
+def check(name: str, value: Any) -> None:
+    """Raise a `ValueError` or `TypeError` with name, rule and value unless `value` is allowed."""
+    option = OPTIONS[name]
+    if option.allows(value):
+        return
+    kind = (
+        ValueError if _number(value) or isinstance(value, np.ndarray | list | tuple) else TypeError
+    )
+    if isinstance(value, str) and "'" in option.rule:
+        kind = ValueError
+    raise kind(f"`{name}` must {option.rule.format(name=name)}; got {value!r}.")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean `...`?" for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def known_names(method: Method) -> list[str]:
+    """Return the names of the options that `method` has."""
+    return [n for n in OPTIONS if n not in HYPERPARAMETERS or n in method.defaults]
+
+
+def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of `method`: those given, checked, and the defaults of the others.
+
+    Raises
+    ------
+    TypeError
+        For an unknown name, naming the nearest one, or a value of the wrong kind.
+    ValueError
+        For a value that is not allowed.
+    """
+    known = known_names(method)
+    for name, value in given.items():
+        if name not in known:
+            text = f"`{name}` is not an option of method {method.name!r}."
+            raise TypeError(text + suggest(name, known))
+        if not (value is None and name in method.defaults):
+            check(name, value)
+    defaults = {name: option.default for name, option in OPTIONS.items()} | method.defaults
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return {name: defaults[name] for name in known} | chosen

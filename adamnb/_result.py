@@ -1,0 +1,98 @@
+"""What a minimisation returns: the result, its status codes and messages."""
+
+from typing import Any
+
+from scipy.optimize import OptimizeResult
+
+from . import _driver as D
+
+CONVERGED, LIMIT, NO_PROGRESS, NOT_FINITE, OUT_OF_TIME, STOPPED = 0, 1, 2, 3, 4, 99
+
+
+class Result(OptimizeResult):
+    """Result of a minimisation, a `scipy.optimize.OptimizeResult`.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n,)
+        Best point visited, in the dtype of x0; yours to keep.
+    fun : float
+        Objective at `x`.
+    jac : ndarray, shape (n,)
+        Gradient at `x`.
+    nit, nfev, njev : int
+        Steps taken; evaluations of the objective (finite differences included) and of the gradient.
+    status : int
+        0 converged, 1 `maxiter` or `maxfun`, 2 no further progress possible, 3 a value that is not
+        finite, 4 `max_time`, 99 the callback raised `StopIteration`.
+    success : bool
+        Whether `status` is 0.
+    message : str
+        Which test was met, and its value.
+    x_last, fun_last : ndarray, float
+        Last point evaluated and its objective.
+    learning_rate : float or ndarray
+        In use at the end.
+    state : dict
+        The solver's vectors and numbers as plain arrays and floats.
+    time, compile_time : float
+        Seconds in all, and those of them spent compiling or loading compiled code.
+    compiled : bool
+        Whether the whole loop ran in machine code.
+    history : dict of ndarray
+        If asked for: `fun`, `slope` and `learning_rate` of every point evaluated.
+    """
+
+    def __repr__(self) -> str:
+        return repr(OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")}))
+
+
+def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
+    """Return status and message for the reason for which `advance` stopped."""
+    relative = s[D.SLOPE] / s[D.SLOPE_FIRST] if s[D.SLOPE_FIRST] > 0 else 0.0
+    nit = int(s[D.NIT])
+    where = "" if bad is None else f" at index {bad}"
+    return {
+        D.BY_GRADIENT: (
+            CONVERGED,
+            f"Converged: the projected gradient fell to {relative:.3g} of the first one"
+            f" (`gtol` = {o['gtol']:g}).",
+        ),
+        D.BY_OBJECTIVE: (
+            CONVERGED,
+            f"Converged: the best f gained less than `ftol` = {o['ftol']:g} (relative) in"
+            f" {o['patience']:g} iterations, and the gradient fell to {relative:.3g} of the first.",
+        ),
+        D.BY_STEP: (
+            CONVERGED,
+            f"Converged: the largest relative step {s[D.STEP]:.3g} is within `xtol` = {o['xtol']:g}.",
+        ),
+        D.BY_TARGET: (
+            CONVERGED,
+            f"Converged: f = {s[D.FUN_BEST]:g} has reached `f_target` = {o['f_target']:g}.",
+        ),
+        D.BY_MAXITER: (
+            LIMIT,
+            f"Maximum number of iterations has been exceeded (`maxiter` = {o['maxiter']:g}); the"
+            f" gradient fell to {relative:.3g} of the first one.",
+        ),
+        D.BY_MAXFUN: (
+            LIMIT,
+            f"Maximum number of function evaluations has been exceeded (`maxfun` = {o['maxfun']:g}).",
+        ),
+        D.STUCK: (
+            NO_PROGRESS,
+            f"No further progress possible: the learning rate has fallen to {s[D.RATE]:.1g} and the"
+            f" gradient to {relative:.3g} of the first one. Check the gradient, or polish.",
+        ),
+        D.BAD_FUN: (NOT_FINITE, f"`fun` is {s[D.FUN]} in iteration {nit}; the best point is kept."),
+        D.BAD_JAC: (
+            NOT_FINITE,
+            f"`jac` is not finite{where} in iteration {nit}; the best point is kept.",
+        ),
+        D.TOO_LARGE: (
+            NOT_FINITE,
+            f"`jac` is too large to be squared ({s[D.SLOPE]:.3g} in iteration {nit}): divide the"
+            " objective by a constant.",
+        ),
+    }[reason]

@@ -1,0 +1,267 @@
+"""Coefficients and rules of all methods: what Adam and its relatives do to one element.
+
+A *rule* maps one gradient element and the method's memory of that element (its slots) to a step; it
+holds no loop, no option and no literal that would turn float32 arithmetic into float64. What
+changes per step is a `Coefficients` tuple, computed once a step in float64. Loops choose rule and
+coefficients by the type of their first argument, a `MethodType`, so that only what is used is
+compiled.
+"""
+
+import hashlib
+from math import exp, expm1, log, sqrt
+from pathlib import Path
+from typing import NamedTuple
+
+import numba
+from numba import types
+from numba.extending import NativeValue, models, overload, register_model, unbox
+
+# "numpy": a division by zero is infinite instead of an exception, without which nothing vectorises.
+# No fastmath: contraction would give scalar and vector loops different bits.
+JIT = {"error_model": "numpy"}
+inner = numba.njit(**JIT)  # for functions that are compiled into an entry
+
+
+def entry(function):
+    """Compile `function` on demand and keep it on disk, or in memory if no folder can be written."""
+    try:
+        return numba.njit(cache=True, **JIT)(function)
+    except RuntimeError:  # Numba found no place for its cache
+        return inner(function)
+
+
+def _stamp() -> str:
+    """Return a digest of the sources that are compiled together.
+
+    Numba's disk cache looks at the date of the entry's own file only. As every entry takes a method
+    and the digest is part of the method's type, code compiled from other sources is never loaded.
+    """
+    digest = hashlib.sha256()
+    for name in ("_rules.py", "_kernels.py", "_driver.py"):
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+STAMP = _stamp()
+
+
+class MethodType(types.Type):
+    """Numba type of a method: the names of its rule and coefficients, and whether it uses threads."""
+
+    def __init__(self, rule: str, coefficients: str, parallel: bool = False) -> None:
+        self.rule = rule
+        self.coefficients = coefficients
+        self.parallel = parallel
+        super().__init__(name=f"Method({rule}, {coefficients}, {parallel}, {STAMP})")
+
+
+register_model(MethodType)(models.OpaqueModel)
+
+
+@unbox(MethodType)
+def _unbox_method(typ, obj, c):
+    return NativeValue(c.context.get_dummy_value())
+
+
+# Hyper-parameters and tolerances of a run, one float64 vector.
+OPTIONS = (
+    "beta1 beta2 log_beta1 log_beta2 eps momentum centered l2 decay clip_norm largest "
+    "gtol ftol xtol f_target patience maxiter maxfun kappa relative"
+).split()
+(BETA1, BETA2, LOG_BETA1, LOG_BETA2, EPS, MOMENTUM, CENTERED, L2, DECAY, CLIP_NORM, LARGEST,
+ GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, KAPPA, RELATIVE) = range(20)  # fmt: skip
+
+
+class Coefficients(NamedTuple):
+    """Per-step numbers of a rule, named as in `general`; the last ones belong to every loop."""
+
+    mu: float  # m = mu m + c1 g
+    c1: float
+    beta2: float  # v = beta2 v + c2 g^2
+    c2: float
+    a: float  # step = (a m + b g) / (s sqrt(v) + eps)
+    b: float
+    s: float
+    eps: float
+
+
+@inner
+def correction(log_beta, t):
+    """Return 1 - beta**t, exact also where beta**t is near 1 and for t up to 1e9 and beyond."""
+    exponent = t * log_beta
+    return 1.0 if exponent < -38.0 else -expm1(exponent)
+
+
+def adam_coefficients(o, t, rate):
+    """Kingma & Ba (2014), Algorithm 1."""
+    a = rate / correction(o[LOG_BETA1], t)
+    s = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, s, o[EPS])
+
+
+def nadam_coefficients(o, t, rate):
+    """Dozat (2016) with PyTorch's momentum schedule mu_t = beta1 (1 - 0.96**(0.004 t) / 2).
+
+    The product of mu_1 ... mu_t is the exponential of a power series in t, not a running product.
+    """
+    log_q = 0.004 * log(0.96)
+    mu = o[BETA1] * (1.0 - 0.5 * exp(log_q * t))
+    mu_next = o[BETA1] * (1.0 - 0.5 * exp(log_q * (t + 1.0)))
+    log_product = t * o[LOG_BETA1]
+    if log_product > -38.0:
+        half = 1.0
+        for k in range(1, 54):
+            half *= 0.5
+            log_product -= half / k * exp(k * log_q) * expm1(k * log_q * t) / expm1(k * log_q)
+    product = exp(log_product)
+    a = rate * mu_next / (1.0 - product * mu_next)
+    b = rate * (1.0 - mu) / (1.0 - product)
+    s = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, b, s, o[EPS])
+
+
+def radam_coefficients(o, t, rate):
+    """Liu et al. (2019), eps on the raw root as PyTorch has it; momentum alone until rho > 5."""
+    corrected = correction(o[LOG_BETA2], t)
+    rho_inf = 2.0 / (1.0 - o[BETA2]) - 1.0
+    rho = rho_inf - 2.0 * t / expm1(-t * o[LOG_BETA2])  # t beta2^t / (1 - beta2^t), uncancelled
+    a, s, eps = rate / correction(o[LOG_BETA1], t), 0.0, 1.0
+    if rho > 5.0:
+        rectified = (rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)
+        a, s, eps = a * sqrt(rectified * corrected), 1.0, o[EPS]
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, s, eps)
+
+
+def lion_coefficients(o, t, rate):
+    """Chen et al. (2023): constant."""
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], rate, 0.0, 0.0, 1.0)
+
+
+def rmsprop_coefficients(o, t, rate):
+    """Tieleman & Hinton (2012); mu is the momentum of the scaled step, s switches centering."""
+    beta2 = o[BETA2]
+    return Coefficients(o[MOMENTUM], 1.0, beta2, 1.0 - beta2, rate, 0.0, o[CENTERED], o[EPS])
+
+
+def momentum_coefficients(o, t, rate):
+    """Polyak (1964), PyTorch's form: m = mu m + g, step = rate m."""
+    return Coefficients(o[MOMENTUM], 1.0, 0.0, 0.0, rate, 0.0, 0.0, 1.0)
+
+
+def nesterov_coefficients(o, t, rate):
+    """Nesterov (1983), PyTorch's form: step = rate (mu m + g)."""
+    return Coefficients(o[MOMENTUM], 1.0, 0.0, 0.0, rate * o[MOMENTUM], rate, 0.0, 1.0)
+
+
+# ----------------------------------------------------------------------------------------- rules
+# rule(g, slots..., c) -> (step, slots...): the variable then moves by -step. Slot 0 is the one that
+# remembers a direction; it is emptied where a variable rests on its bound.
+
+
+def general(g, m, v, c):
+    """Adam, AdamW, NAdam and RAdam: one rule, different coefficients."""
+    m = c.mu * m + c.c1 * g
+    v = c.beta2 * v + c.c2 * (g * g)
+    return (c.a * m + c.b * g) / (c.s * sqrt(v) + c.eps), m, v
+
+
+def accumulate(g, m, c):
+    """Momentum, Nesterov and plain gradient descent (mu = 0)."""
+    m = c.mu * m + c.c1 * g
+    return c.a * m + c.b * g, m
+
+
+def amsgrad(g, m, v, h, c):
+    """Reddi et al. (2018): the largest raw v so far; the comparison lets NaN through."""
+    m = c.mu * m + c.c1 * g
+    v = c.beta2 * v + c.c2 * (g * g)
+    h = h if h >= v else v
+    return c.a * m / (c.s * sqrt(h) + c.eps), m, v, h
+
+
+def adamax(g, m, u, c):
+    """Kingma & Ba (2014), Algorithm 2, with PyTorch's |g| + eps."""
+    m = c.mu * m + c.c1 * g
+    u = c.beta2 * u
+    largest = abs(g) + c.eps
+    u = u if u >= largest else largest
+    return c.a * m / u, m, u
+
+
+def adabelief(g, m, v, c):
+    """Zhuang et al. (2020), Optax's form: the variance of g about its running mean."""
+    m = c.mu * m + c.c1 * g
+    v = c.beta2 * v + c.c2 * ((g - m) * (g - m)) + c.eps
+    return c.a * m / (c.s * sqrt(v) + c.eps), m, v
+
+
+def yogi(g, m, v, c):
+    """Zaheer et al. (2018): v moves towards g^2 by a bounded amount."""
+    m = c.mu * m + c.c1 * g
+    change = c.c2 * (g * g)
+    v = v - change if v > g * g else v + change
+    return c.a * m / (c.s * sqrt(v) + c.eps), m, v
+
+
+def lion(g, m, c):
+    """Chen et al. (2023): the sign of an average, then the average."""
+    d = c.mu * m + c.c1 * g
+    m = c.beta2 * m + c.c2 * g
+    step = c.a if d > 0 else (-c.a if d < 0 else d)
+    return step, m
+
+
+def rmsprop(g, velocity, v, mean, c):
+    """Tieleman & Hinton (2012) with the momentum and centering of Graves (2013), as in PyTorch."""
+    v = c.beta2 * v + c.c2 * (g * g)
+    mean = c.beta2 * mean + c.c2 * g
+    velocity = c.mu * velocity + g / (sqrt(v - c.s * (mean * mean)) + c.eps)
+    return c.a * velocity, velocity, v, mean
+
+
+RULES = {
+    rule.__name__: (inner(rule), rule.__code__.co_argcount - 2)
+    for rule in (general, accumulate, amsgrad, adamax, adabelief, yogi, lion, rmsprop)
+}
+COEFFICIENTS = {
+    function.__name__.removesuffix("_coefficients"): inner(function)
+    for function in (
+        adam_coefficients, nadam_coefficients, radam_coefficients, lion_coefficients,
+        rmsprop_coefficients, momentum_coefficients, nesterov_coefficients,
+    )
+}  # fmt: skip
+
+
+def coefficients(method, o, t, rate):
+    """Stand in for the coefficients of `method`; Numba picks them by type."""
+
+
+@overload(coefficients, jit_options=JIT)
+def _coefficients(method, o, t, rate):
+    function = COEFFICIENTS[method.coefficients]
+    return lambda method, o, t, rate: function(o, t, rate)
+
+
+def apply(method, g, slots, i, c):
+    """Stand in for the rule of `method` on element i; Numba picks it by type."""
+
+
+@overload(apply, jit_options=JIT)
+def _apply(method, g, slots, i, c):
+    rule, count = RULES[method.rule]
+
+    def one(method, g, slots, i, c):
+        step, slots[0, i] = rule(g, slots[0, i], c)
+        return step
+
+    def two(method, g, slots, i, c):
+        step, slots[0, i], slots[1, i] = rule(g, slots[0, i], slots[1, i], c)
+        return step
+
+    def three(method, g, slots, i, c):
+        step, slots[0, i], slots[1, i], slots[2, i] = rule(
+            g, slots[0, i], slots[1, i], slots[2, i], c
+        )
+        return step
+
+    return (one, two, three)[count - 1]

@@ -1,0 +1,191 @@
+"""Running a checked problem: the interpreted loop, the compiled loop, and the result of either."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from . import _compiled
+from . import _driver as D
+from . import _rules as R
+from ._methods import Method
+from ._objective import CompiledObjective, Objective, wrong_shape
+from ._result import CONVERGED, OUT_OF_TIME, STOPPED, Result, outcome
+from ._state import State, option_vector
+from ._threads import thread_count, use_threads
+
+BLOCK_SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
+LONGEST_BLOCK = 65_536  # iterations; bounds the memory of a block's learning rates and history
+OUT_OF_SECONDS, INTERRUPTED = -1, -2  # reasons to stop that are known to Python alone
+
+
+@dataclass
+class Problem:
+    """A minimisation whose parts have been checked."""
+
+    fun: Callable
+    jac: Any
+    args: tuple
+    x0: np.ndarray
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    method: Method
+    options: dict[str, Any]
+    x_scale: np.ndarray | None
+    observe: Callable[[OptimizeResult], Any] | None
+    compiled: bool
+
+
+class Run:
+    """One minimisation under way."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.started = time.perf_counter()
+        self.compile_before = _compiled.seconds
+        self.problem, o = problem, problem.options
+        self.rate = o["learning_rate"]
+        self.state = State(problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds)
+        self.s, self.o = self.state.s, option_vector(problem.method, o, problem.x0.dtype)
+        self.deadline = self.started + o["max_time"]
+        self.parallel = use_threads(problem.x0.size, o["threads"])
+        self.types = self.state.types(self.parallel)
+        self.history: list[np.ndarray] | None = [] if o["history"] else None
+
+    def iterate(self) -> int:
+        """Run to the end and return the reason for it."""
+        # A callback wants every point, so Numba functions are then called one by one: same bits.
+        compiled = self.problem.compiled and self.problem.observe is None
+        with thread_count(self.problem.options["threads"] if self.parallel else None):
+            return self.compiled_loop() if compiled else self.interpreted_loop()
+
+    def interpreted_loop(self) -> int:
+        problem, state, s, o = self.problem, self.state, self.s, self.o
+        objective = Objective(
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0.dtype
+        )
+        advance = _compiled.machine_code(D.advance, self.types)
+        vectors, points, gradients = state.vectors, list(state.x), list(state.g)
+        rate = self.rate if callable(self.rate) else None
+        observe, history = problem.observe, self.history
+        timed = self.deadline < np.inf
+        reason = D.GOING
+        while reason == D.GOING:
+            x, g = points[int(s[D.X])], gradients[int(s[D.G])]
+            s[D.FUN] = objective(x, g)
+            s[D.NFEV], s[D.NJEV] = objective.nfev, objective.njev
+            why = D.BY_MAXITER
+            if observe is not None and s[D.NIT] > 0:
+                try:
+                    observe(self.intermediate(x, g))
+                except StopIteration:
+                    o[R.MAXITER], why = s[D.NIT], INTERRUPTED
+            if timed and time.perf_counter() > self.deadline:
+                o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
+            if rate is not None:
+                s[D.RATE] = checked_rate(rate, int(s[D.NIT]) + 1)
+            f = s[D.FUN]
+            reason = advance(None, *vectors, s, o)
+            if history is not None:
+                history.append(np.array([[f, s[D.SLOPE], s[D.RATE]]]))
+            if why != D.BY_MAXITER and (reason == D.BY_MAXITER or why == INTERRUPTED):
+                reason = why
+        return reason
+
+    def compiled_loop(self) -> int:
+        problem, s, o = self.problem, self.s, self.o
+        objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
+        trace_type = D.TRACE if self.history is not None else D.NO_TRACE
+        signature = (self.types[0], *objective.types, *self.types[1:], D.RATES, trace_type)
+        run = _compiled.machine_code(D.run, signature)
+        steps, why = 1, D.BY_MAXITER
+        while True:
+            begun = time.perf_counter()
+            if begun > self.deadline:
+                o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
+            rates = self.coming_rates(steps)
+            trace = np.empty((steps, 3)) if self.history is not None else None
+            before = int(s[D.NFEV])
+            reason = run(None, *objective.values, *self.state.vectors, s, o, rates, trace)
+            if trace is not None:
+                self.history.append(trace[: int(s[D.NFEV]) - before])
+            if reason == D.WRONG_SHAPE:
+                shapes = (int(s[D.WRONG_SIZE]),), problem.x0.shape
+                raise ValueError(wrong_shape(*shapes, int(s[D.NIT])))
+            if reason != D.GOING:
+                return why if reason == D.BY_MAXITER else reason
+            if time.perf_counter() - begun < BLOCK_SECONDS / 2:
+                steps = min(2 * steps, LONGEST_BLOCK)
+
+    def coming_rates(self, steps: int) -> np.ndarray:
+        """Return the learning rates of the next steps; NaN where the state has its own."""
+        if not callable(self.rate):
+            return np.full(steps, np.nan)
+        first = int(self.s[D.NIT]) + 1
+        steps = min(steps, max(1, int(self.o[R.MAXITER]) + 2 - first))
+        return np.array([checked_rate(self.rate, first + i) for i in range(steps)])
+
+    def intermediate(self, x: np.ndarray, g: np.ndarray) -> OptimizeResult:
+        """Return what a callback sees, in copies."""
+        s = self.s
+        return OptimizeResult(
+            x=x.copy(), fun=float(s[D.FUN]), jac=g.copy(), nit=int(s[D.NIT]),
+            nfev=int(s[D.NFEV]), njev=int(s[D.NJEV]), gradient_norm=float(np.abs(g).max()),
+        )  # fmt: skip
+
+    def result(self, reason: int) -> Result:
+        """Return the result of a run that stopped for `reason`."""
+        problem, state, s = self.problem, self.state, self.s
+        jac = state.row(state.g, D.G_BEST)
+        if problem.bounds is not None and problem.jac in ("2-point", "3-point", "cs"):
+            jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
+        bad = None
+        if reason == D.BAD_JAC:
+            bad = int(np.flatnonzero(~np.isfinite(state.g[int(s[D.G])]))[0])
+        if reason == INTERRUPTED:
+            status, message = STOPPED, "`callback` raised `StopIteration`."
+        elif reason == OUT_OF_SECONDS:
+            seconds = problem.options["max_time"]
+            status, message = (
+                OUT_OF_TIME,
+                f"Time limit of `max_time` = {seconds:g} s has been reached.",
+            )
+        elif problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
+            status, message = CONVERGED, "All independent variables were fixed by bounds."
+        else:
+            status, message = outcome(reason, s, problem.options, bad)
+        fixed_rates = state.gain is not None and not state.automatic
+        result = Result(
+            x=state.row(state.x, D.X_BEST), fun=float(s[D.FUN_BEST]), jac=jac,
+            nit=int(s[D.NIT]), nfev=int(s[D.NFEV]), njev=int(s[D.NJEV]),
+            status=status, success=status == CONVERGED, message=message,
+            x_last=state.row(state.x, D.X), fun_last=float(s[D.FUN]),
+            learning_rate=state.gain.copy() if fixed_rates else float(s[D.RATE]),
+            state=state.as_dict(), time=time.perf_counter() - self.started,
+            compile_time=_compiled.seconds - self.compile_before, compiled=problem.compiled,
+        )  # fmt: skip
+        if self.history is not None:
+            columns = np.concatenate(self.history).T.copy()
+            result.history = dict(zip(("fun", "slope", "learning_rate"), columns, strict=True))
+        return result
+
+
+def checked_rate(rate: Callable[[int], float], t: int) -> float:
+    """Return the learning rate of step t, if it is one."""
+    value = rate(t)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`learning_rate` must return a number; got {value!r} at t = {t}."
+        ) from None
+    if not 0 <= number < np.inf:
+        raise ValueError(f"`learning_rate` must return a number >= 0; got {value!r} at t = {t}.")
+    return number
+
+
+def solve(problem: Problem) -> Result:
+    """Minimise a checked problem."""
+    run = Run(problem)
+    return run.result(run.iterate())

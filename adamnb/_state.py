@@ -1,0 +1,120 @@
+"""The state of a minimisation: blocks of vectors and one vector of scalars, all plain arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from . import _driver as D
+from . import _rules as R
+from ._methods import Method
+
+FIRST_RATE = 1e-2  # automatic learning rate of the first step, in units of x_scale
+KAPPA = 0.1  # change of its logarithm per unit of the cosine between step and descent direction
+
+
+def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
+    """Return hyper-parameters and tolerances as the compiled functions read them."""
+    real = np.finfo(dtype)
+    v = np.zeros(len(R.OPTIONS))
+    beta1, beta2 = float(o.get("beta1", 0.0)), float(o.get("beta2", 0.0))
+    v[R.BETA1], v[R.BETA2] = beta1, beta2
+    with np.errstate(divide="ignore"):  # beta = 0 has the logarithm -inf, and no memory
+        v[R.LOG_BETA1], v[R.LOG_BETA2] = np.log(beta1), np.log(beta2)
+    # The smallest normal number instead of 0 changes no step, and makes 0/0 a step of 0.
+    v[R.EPS] = max(float(o.get("eps", 0.0)), float(real.tiny))
+    v[R.MOMENTUM], v[R.CENTERED] = o.get("momentum", 0.0), o.get("centered", False)
+    v[R.DECAY if method.decoupled else R.L2] = o["weight_decay"]
+    v[R.CLIP_NORM] = o.get("clip_norm", np.inf)
+    v[R.LARGEST] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else np.inf
+    for index, name in (
+        (R.GTOL, "gtol"), (R.FTOL, "ftol"), (R.XTOL, "xtol"), (R.F_TARGET, "f_target"),
+        (R.PATIENCE, "patience"), (R.MAXITER, "maxiter"), (R.MAXFUN, "maxfun"),
+    ):  # fmt: skip
+        v[index] = o.get(name, 0.0)
+    v[R.MAXITER] = np.floor(v[R.MAXITER])
+    v[R.KAPPA] = KAPPA
+    v[R.RELATIVE] = not method.scale_free
+    return v
+
+
+class State:
+    """All that a minimisation remembers, laid out for the compiled functions.
+
+    Parameters
+    ----------
+    x0 : ndarray, shape (n,)
+        Start, float32 or float64, within the bounds; copied.
+    learning_rate : None, float or ndarray
+        None adapts it; an array holds one per variable.
+    x_scale : None or ndarray
+    bounds : None or pair of ndarray
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        x0: np.ndarray,
+        learning_rate: Any,
+        x_scale: np.ndarray | None,
+        bounds: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
+        n, dtype = x0.size, x0.dtype
+        self.method, self.automatic = method, learning_rate is None
+        self.x = np.empty((D.X_ROWS, n), dtype)
+        self.x[0] = x0
+        self.g = np.zeros((D.G_ROWS, n), dtype)
+        self.slots = np.full((method.slots, n), method.start, dtype)
+        self.gain = self.last = self.scale = self.lower = self.upper = None
+        self.s = np.zeros(len(D.SCALARS))
+        if x_scale is not None:
+            self.scale = x_scale.astype(dtype)
+        if self.automatic:
+            self.gain, self.last = np.ones(n, dtype), np.zeros(n, dtype)
+            self.s[D.RATE] = FIRST_RATE
+        elif np.ndim(learning_rate):
+            self.gain = np.asarray(learning_rate, dtype)
+            self.s[D.RATE] = 1.0
+        elif not callable(learning_rate):
+            self.s[D.RATE] = learning_rate
+        if bounds is not None:
+            self.lower, self.upper = bounds
+
+    @property
+    def vectors(self) -> tuple:
+        """The arguments of `advance` and `run` that are blocks, vectors or None."""
+        return (
+            self.x, self.g, self.slots, self.gain, self.last, self.scale, self.lower, self.upper,
+        )  # fmt: skip
+
+    def row(self, block: np.ndarray, name: int) -> np.ndarray:
+        """Return a copy of the row of `block` whose number stands in the scalars."""
+        return block[int(self.s[name])].copy()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state by name, in copies."""
+        named = {name: float(value) for name, value in zip(D.SCALARS, self.s, strict=True)}
+        named["x"], named["gradient"] = self.row(self.x, D.X), self.row(self.g, D.G)
+        named["x_best"] = self.row(self.x, D.X_BEST)
+        named["gradient_best"] = self.row(self.g, D.G_BEST)
+        del named["g"], named["g_best"]
+        named["slots"] = self.slots.copy()
+        for name in ("gain", "last", "scale"):
+            if (vector := getattr(self, name)) is not None:
+                named[name] = vector.copy()
+        return named | {"method": self.method.name}
+
+    def types(self, parallel: bool) -> tuple:
+        """Return the Numba types of the method, `vectors`, scalars and options."""
+        real = numba.from_dtype(self.x.dtype)
+        kinds = [
+            types.none if array is None else types.Array(real, array.ndim, "C")
+            for array in self.vectors
+        ]
+        numbers = types.Array(types.float64, 1, "C")
+        return self.method.numba_type(parallel), *kinds, numbers, numbers
+
+
+Schedule = Callable[[int], float]
