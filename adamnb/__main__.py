@@ -20,10 +20,14 @@ PROMISE = 4.0
 
 def environment() -> None:
     """Print what is installed and what it runs on."""
-    versions = [
-        f"{name} {metadata.version(name)}" for name in ("adamnb", "numba", "numpy", "scipy")
-    ]
-    print(*versions, f"Python {platform.python_version()}", platform.machine(), sep=", ")
+    versions = [f"{name} {metadata.version(name)}" for name in ("numba", "numpy", "scipy")]
+    print(
+        f"adamnb {adamnb.__version__}",
+        *versions,
+        f"Python {platform.python_version()}",
+        platform.machine(),
+        sep=", ",
+    )
     print(f"CPU: {numba.get_num_threads()} threads, Numba threading layer {threading_layer()}")
     print("GPU: not supported yet, everything runs on the CPU")
 
@@ -43,7 +47,7 @@ def fit(name: str) -> float:
     data = _nist.load(name)
     res = adamnb.minimize(data.fun, data.starts[1], args=(data.x, data.y), jac="inplace", **OPTIONS)
     digits = _nist.correct_digits(res.x, data.certified)
-    summary = f"{digits:8.1f}{res.nit:12d}{1e3 * res.time:10.1f}{res.compile_time:11.1f}"
+    summary = f"{digits:8.1f}{res.nit:12d}{1e3 * (res.time - res.compile_time):10.1f}{res.compile_time:11.1f}"
     for k, (found, certified) in enumerate(zip(res.x, data.certified, strict=True)):
         first = k == 0
         print(f"{name if first else '':10}b{k + 1}{found:19.10e}{certified:19.10e}", end="")

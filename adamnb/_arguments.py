@@ -104,7 +104,7 @@ def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any
         return fun, jac
     if jac is None or jac is False:
         return fun, scheme or "2-point"
-    if jac is True or isinstance(jac, str) and jac in (*SCHEMES, "inplace"):
+    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES, "inplace")):
         return fun, jac
     raise ValueError(
         f"`jac` must be callable, True, 'inplace', '2-point', '3-point', 'cs' or None; got {jac!r}."

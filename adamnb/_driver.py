@@ -7,19 +7,33 @@ from math import exp, inf, isfinite, sqrt
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from ._kernels import narrow, shell, slope_all, sums, sweep_all
 from ._rules import (
-    CLIP_NORM, F_TARGET, FTOL, GTOL, JIT, KAPPA, LARGEST, MAXFUN, MAXITER, PATIENCE, RELATIVE, XTOL,
-    coefficients, entry, inner,
+    CLIP_NORM,
+    F_TARGET,
+    FTOL,
+    GTOL,
+    INLINED,
+    KAPPA,
+    LARGEST,
+    MAXFUN,
+    MAXITER,
+    PATIENCE,
+    RELATIVE,
+    XTOL,
+    coefficients,
+    entry,
+    inner,
 )  # fmt: skip
 
 # Scalars of the state, one float64 vector. X, X_BEST, G, G_BEST are rows of the blocks x and g.
 SCALARS = (
-    "t nit nfev njev fun fun_first fun_best fun_mark nit_mark slope slope_first slope_best step "
-    "learning_rate cosine failures wrong_size x x_best g g_best"
-).split()
+    "t", "nit", "nfev", "njev", "fun", "fun_first", "fun_best", "fun_mark", "nit_mark", "slope",
+    "slope_first", "slope_best", "step", "learning_rate", "cosine", "failures", "wrong_size",
+    "x", "x_best", "g", "g_best",
+)  # fmt: skip
 (T, NIT, NFEV, NJEV, FUN, FUN_FIRST, FUN_BEST, FUN_MARK, NIT_MARK, SLOPE, SLOPE_FIRST, SLOPE_BEST,
  STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST) = range(21)  # fmt: skip
 
@@ -27,12 +41,18 @@ SCALARS = (
 (GOING, BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_TARGET, BY_MAXITER, BY_MAXFUN, STUCK, BAD_FUN,
  BAD_JAC, TOO_LARGE, WRONG_SHAPE) = range(12)  # fmt: skip
 
-X_ROWS = 4  # current, best and next x, and a scratch row that the user's function may spoil
+SPARE, X_ROWS = 3, 4  # best, current and next x, and a copy that the user's functions may spoil
 G_ROWS = 2  # current and best gradient
 RATES = types.Array(types.float64, 1, "C")
 TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
 RATE_MIN = 1e-18  # a step below the last bit of every scaled variable
 MAX_FAILURES = 30  # roll-backs in a row
+
+
+@inner
+def flat(s):
+    """Return whether the gradient has fallen: only then does a small gain or step tell a minimum."""
+    return s[SLOPE_BEST] <= 1e-3 * s[SLOPE_FIRST]
 
 
 @inner
@@ -42,14 +62,13 @@ def met(s, o):
         return BY_GRADIENT
     if s[FUN_BEST] <= o[F_TARGET]:
         return BY_TARGET
-    # A small gain or a small step is a sign of a minimum only where the gradient has fallen as well.
-    flat = s[SLOPE_BEST] <= 1e-3 * s[SLOPE_FIRST]
     if s[NIT] - s[NIT_MARK] >= o[PATIENCE]:
         gained = s[FUN_MARK] - s[FUN_BEST]
         s[NIT_MARK], s[FUN_MARK] = s[NIT], s[FUN_BEST]
-        if flat and gained <= o[FTOL] * max(abs(s[FUN_BEST]), s[FUN_FIRST] - s[FUN_BEST]):
+        size = max(abs(s[FUN_BEST]), s[FUN_FIRST] - s[FUN_BEST])
+        if o[FTOL] > 0.0 and gained <= o[FTOL] * size and flat(s):
             return BY_OBJECTIVE
-    if flat and s[NIT] > 0 and s[STEP] <= o[XTOL] and o[XTOL] > 0:
+    if o[XTOL] > 0.0 and s[STEP] <= o[XTOL] and s[NIT] > 0.0 and flat(s):
         return BY_STEP
     if s[NIT] >= o[MAXITER]:
         return BY_MAXITER
@@ -70,26 +89,25 @@ def back_to_best(slots, last, s):
 
 
 @inner
-def largest_move(x, new, scale):
+def largest_move(x, here, there, scale):
     """Return the largest step relative to the size of its variable."""
     top = 0.0
-    for i in range(x.size):
+    for i in range(x.shape[1]):
         unit = scale[i] if scale is not None else 1.0
-        top = max(top, abs(new[i] - x[i]) / max(abs(x[i]), unit))
+        top = max(top, abs(x[there, i] - x[here, i]) / max(abs(x[here, i]), unit))
     return top
 
 
-@entry
-def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
+@inner
+def iterate(method, x, g, slots, gain, last, scale, lower, upper, s, o):
     """Judge the current point, whose f is s[FUN] and whose gradient stands in g, and step on.
 
     One iteration of every loop: stop tests, best point, learning rate, step, bounds. Returns GOING
     after a step (the next point is then row s[X] of x), else the reason to stop there.
     """
     # A point is moved into another row, never over itself: rows only change names.
-    here, slope_here = int(s[X]), np.uint64(0)
-    slope_here = slope_all(method, x[here], g[int(s[G])], scale, lower, upper)
-    s[SLOPE] = np.uint64(slope_here).view(np.float64)
+    top = slope_all(method, x, int(s[X]), g, int(s[G]), scale, lower, upper)
+    s[SLOPE] = np.uint64(top).view(np.float64)
     reason = GOING
     if not isfinite(s[FUN]):
         reason = BAD_FUN
@@ -115,11 +133,10 @@ def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
     if reason != GOING:
         return reason
 
-    here = int(s[X])
-    now, gradient = x[here], g[int(s[G])]
+    here, row = int(s[X]), int(s[G])
     shrink, rate = 1.0, s[RATE]
     if last is not None or o[CLIP_NORM] < inf:
-        along, norm2, last2 = sums(method, now, gradient, last, scale, lower, upper)
+        along, norm2, last2 = sums(method, x, here, g, row, last, scale, lower, upper)
         if norm2 > o[CLIP_NORM] ** 2:
             shrink = o[CLIP_NORM] / sqrt(norm2)
         if along != 0.0:
@@ -130,46 +147,78 @@ def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
     s[NIT] += 1.0
     best = int(s[X_BEST])
     there = 3 - here - best if here != best else (here + 1) % 3
-    c = narrow(coefficients(method, o, s[T], 1.0 if gain is not None else rate), now)
-    k = shell(o, rate, shrink, now)
-    sweep_all(method, now, x[there], gradient, slots, gain, last, scale, lower, upper, c, k)
+    c = narrow(coefficients(method, o, s[T], 1.0 if gain is not None else rate), x)
+    k = shell(o, rate, shrink, x)
+    sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
     if o[XTOL] > 0.0:
-        s[STEP] = largest_move(now, x[there], scale)
+        s[STEP] = largest_move(x, here, there, scale)
     s[X], s[G] = there, 1.0 - s[G_BEST]
     return GOING
+
+
+@intrinsic
+def lend(typingctx, array):
+    """Return `array` without a share in its memory, which the caller keeps alive.
+
+    Numba counts references atomically at every function boundary: some 100 ns an iteration.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        if signature.args[0] == types.none:
+            return context.get_dummy_value()
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        view.meminfo = view.meminfo.type(None)
+        return view._getvalue()
+
+    return array(array), codegen
+
+
+@entry
+def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
+    """Make one iteration, for the interpreted loop."""
+    return iterate(
+        method, lend(x), lend(g), lend(slots), lend(gain), lend(last), lend(scale), lend(lower),
+        lend(upper), lend(s), lend(o),
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- compiled loop
 
 
-def evaluate(fun, jac, x, spare, g, args, s):
+def evaluate(fun, jac, x, here, spare, g, args, s):
     """Stand in for the form in which the gradient comes; Numba picks by the type of `jac`.
 
-    Puts f into s[FUN] and the gradient into g; the user's functions see `spare`, a copy of x.
+    Puts f into s[FUN] and the gradient into g; the user's functions see `spare`, a copy of x[here].
     """
 
 
-@overload(evaluate, jit_options=JIT)
-def _evaluate(fun, jac, x, spare, g, args, s):
-    def inplace(fun, jac, x, spare, g, args, s):
-        spare[:] = x
+@overload(evaluate, jit_options=INLINED)
+def _evaluate(fun, jac, x, here, spare, g, args, s):
+    def inplace(fun, jac, x, here, spare, g, args, s):
+        copy_row(x, here, spare)
         s[FUN] = fun(spare, g, *args)
         return True
 
-    def both(fun, jac, x, spare, g, args, s):
-        spare[:] = x
+    def both(fun, jac, x, here, spare, g, args, s):
+        copy_row(x, here, spare)
         s[FUN], gradient = fun(spare, *args)
         return take(gradient, g, s)
 
-    def separate(fun, jac, x, spare, g, args, s):
-        spare[:] = x
+    def separate(fun, jac, x, here, spare, g, args, s):
+        copy_row(x, here, spare)
         s[FUN] = fun(spare, *args)
-        spare[:] = x
+        copy_row(x, here, spare)
         return take(jac(spare, *args), g, s)
 
     if isinstance(jac, types.Boolean):
         return inplace
     return both if isinstance(jac, types.NoneType) else separate
+
+
+@inner
+def copy_row(x, here, spare):
+    for i in range(spare.size):
+        spare[i] = x[here, i]
 
 
 @inner
@@ -190,18 +239,26 @@ def run(method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s,
     `rates` holds NaN where the learning rate is the state's own. `trace` is None or has one row (f,
     slope, learning rate) per iteration.
     """
+    # The user's functions get views that own a share of their memory; they may keep them.
+    spare, even, odd = x[SPARE], g[0], g[1]
+    x_, g_, slots_, gain_, last_ = lend(x), lend(g), lend(slots), lend(gain), lend(last)
+    scale_, lower_, upper_, s_, o_ = lend(scale), lend(lower), lend(upper), lend(s), lend(o)
     for i in range(len(rates)):
         if not np.isnan(rates[i]):
-            s[RATE] = rates[i]
-        here = int(s[X])
-        s[NFEV] += 1.0
-        s[NJEV] += 1.0
-        if not evaluate(fun, jac, x[here], x[3], g[int(s[G])], args, s):
+            s_[RATE] = rates[i]
+        here = int(s_[X])
+        s_[NFEV] += 1.0
+        s_[NJEV] += 1.0
+        if s_[G] == 0.0:
+            fits = evaluate(fun, jac, x_, here, spare, even, args, s_)
+        else:
+            fits = evaluate(fun, jac, x_, here, spare, odd, args, s_)
+        if not fits:
             return WRONG_SHAPE
-        fun_here = s[FUN]
-        reason = advance(method, x, g, slots, gain, last, scale, lower, upper, s, o)
+        fun_here = s_[FUN]
+        reason = iterate(method, x_, g_, slots_, gain_, last_, scale_, lower_, upper_, s_, o_)
         if trace is not None:
-            trace[i, 0], trace[i, 1], trace[i, 2] = fun_here, s[SLOPE], s[RATE]
+            trace[i, 0], trace[i, 1], trace[i, 2] = fun_here, s_[SLOPE], s_[RATE]
         if reason != GOING:
             return reason
     return GOING

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from ._rules import DECAY, JIT, L2, Coefficients, apply, coefficients, entry, inner
+from ._rules import DECAY, INLINED, JIT, L2, Coefficients, apply, coefficients, entry, inner
 
 BLOCK = 8192  # elements a thread takes at once; also the unit of every sum, so that bits do not
 LANES = 16  # depend on the number of threads
@@ -51,11 +51,11 @@ def narrow(c, x):
 
 
 @inner
-def sweep(method, lo, hi, x, new, g, slots, gain, last, scale, lower, upper, c, k):
-    """Step the elements lo..hi of x, into `new`, or in place where that is None."""
+def sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+    """Step the elements lo..hi of x[here], into x[there], or in place where that is None."""
     for i in range(lo, hi):
-        p = x[i]
-        q = k.shrink * g[i] + k.l2 * p
+        p = x[here, i]
+        q = k.shrink * g[row, i] + k.l2 * p
         if lower is not None:
             if (p <= lower[i] and q > 0) or (p >= upper[i] and q < 0):
                 q = q - q
@@ -81,14 +81,14 @@ def sweep(method, lo, hi, x, new, g, slots, gain, last, scale, lower, upper, c, 
         if lower is not None:
             p = p if p > lower[i] else lower[i]
             p = p if p < upper[i] else upper[i]
-        if new is not None:
-            new[i] = p
+        if there is None:
+            x[here, i] = p
         else:
-            x[i] = p
+            x[there, i] = p
 
 
 @inner
-def slope(lo, hi, x, g, scale, lower, upper):
+def slope(lo, hi, x, here, g, row, scale, lower, upper):
     """Return the largest |scaled projected gradient|; NaN or infinity where one is not finite.
 
     Read as integers, the bits of non-negative floats sort like the floats, with infinity and NaN on
@@ -96,9 +96,9 @@ def slope(lo, hi, x, g, scale, lower, upper):
     """
     top = np.uint64(0)
     for i in range(lo, hi):
-        q = g[i]
+        q = g[row, i]
         if lower is not None:
-            if (x[i] <= lower[i] and q > 0) or (x[i] >= upper[i] and q < 0):
+            if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
                 q = q - q
         if scale is not None:
             q = q * scale[i]
@@ -108,15 +108,15 @@ def slope(lo, hi, x, g, scale, lower, upper):
 
 
 @inner
-def products(lo, hi, x, g, last, scale, lower, upper, lanes):
+def products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes):
     """Add g.last, g.g and last.last over lo..hi to lanes[:, 0], in an order that is always the same."""
     lanes[:] = 0.0
     for start in range(lo, hi, LANES):
         for j in range(min(LANES, hi - start)):
             i = start + j
-            q = np.float64(g[i])
+            q = np.float64(g[row, i])
             if lower is not None:
-                if (x[i] <= lower[i] and q > 0) or (x[i] >= upper[i] and q < 0):
+                if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
                     q = 0.0
             if scale is not None:
                 q = q * scale[i]
@@ -140,84 +140,86 @@ def block_count(n):
 
 
 @inner
-def serial_sweep(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
-    sweep(method, 0, x.size, x, new, g, slots, gain, last, scale, lower, upper, c, k)
+def serial_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+    sweep(method, 0, x.shape[1], x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
 
 
 @numba.njit(parallel=True, **JIT)
-def parallel_sweep(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
-    for b in numba.prange(block_count(x.size)):
-        hi = min((b + 1) * BLOCK, x.size)
-        sweep(method, b * BLOCK, hi, x, new, g, slots, gain, last, scale, lower, upper, c, k)
+def parallel_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+    for b in numba.prange(block_count(x.shape[1])):
+        hi = min((b + 1) * BLOCK, x.shape[1])
+        sweep(method, b * BLOCK, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
 
 
 @inner
-def serial_slope(x, g, scale, lower, upper):
-    return slope(0, x.size, x, g, scale, lower, upper)
+def serial_slope(x, here, g, row, scale, lower, upper):
+    return slope(0, x.shape[1], x, here, g, row, scale, lower, upper)
 
 
 @numba.njit(parallel=True, **JIT)
-def parallel_slope(x, g, scale, lower, upper):
-    tops = np.empty(block_count(x.size), np.uint64)
+def parallel_slope(x, here, g, row, scale, lower, upper):
+    tops = np.empty(block_count(x.shape[1]), np.uint64)
     for b in numba.prange(tops.size):
-        tops[b] = slope(b * BLOCK, min((b + 1) * BLOCK, x.size), x, g, scale, lower, upper)
+        tops[b] = slope(b * BLOCK, min((b + 1) * BLOCK, x.shape[1]), x, here, g, row, scale, lower, upper)
     return tops.max()
 
 
 @inner
-def serial_products(x, g, last, scale, lower, upper, lanes):
+def serial_products(x, here, g, row, last, scale, lower, upper, lanes):
     for b in range(len(lanes)):
-        hi = min((b + 1) * BLOCK, x.size)
-        products(b * BLOCK, hi, x, g, last, scale, lower, upper, lanes[b])
+        hi = min((b + 1) * BLOCK, x.shape[1])
+        products(b * BLOCK, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
 
 
 @numba.njit(parallel=True, **JIT)
-def parallel_products(x, g, last, scale, lower, upper, lanes):
+def parallel_products(x, here, g, row, last, scale, lower, upper, lanes):
     for b in numba.prange(len(lanes)):
-        hi = min((b + 1) * BLOCK, x.size)
-        products(b * BLOCK, hi, x, g, last, scale, lower, upper, lanes[b])
+        hi = min((b + 1) * BLOCK, x.shape[1])
+        products(b * BLOCK, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
 
 
 # fmt: on
-def sweep_all(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+def sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
     """Stand in for the serial or the parallel loop; Numba picks by type."""
 
 
-def slope_all(method, x, g, scale, lower, upper):
+def slope_all(method, x, here, g, row, scale, lower, upper):
     """Stand in for the serial or the parallel loop; Numba picks by type."""
 
 
-def products_all(method, x, g, last, scale, lower, upper, lanes):
+def products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
     """Stand in for the serial or the parallel loop; Numba picks by type."""
 
 
-@overload(sweep_all, jit_options=JIT)
-def _sweep_all(method, x, new, g, slots, gain, last, scale, lower, upper, c, k):
+@overload(sweep_all, jit_options=INLINED)
+def _sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
     loop = parallel_sweep if method.parallel else serial_sweep
-    return lambda method, x, new, g, slots, gain, last, scale, lower, upper, c, k: loop(
-        method, x, new, g, slots, gain, last, scale, lower, upper, c, k
+    return lambda method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k: (
+        loop(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
     )
 
 
-@overload(slope_all, jit_options=JIT)
-def _slope_all(method, x, g, scale, lower, upper):
+@overload(slope_all, jit_options=INLINED)
+def _slope_all(method, x, here, g, row, scale, lower, upper):
     loop = parallel_slope if method.parallel else serial_slope
-    return lambda method, x, g, scale, lower, upper: loop(x, g, scale, lower, upper)
+    return lambda method, x, here, g, row, scale, lower, upper: loop(
+        x, here, g, row, scale, lower, upper
+    )
 
 
-@overload(products_all, jit_options=JIT)
-def _products_all(method, x, g, last, scale, lower, upper, lanes):
+@overload(products_all, jit_options=INLINED)
+def _products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
     loop = parallel_products if method.parallel else serial_products
-    return lambda method, x, g, last, scale, lower, upper, lanes: loop(
-        x, g, last, scale, lower, upper, lanes
+    return lambda method, x, here, g, row, last, scale, lower, upper, lanes: loop(
+        x, here, g, row, last, scale, lower, upper, lanes
     )
 
 
 @inner
-def sums(method, x, g, last, scale, lower, upper):
+def sums(method, x, here, g, row, last, scale, lower, upper):
     """Return g.last, g.g and last.last, g projected and scaled, block after block."""
-    lanes = np.empty((block_count(x.size), 3, LANES))
-    products_all(method, x, g, last, scale, lower, upper, lanes)
+    lanes = np.empty((block_count(x.shape[1]), 3, LANES))
+    products_all(method, x, here, g, row, last, scale, lower, upper, lanes)
     total = (0.0, 0.0, 0.0)
     for b in range(len(lanes)):
         part = lanes[b, :, 0]
@@ -230,4 +232,4 @@ def step(method, x, g, slots, rates, o, t, rate):
     """Take step number t (from 1) in place; `rates` is None or one learning rate per element."""
     c = narrow(coefficients(method, o, t, rate), x)
     k = shell(o, rate, 1.0, x)
-    sweep_all(method, x, None, g, slots, rates, None, None, None, None, c, k)
+    sweep_all(method, x, 0, None, g, 0, slots, rates, None, None, None, None, c, k)

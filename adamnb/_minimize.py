@@ -89,6 +89,8 @@ def minimize(
     >>> res.success, res.x.round(4).tolist()
     (True, [1.0, 1.0])
     """
+    if not isinstance(options, Mapping | None):
+        raise TypeError(f"`options` must be a dict of option names and values; got {options!r}.")
     given = dict(options or {})
     for name, value in option.items():
         if name in given:
@@ -146,7 +148,7 @@ class Solver:
         """Check everything, then minimise."""
         method = self.method
         if tol is not None:
-            _options.check("gtol", tol)
+            _options.check("tol", tol, _options.OPTIONS["gtol"])
             given = {"gtol": tol, "ftol": tol} | given
         o = _options.complete(method, given)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
@@ -196,7 +198,7 @@ def _solver(method: Any) -> Solver:
 
 
 def _refuse(constraints: Any) -> None:
-    if constraints is None or isinstance(constraints, tuple | list) and len(constraints) == 0:
+    if constraints is None or (isinstance(constraints, tuple | list) and len(constraints) == 0):
         return
     raise ValueError(
         "`constraints` are not supported: use `bounds`, a penalty in `fun`, a change of variables,"

@@ -130,7 +130,10 @@ def as_scalar(f: Any) -> float:
         raise TypeError(f"`fun` must return a number; it returned {f!r}.")
     if np.iscomplexobj(f):
         raise TypeError(f"`fun` must return a real number; it returned {f!r}.")
-    array = np.asarray(f)
+    try:
+        array = np.asarray(f)
+    except ValueError as error:  # ragged
+        raise ValueError(f"`fun` must return a scalar value: {error}") from None
     if array.size != 1:
         raise ValueError(
             "The user-provided objective function must return a scalar value;"
@@ -192,7 +195,7 @@ class CompiledObjective:
 
 def is_compiled(fun: Any, jac: Any) -> bool:
     """Return whether all that is to be called is a Numba function."""
-    functions = (fun,) if jac is True or isinstance(jac, str) and jac == "inplace" else (fun, jac)
+    functions = (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
     return all(is_jitted(f) or isinstance(f, CFunc) for f in functions)
 
 

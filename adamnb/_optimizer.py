@@ -80,7 +80,7 @@ class Optimizer:
         self._options = _options.complete(row, given)
         self.x, self.method, self.learning_rate, self.threads = x, row, learning_rate, threads
         self.t = 0
-        self._flat = x.reshape(-1)
+        self._block = x.reshape(1, -1)
         self._slots = np.full((row.slots, x.size), row.start, x.dtype)
         self._numbers = option_vector(row, self._options, x.dtype)
         self._rates: np.ndarray | None = None
@@ -103,7 +103,7 @@ class Optimizer:
         rates = types.none if self._rates is None else vector
         numbers = types.Array(types.float64, 1, "C")
         kind = self.method.numba_type(self._parallel)
-        return kind, vector, vector, block, rates, numbers, types.float64, types.float64
+        return kind, block, block, block, rates, numbers, types.float64, types.float64
 
     def step(self, gradient: np.ndarray) -> None:
         """Take one step.
@@ -116,20 +116,19 @@ class Optimizer:
         g = gradient
         if (
             type(g) is not np.ndarray
-            or g.dtype != self._flat.dtype
+            or g.dtype != self.x.dtype
             or g.shape != self.x.shape
             or not g.flags.c_contiguous
         ):
             self._complain(gradient)
-        if g.ndim != 1:
-            g = g.reshape(-1)
+        g = g.reshape(1, -1)
         t = self.t + 1
         rate = self._rate if self._schedule is None else float(self._schedule(t))
         if self._parallel:
             with thread_count(self.threads):
-                self._step(None, self._flat, g, self._slots, self._rates, self._numbers, t, rate)
+                self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)
         else:
-            self._step(None, self._flat, g, self._slots, self._rates, self._numbers, t, rate)
+            self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)
         self.t = t
 
     def _complain(self, gradient: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 
 from ._methods import Method
@@ -40,17 +41,18 @@ def _positive(value: Any) -> bool:
     return _number(value) and value > 0
 
 
-def _count(value: Any) -> bool:
-    """Allow whole numbers from 1, as threads are counted."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+def _threads(value: Any) -> bool:
+    """Allow whole numbers from 1 to the number of threads that Numba has."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and 1 <= value <= numba.config.NUMBA_NUM_THREADS
 
 
 def _finite_numbers(value: Any, positive: bool) -> bool:
     try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
+        array = np.asarray(value)
+    except ValueError:  # ragged
         return False
-    if isinstance(value, str) or array.dtype != float:
+    if array.dtype.kind not in "fiub":
         return False
     return bool(np.all(np.isfinite(array)) and np.all(array > 0 if positive else array >= 0))
 
@@ -79,13 +81,13 @@ HYPERPARAMETERS = {
 OPTIONS = {
     "learning_rate": Option(
         None, "be None (automatic), a number >= 0, an array of them, or a function of t",
-        lambda value: value is None or callable(value) or _finite_numbers(value, positive=False),
+        lambda value: callable(value) or _finite_numbers(value, positive=False),
         "step size: None (automatic), float, array of shape (n,), or function t -> float, t = 1, 2, ...",
     ),
     **HYPERPARAMETERS,
     "x_scale": Option(
         None, "be None, a number > 0 or an array of them",
-        lambda value: value is None or _finite_numbers(value, positive=True),
+        lambda value: _finite_numbers(value, positive=True),
         "typical size of each variable; None: |x0| (or 1) with an automatic learning rate, else 1",
     ),
     "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
@@ -109,22 +111,21 @@ OPTIONS = {
         "converged: f at or below this value",
     ),
     "finite_difference": Option(
-        None, "be None, '2-point', '3-point' or 'cs'",
-        lambda value: value is None or value in ("2-point", "3-point", "cs"),
+        None, "be '2-point', '3-point', 'cs' or None",
+        lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
         "scheme where no gradient is given (2-point), for use through SciPy",
     ),
     "history": Option(False, "be True or False", _flag, "keep f, slope and learning rate of every iteration"),
     "disp": Option(False, "be True or False", _flag, "print a summary, and warn when not converged"),
     "threads": Option(
-        None, "be None or a whole number >= 1", lambda value: value is None or _count(value),
+        None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,
         "threads for large x: None chooses, 1 is serial; the bits do not depend on it",
     ),
 }  # fmt: skip
 
 
-def check(name: str, value: Any) -> None:
+def check(name: str, value: Any, option: Option) -> None:
     """Raise a `ValueError` or `TypeError` with name, rule and value unless `value` is allowed."""
-    option = OPTIONS[name]
     if option.allows(value):
         return
     kind = (
@@ -147,7 +148,7 @@ def known_names(method: Method) -> list[str]:
 
 
 def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of `method`: those given, checked, and the defaults of the others.
+    """Return all options of `method`: those given, checked, and the defaults of None and the others.
 
     Raises
     ------
@@ -160,9 +161,9 @@ def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in known:
             text = f"`{name}` is not an option of method {method.name!r}."
-            raise TypeError(text + suggest(name, known))
-        if not (value is None and name in method.defaults):
-            check(name, value)
+            raise TypeError(text + suggest(str(name), known))
+        if value is not None:
+            check(name, value, OPTIONS[name])
     defaults = {name: option.default for name, option in OPTIONS.items()} | method.defaults
     chosen = {name: value for name, value in given.items() if value is not None}
     return {name: defaults[name] for name in known} | chosen

@@ -44,7 +44,9 @@ class Result(OptimizeResult):
     """
 
     def __repr__(self) -> str:
-        return repr(OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")}))
+        return repr(
+            OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")})
+        )
 
 
 def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:

@@ -19,7 +19,9 @@ from numba.extending import NativeValue, models, overload, register_model, unbox
 # "numpy": a division by zero is infinite instead of an exception, without which nothing vectorises.
 # No fastmath: contraction would give scalar and vector loops different bits.
 JIT = {"error_model": "numpy"}
-inner = numba.njit(**JIT)  # for functions that are compiled into an entry
+# A call would put every array's seven words on the stack, and count references atomically.
+INLINED = {"forceinline": True, **JIT}
+inner = numba.njit(**INLINED)
 
 
 def entry(function):
@@ -65,9 +67,10 @@ def _unbox_method(typ, obj, c):
 
 # Hyper-parameters and tolerances of a run, one float64 vector.
 OPTIONS = (
-    "beta1 beta2 log_beta1 log_beta2 eps momentum centered l2 decay clip_norm largest "
-    "gtol ftol xtol f_target patience maxiter maxfun kappa relative"
-).split()
+    "beta1", "beta2", "log_beta1", "log_beta2", "eps", "momentum", "centered", "l2", "decay",
+    "clip_norm", "largest", "gtol", "ftol", "xtol", "f_target", "patience", "maxiter", "maxfun",
+    "kappa", "relative",
+)  # fmt: skip
 (BETA1, BETA2, LOG_BETA1, LOG_BETA2, EPS, MOMENTUM, CENTERED, L2, DECAY, CLIP_NORM, LARGEST,
  GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, KAPPA, RELATIVE) = range(20)  # fmt: skip
 
@@ -236,7 +239,7 @@ def coefficients(method, o, t, rate):
     """Stand in for the coefficients of `method`; Numba picks them by type."""
 
 
-@overload(coefficients, jit_options=JIT)
+@overload(coefficients, jit_options=INLINED)
 def _coefficients(method, o, t, rate):
     function = COEFFICIENTS[method.coefficients]
     return lambda method, o, t, rate: function(o, t, rate)
@@ -246,7 +249,7 @@ def apply(method, g, slots, i, c):
     """Stand in for the rule of `method` on element i; Numba picks it by type."""
 
 
-@overload(apply, jit_options=JIT)
+@overload(apply, jit_options=INLINED)
 def _apply(method, g, slots, i, c):
     rule, count = RULES[method.rule]
 

@@ -115,8 +115,8 @@ class Run:
                 raise ValueError(wrong_shape(*shapes, int(s[D.NIT])))
             if reason != D.GOING:
                 return why if reason == D.BY_MAXITER else reason
-            if time.perf_counter() - begun < BLOCK_SECONDS / 2:
-                steps = min(2 * steps, LONGEST_BLOCK)
+            taken = time.perf_counter() - begun
+            steps = int(min(max(1, steps * BLOCK_SECONDS / taken), 64 * steps, LONGEST_BLOCK))
 
     def coming_rates(self, steps: int) -> np.ndarray:
         """Return the learning rates of the next steps; NaN where the state has its own."""

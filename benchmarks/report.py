@@ -90,7 +90,8 @@ def versions():
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            found.append(f"{name} missing")
+            source_tree = name == "adamnb"
+            found.append(f"{name} {'from the source tree' if source_tree else 'missing'}")
     try:
         gcc = subprocess.run(
             ["gcc", "-dumpfullversion"], capture_output=True, text=True

