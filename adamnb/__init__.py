@@ -1,6 +1,7 @@
 """Adam for scientific computing: `scipy.optimize.minimize` with Adam inside, compiled by Numba."""
 
 from ._minimize import SOLVERS, minimize
+from ._njit import Solution, njit_minimize
 from ._optimizer import Optimizer
 from ._result import Result
 
@@ -20,4 +21,4 @@ momentum = SOLVERS["momentum"]
 nesterov = SOLVERS["nesterov"]
 sgd = SOLVERS["sgd"]
 
-__all__ = ["Optimizer", "Result", "minimize", *SOLVERS]
+__all__ = ["Optimizer", "Result", "Solution", "minimize", "njit_minimize", *SOLVERS]

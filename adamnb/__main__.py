@@ -4,6 +4,7 @@ import platform
 import sys
 import time
 from importlib import metadata
+from typing import Any
 
 import numba
 import numpy as np
@@ -12,8 +13,9 @@ import adamnb
 from adamnb import _nist
 
 # One setting for every data set; all else is the default. PROMISE is the least number of correct
-# digits in the worst parameter with which the check passes.
-OPTIONS = {"gtol": 1e-9, "maxiter": 100_000}
+# digits in the worst parameter with which the check passes. Lanczos3 is left out: a sum of three
+# exponentials whose Hessian has the condition 5e8, where a first-order method does not arrive.
+OPTIONS: dict[str, Any] = {"gtol": 1e-9, "maxiter": 100_000}
 CHECKED = ("Misra1a", "Misra1b", "DanWood", "Chwirut1", "Chwirut2", "Gauss1", "Gauss2")
 PROMISE = 4.0
 
@@ -47,7 +49,8 @@ def fit(name: str) -> float:
     data = _nist.load(name)
     res = adamnb.minimize(data.fun, data.starts[1], args=(data.x, data.y), jac="inplace", **OPTIONS)
     digits = _nist.correct_digits(res.x, data.certified)
-    summary = f"{digits:8.1f}{res.nit:12d}{1e3 * (res.time - res.compile_time):10.1f}{res.compile_time:11.1f}"
+    running = 1e3 * (res.time - res.compile_time)
+    summary = f"{digits:8.1f}{res.nit:12d}{running:10.1f}{res.compile_time:11.1f}"
     for k, (found, certified) in enumerate(zip(res.x, data.certified, strict=True)):
         first = k == 0
         print(f"{name if first else '':10}b{k + 1}{found:19.10e}{certified:19.10e}", end="")
@@ -64,6 +67,8 @@ def main() -> int:
     start = time.perf_counter()
     worst = min(fit(name) for name in CHECKED)
     print(f"\n{len(CHECKED)} fits in {time.perf_counter() - start:.1f} s, compilation included.")
+    print("Left out:", *(name for name in _nist.DATASETS if name not in CHECKED), end="")
+    print(" (three exponentials, condition 5e8): Adam does not find its certified parameters.")
     passed = worst >= PROMISE
     print(
         f"{'PASSED' if passed else 'FAILED'}: {worst:.1f} correct digits or more in every parameter"

@@ -50,18 +50,18 @@ def limits(bounds: Any, x0: np.ndarray) -> Pair | None:
                 "`bounds` must be a `scipy.optimize.Bounds` or a sequence of (lower, upper) pairs;"
                 f" got {bounds!r}."
             ) from None
-        lower = np.array([-np.inf if low is None else np.asarray(low).item() for low, _ in pairs])
-        upper = np.array([np.inf if high is None else np.asarray(high).item() for _, high in pairs])
+        lower = [-np.inf if low is None else _number(low) for low, _ in pairs]
+        upper = [np.inf if high is None else _number(high) for _, high in pairs]
         if len(pairs) != x0.size:
             raise ValueError("The number of bounds is not compatible with the length of `x0`.")
-    try:
-        lower = np.broadcast_to(np.asarray(lower, float), x0.shape)
-        upper = np.broadcast_to(np.asarray(upper, float), x0.shape)
-    except ValueError:
-        message = "The number of bounds is not compatible with the length of `x0`."
-        raise ValueError(message) from None
-    if np.isnan(lower).any() or np.isnan(upper).any():
-        raise ValueError("`bounds` must not contain NaN; use None or an infinity for no bound.")
+    lower, upper = _bound(lower, x0.size), _bound(upper, x0.size)
+    impossible = np.isnan(lower) | np.isnan(upper) | (lower == np.inf) | (upper == -np.inf)
+    if impossible.any():
+        index = int(np.flatnonzero(impossible)[0])
+        raise ValueError(
+            "`bounds` must leave room for a number; use None or an infinity for no bound"
+            f" (index {index}: {lower[index]}, {upper[index]})."
+        )
     if (lower > upper).any():
         index = int(np.flatnonzero(lower > upper)[0])
         raise ValueError(
@@ -70,14 +70,38 @@ def limits(bounds: Any, x0: np.ndarray) -> Pair | None:
         )
     if np.isinf(lower).all() and np.isinf(upper).all():
         return None
-    return inward(lower, x0.dtype, np.inf), inward(upper, x0.dtype, -np.inf)
+    low, high = inward(lower, x0.dtype, np.inf), inward(upper, x0.dtype, -np.inf)
+    none = low > high  # float32 has no number between the two
+    low[none] = high[none] = lower[none]
+    return low, high
+
+
+def _number(bound: Any) -> Any:
+    """Return the element of an array of one, and everything else as it is."""
+    return bound.item() if isinstance(bound, np.ndarray) and bound.size == 1 else bound
+
+
+def _bound(bound: Any, n: int) -> np.ndarray:
+    """Return one side of the bounds as n float64."""
+    try:
+        array = np.asarray(bound)
+    except ValueError as error:  # ragged
+        raise ValueError(f"`bounds` must hold numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`bounds` must hold real numbers; got {bound!r}.")
+    try:
+        return np.broadcast_to(array.astype(float), (n,))
+    except ValueError:
+        message = "The number of bounds is not compatible with the length of `x0`."
+        raise ValueError(message) from None
 
 
 def inward(bound: np.ndarray, dtype: np.dtype, direction: float) -> np.ndarray:
     """Return a bound in `dtype`, rounded to the feasible side."""
-    rounded = bound.astype(dtype)
-    outside = rounded < bound if direction > 0 else rounded > bound
-    rounded[outside] = np.nextafter(rounded[outside], dtype.type(direction))
+    with np.errstate(over="ignore"):  # beyond float32: to infinity and back
+        rounded = bound.astype(dtype)
+        outside = rounded < bound if direction > 0 else rounded > bound
+        rounded[outside] = np.nextafter(rounded[outside], dtype.type(direction))
     return rounded
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from numba.core.errors import NumbaError
@@ -15,18 +16,32 @@ def machine_code(dispatcher: Any, signature: tuple[Type, ...]) -> Callable:
 
     An explicit signature keeps the disk cache usable where arguments are first-class functions, and
     calling the entry point itself saves the look-up of types in every call. A damaged cache file
-    is thrown away and made anew.
+    is thrown away and made anew; where that fails too, on a full disk, code stays in memory.
     """
     global seconds
     code = dispatcher.overloads.get(signature)
     if code is None:
         start = time.perf_counter()
-        try:
-            dispatcher.compile(signature)
-        except Exception as error:
-            if isinstance(error, NumbaError):
-                raise
-            dispatcher._cache.flush()
-            dispatcher.compile(signature)
+        compile_or_load(dispatcher, signature)
         seconds += time.perf_counter() - start
     return dispatcher.get_overload(signature)
+
+
+def compile_or_load(dispatcher: Any, signature: tuple[Type, ...]) -> None:
+    """Compile `dispatcher`, the user's or ours, whatever the state of its disk cache."""
+    try:
+        dispatcher.compile(signature)
+    except NumbaError:
+        raise
+    except Exception:  # a damaged file
+        pass
+    if signature in dispatcher.overloads:
+        return
+    # Damaged, or another signature's code, as two processes leave it that write at the same time.
+    with suppress(OSError):
+        dispatcher._cache.flush()
+    try:
+        dispatcher.compile(signature)
+    except OSError:  # a full disk
+        dispatcher._cache.disable()
+        dispatcher.compile(signature)

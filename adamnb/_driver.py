@@ -65,8 +65,7 @@ def met(s, o):
     if s[NIT] - s[NIT_MARK] >= o[PATIENCE]:
         gained = s[FUN_MARK] - s[FUN_BEST]
         s[NIT_MARK], s[FUN_MARK] = s[NIT], s[FUN_BEST]
-        size = max(abs(s[FUN_BEST]), s[FUN_FIRST] - s[FUN_BEST])
-        if o[FTOL] > 0.0 and gained <= o[FTOL] * size and flat(s):
+        if o[FTOL] > 0.0 and gained <= o[FTOL] * abs(s[FUN_BEST]) and flat(s):
             return BY_OBJECTIVE
     if o[XTOL] > 0.0 and s[STEP] <= o[XTOL] and s[NIT] > 0.0 and flat(s):
         return BY_STEP
@@ -84,8 +83,10 @@ def back_to_best(slots, last, s):
     s[RATE] *= 0.1
     s[FAILURES] += 1
     s[T] = 0.0
-    slots[:] = 0
-    last[:] = 0
+    for i in range(last.size):
+        last[i] = 0
+        for slot in range(slots.shape[0]):
+            slots[slot, i] = 0
 
 
 @inner

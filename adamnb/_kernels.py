@@ -53,7 +53,7 @@ def narrow(c, x):
 @inner
 def sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
     """Step the elements lo..hi of x[here], into x[there], or in place where that is None."""
-    for i in range(lo, hi):
+    for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
         p = x[here, i]
         q = k.shrink * g[row, i] + k.l2 * p
         if lower is not None:
@@ -77,7 +77,10 @@ def sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lowe
             step = k.rate * step
         if scale is not None:
             step = step * scale[i]
-        p = p - step - k.decay * p
+        shrinkage = k.decay * p
+        if gain is not None:
+            shrinkage = shrinkage * gain[i]
+        p = p - step - shrinkage
         if lower is not None:
             p = p if p > lower[i] else lower[i]
             p = p if p < upper[i] else upper[i]
@@ -95,7 +98,7 @@ def slope(lo, hi, x, here, g, row, scale, lower, upper):
     top: one integer maximum, which vectorises, finds the norm and what is not finite.
     """
     top = np.uint64(0)
-    for i in range(lo, hi):
+    for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
         q = g[row, i]
         if lower is not None:
             if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
@@ -110,14 +113,15 @@ def slope(lo, hi, x, here, g, row, scale, lower, upper):
 @inner
 def products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes):
     """Add g.last, g.g and last.last over lo..hi to lanes[:, 0], in an order that is always the same."""
-    lanes[:] = 0.0
+    for j in range(LANES):
+        lanes[0, j] = lanes[1, j] = lanes[2, j] = 0.0
     for start in range(lo, hi, LANES):
         for j in range(min(LANES, hi - start)):
             i = start + j
             q = np.float64(g[row, i])
             if lower is not None:
                 if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
-                    q = 0.0
+                    q = q - q
             if scale is not None:
                 q = q * scale[i]
             d = np.float64(last[i]) if last is not None else 0.0
@@ -125,8 +129,9 @@ def products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes):
             lanes[1, j] += q * q
             lanes[2, j] += d * d
     for j in range(1, min(LANES, hi - lo)):
-        for row in range(3):
-            lanes[row, 0] += lanes[row, j]
+        lanes[0, 0] += lanes[0, j]
+        lanes[1, 0] += lanes[1, j]
+        lanes[2, 0] += lanes[2, j]
 
 
 @inner
@@ -134,85 +139,79 @@ def block_count(n):
     return (n + BLOCK - 1) // BLOCK
 
 
-# One Python function must not be jitted both serial and parallel with a disk cache (the second loads
-# the first's code), hence the twins below, each a bare loop over blocks.
-# fmt: off
-
-
-@inner
-def serial_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-    sweep(method, 0, x.shape[1], x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
-
-
 @numba.njit(parallel=True, **JIT)
 def parallel_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-    for b in numba.prange(block_count(x.shape[1])):
-        hi = min((b + 1) * BLOCK, x.shape[1])
-        sweep(method, b * BLOCK, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
-
-
-@inner
-def serial_slope(x, here, g, row, scale, lower, upper):
-    return slope(0, x.shape[1], x, here, g, row, scale, lower, upper)
+    n = x.shape[1]
+    for b in numba.prange(block_count(n)):
+        lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
+        sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
 
 
 @numba.njit(parallel=True, **JIT)
 def parallel_slope(x, here, g, row, scale, lower, upper):
-    tops = np.empty(block_count(x.shape[1]), np.uint64)
+    n = x.shape[1]
+    tops = np.empty(block_count(n), np.uint64)
     for b in numba.prange(tops.size):
-        tops[b] = slope(b * BLOCK, min((b + 1) * BLOCK, x.shape[1]), x, here, g, row, scale, lower, upper)
+        lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
+        tops[b] = slope(lo, hi, x, here, g, row, scale, lower, upper)
     return tops.max()
-
-
-@inner
-def serial_products(x, here, g, row, last, scale, lower, upper, lanes):
-    for b in range(len(lanes)):
-        hi = min((b + 1) * BLOCK, x.shape[1])
-        products(b * BLOCK, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
 
 
 @numba.njit(parallel=True, **JIT)
 def parallel_products(x, here, g, row, last, scale, lower, upper, lanes):
+    n = x.shape[1]
     for b in numba.prange(len(lanes)):
-        hi = min((b + 1) * BLOCK, x.shape[1])
-        products(b * BLOCK, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
+        lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
+        products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
 
 
-# fmt: on
 def sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-    """Stand in for the serial or the parallel loop; Numba picks by type."""
-
-
-def slope_all(method, x, here, g, row, scale, lower, upper):
-    """Stand in for the serial or the parallel loop; Numba picks by type."""
-
-
-def products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
-    """Stand in for the serial or the parallel loop; Numba picks by type."""
+    """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
 
 
 @overload(sweep_all, jit_options=INLINED)
 def _sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-    loop = parallel_sweep if method.parallel else serial_sweep
-    return lambda method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k: (
-        loop(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
-    )
+    def serial(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+        n = x.shape[1]
+        sweep(method, 0, n, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
+
+    def parallel(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+        parallel_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
+
+    return parallel if method.parallel else serial
+
+
+def slope_all(method, x, here, g, row, scale, lower, upper):
+    """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
 
 
 @overload(slope_all, jit_options=INLINED)
 def _slope_all(method, x, here, g, row, scale, lower, upper):
-    loop = parallel_slope if method.parallel else serial_slope
-    return lambda method, x, here, g, row, scale, lower, upper: loop(
-        x, here, g, row, scale, lower, upper
-    )
+    def serial(method, x, here, g, row, scale, lower, upper):
+        return slope(0, x.shape[1], x, here, g, row, scale, lower, upper)
+
+    def parallel(method, x, here, g, row, scale, lower, upper):
+        return parallel_slope(x, here, g, row, scale, lower, upper)
+
+    return parallel if method.parallel else serial
+
+
+def products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
+    """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
 
 
 @overload(products_all, jit_options=INLINED)
 def _products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
-    loop = parallel_products if method.parallel else serial_products
-    return lambda method, x, here, g, row, last, scale, lower, upper, lanes: loop(
-        x, here, g, row, last, scale, lower, upper, lanes
-    )
+    def serial(method, x, here, g, row, last, scale, lower, upper, lanes):
+        n = x.shape[1]
+        for b in range(len(lanes)):
+            lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
+            products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
+
+    def parallel(method, x, here, g, row, last, scale, lower, upper, lanes):
+        parallel_products(x, here, g, row, last, scale, lower, upper, lanes)
+
+    return parallel if method.parallel else serial
 
 
 @inner
@@ -220,11 +219,12 @@ def sums(method, x, here, g, row, last, scale, lower, upper):
     """Return g.last, g.g and last.last, g projected and scaled, block after block."""
     lanes = np.empty((block_count(x.shape[1]), 3, LANES))
     products_all(method, x, here, g, row, last, scale, lower, upper, lanes)
-    total = (0.0, 0.0, 0.0)
+    along = norm2 = last2 = 0.0
     for b in range(len(lanes)):
-        part = lanes[b, :, 0]
-        total = (total[0] + part[0], total[1] + part[1], total[2] + part[2])
-    return total
+        along += lanes[b, 0, 0]
+        norm2 += lanes[b, 1, 0]
+        last2 += lanes[b, 2, 0]
+    return along, norm2, last2
 
 
 @entry

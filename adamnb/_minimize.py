@@ -213,7 +213,7 @@ def _warn(message: str, category: type[Warning]) -> None:
         ("adamnb.", "scipy.optimize._")
     ):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _report(result: Result) -> None:

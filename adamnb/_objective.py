@@ -11,6 +11,8 @@ from numba.core.errors import NumbaError
 from numba.extending import is_jitted
 from scipy.optimize._numdiff import approx_derivative
 
+from ._compiled import compile_or_load
+
 SCHEMES = ("2-point", "3-point", "cs")
 
 
@@ -128,12 +130,12 @@ def as_scalar(f: Any) -> float:
     """Return what the objective returned as a float, if it is one real number."""
     if f is None or isinstance(f, str | bytes):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.")
-    if np.iscomplexobj(f):
-        raise TypeError(f"`fun` must return a real number; it returned {f!r}.")
     try:
         array = np.asarray(f)
     except ValueError as error:  # ragged
         raise ValueError(f"`fun` must return a scalar value: {error}") from None
+    if array.dtype.kind == "c":
+        raise TypeError(f"`fun` must return a real number; it returned {f!r}.")
     if array.size != 1:
         raise ValueError(
             "The user-provided objective function must return a scalar value;"
@@ -207,7 +209,7 @@ def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionTy
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature)
     try:
-        function.compile(arguments)
+        compile_or_load(function, arguments)
         signature = function.overloads[arguments].signature
     except (NumbaError, KeyError, RuntimeError) as error:
         raise TypeError(

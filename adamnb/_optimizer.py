@@ -11,8 +11,9 @@ from . import _kernels, _options
 from ._arguments import per_variable
 from ._compiled import machine_code
 from ._methods import METHODS
+from ._solve import checked_rate
 from ._state import option_vector
-from ._threads import thread_count, use_threads
+from ._threads import forked, thread_count, use_threads
 
 
 class Optimizer:
@@ -94,7 +95,11 @@ class Optimizer:
             self._rates = self._rates.astype(x.dtype)
         self._schedule = learning_rate if callable(learning_rate) else None
         self._rate = 1.0 if self._schedule or self._rates is not None else float(learning_rate)
-        self._parallel = use_threads(x.size, threads)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Choose between the serial and the parallel loop, and have it compiled."""
+        self._parallel = use_threads(self.x.size, self.threads)
         self._step = machine_code(_kernels.step, self._types())
 
     def _types(self) -> tuple:
@@ -123,7 +128,9 @@ class Optimizer:
             self._complain(gradient)
         g = g.reshape(1, -1)
         t = self.t + 1
-        rate = self._rate if self._schedule is None else float(self._schedule(t))
+        rate = self._rate if self._schedule is None else checked_rate(self._schedule, t)
+        if self._parallel and forked():
+            self._prepare()
         if self._parallel:
             with thread_count(self.threads):
                 self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)

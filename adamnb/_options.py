@@ -68,7 +68,8 @@ HYPERPARAMETERS = {
     "beta1": Option(None, _FRACTION, _between(0, 1), "decay of the average of the gradient"),
     "beta2": Option(None, _FRACTION, _between(0, 1), "decay of the average of its square"),
     "eps": Option(
-        None, "satisfy 0 <= eps < inf", _between(0, math.inf), "added to the root of v, after bias correction"
+        None, "satisfy 0 <= eps < inf", _between(0, math.inf), 
+        "added to the root of v, after bias correction (adabelief: to v itself as well)",
     ),
     "weight_decay": Option(
         None, "satisfy 0 <= weight_decay < inf", _between(0, math.inf),
@@ -100,7 +101,7 @@ OPTIONS = {
     ),
     "ftol": Option(
         1e-12, _NOT_NEGATIVE, _at_least(0),
-        "converged: gain of the best f over `patience` iterations relative to max(|f|, f(x0) - f)",
+        "converged: best f gained less, relative to |f|, in `patience` iterations; 0 is off",
     ),
     "xtol": Option(
         0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(|x|, x_scale)"

@@ -2,11 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 from scipy.optimize import OptimizeResult
 
 from . import _driver as D
 
 CONVERGED, LIMIT, NO_PROGRESS, NOT_FINITE, OUT_OF_TIME, STOPPED = 0, 1, 2, 3, 4, 99
+
+# The status of each reason for which `advance` stops, in the order of their numbers.
+STATUS = (
+    LIMIT, CONVERGED, CONVERGED, CONVERGED, CONVERGED, LIMIT, LIMIT, NO_PROGRESS, NOT_FINITE,
+    NOT_FINITE, NOT_FINITE, NOT_FINITE,
+)  # fmt: skip
 
 
 class Result(OptimizeResult):
@@ -51,50 +58,40 @@ class Result(OptimizeResult):
 
 def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
     """Return status and message for the reason for which `advance` stopped."""
-    relative = s[D.SLOPE] / s[D.SLOPE_FIRST] if s[D.SLOPE_FIRST] > 0 else 0.0
+    relative = s[D.SLOPE] / s[D.SLOPE_FIRST] if 0 < s[D.SLOPE_FIRST] < np.inf else 0.0
     nit = int(s[D.NIT])
     where = "" if bad is None else f" at index {bad}"
-    return {
+    message = {
         D.BY_GRADIENT: (
-            CONVERGED,
             f"Converged: the projected gradient fell to {relative:.3g} of the first one"
-            f" (`gtol` = {o['gtol']:g}).",
+            f" (`gtol` = {o['gtol']:g})."
         ),
         D.BY_OBJECTIVE: (
-            CONVERGED,
             f"Converged: the best f gained less than `ftol` = {o['ftol']:g} (relative) in"
-            f" {o['patience']:g} iterations, and the gradient fell to {relative:.3g} of the first.",
+            f" {o['patience']:g} iterations, and the gradient fell to {relative:.3g} of the first."
         ),
         D.BY_STEP: (
-            CONVERGED,
-            f"Converged: the largest relative step {s[D.STEP]:.3g} is within `xtol` = {o['xtol']:g}.",
+            f"Converged: the largest relative step {s[D.STEP]:.3g} is within `xtol` = {o['xtol']:g}."
         ),
         D.BY_TARGET: (
-            CONVERGED,
-            f"Converged: f = {s[D.FUN_BEST]:g} has reached `f_target` = {o['f_target']:g}.",
+            f"Converged: f = {s[D.FUN_BEST]:g} has reached `f_target` = {o['f_target']:g}."
         ),
         D.BY_MAXITER: (
-            LIMIT,
             f"Maximum number of iterations has been exceeded (`maxiter` = {o['maxiter']:g}); the"
-            f" gradient fell to {relative:.3g} of the first one.",
+            f" gradient fell to {relative:.3g} of the first one."
         ),
         D.BY_MAXFUN: (
-            LIMIT,
-            f"Maximum number of function evaluations has been exceeded (`maxfun` = {o['maxfun']:g}).",
+            f"Maximum number of function evaluations has been exceeded (`maxfun` = {o['maxfun']:g})."
         ),
         D.STUCK: (
-            NO_PROGRESS,
             f"No further progress possible: the learning rate has fallen to {s[D.RATE]:.1g} and the"
-            f" gradient to {relative:.3g} of the first one. Check the gradient, or polish.",
+            f" gradient to {relative:.3g} of the first one. Check the gradient, or polish."
         ),
-        D.BAD_FUN: (NOT_FINITE, f"`fun` is {s[D.FUN]} in iteration {nit}; the best point is kept."),
-        D.BAD_JAC: (
-            NOT_FINITE,
-            f"`jac` is not finite{where} in iteration {nit}; the best point is kept.",
-        ),
+        D.BAD_FUN: (f"`fun` is {s[D.FUN]} in iteration {nit}; the best point is kept."),
+        D.BAD_JAC: (f"`jac` is not finite{where} in iteration {nit}; the best point is kept."),
         D.TOO_LARGE: (
-            NOT_FINITE,
             f"`jac` is too large to be squared ({s[D.SLOPE]:.3g} in iteration {nit}): divide the"
-            " objective by a constant.",
+            " objective by a constant."
         ),
     }[reason]
+    return STATUS[reason], message

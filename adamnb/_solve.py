@@ -94,9 +94,9 @@ class Run:
         return reason
 
     def compiled_loop(self) -> int:
-        problem, s, o = self.problem, self.s, self.o
+        problem, s, o, history = self.problem, self.s, self.o, self.history
         objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
-        trace_type = D.TRACE if self.history is not None else D.NO_TRACE
+        trace_type = D.NO_TRACE if history is None else D.TRACE
         signature = (self.types[0], *objective.types, *self.types[1:], D.RATES, trace_type)
         run = _compiled.machine_code(D.run, signature)
         steps, why = 1, D.BY_MAXITER
@@ -105,11 +105,11 @@ class Run:
             if begun > self.deadline:
                 o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
             rates = self.coming_rates(steps)
-            trace = np.empty((steps, 3)) if self.history is not None else None
+            trace = None if history is None else np.empty((len(rates), 3))
             before = int(s[D.NFEV])
             reason = run(None, *objective.values, *self.state.vectors, s, o, rates, trace)
-            if trace is not None:
-                self.history.append(trace[: int(s[D.NFEV]) - before])
+            if history is not None and trace is not None:
+                history.append(trace[: int(s[D.NFEV]) - before])
             if reason == D.WRONG_SHAPE:
                 shapes = (int(s[D.WRONG_SIZE]),), problem.x0.shape
                 raise ValueError(wrong_shape(*shapes, int(s[D.NIT])))
@@ -155,13 +155,15 @@ class Run:
             status, message = CONVERGED, "All independent variables were fixed by bounds."
         else:
             status, message = outcome(reason, s, problem.options, bad)
-        fixed_rates = state.gain is not None and not state.automatic
+        rate: Any = float(s[D.RATE])
+        if state.gain is not None and not state.automatic:
+            rate = state.gain.copy()
         result = Result(
             x=state.row(state.x, D.X_BEST), fun=float(s[D.FUN_BEST]), jac=jac,
             nit=int(s[D.NIT]), nfev=int(s[D.NFEV]), njev=int(s[D.NJEV]),
             status=status, success=status == CONVERGED, message=message,
             x_last=state.row(state.x, D.X), fun_last=float(s[D.FUN]),
-            learning_rate=state.gain.copy() if fixed_rates else float(s[D.RATE]),
+            learning_rate=rate,
             state=state.as_dict(), time=time.perf_counter() - self.started,
             compile_time=_compiled.seconds - self.compile_before, compiled=problem.compiled,
         )  # fmt: skip

@@ -95,7 +95,9 @@ class State:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state by name, in copies."""
-        named = {name: float(value) for name, value in zip(D.SCALARS, self.s, strict=True)}
+        named: dict[str, Any] = {
+            name: float(value) for name, value in zip(D.SCALARS, self.s, strict=True)
+        }
         named["x"], named["gradient"] = self.row(self.x, D.X), self.row(self.g, D.G)
         named["x_best"] = self.row(self.x, D.X_BEST)
         named["gradient_best"] = self.row(self.g, D.G_BEST)

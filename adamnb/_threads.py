@@ -25,6 +25,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def forked() -> bool:
+    """Return whether this is a forked child of a process whose threads had started."""
+    return _forked
+
+
 def use_threads(n: int, threads: int | None) -> bool:
     """Return whether a vector of `n` elements is to be stepped by several threads.
 

@@ -68,7 +68,7 @@ def main(arguments=None):
         if chosen.only in (None, name):
             for row in group(effort, chosen.threads):
                 rows.append(row)
-                print(row.markdown(), file=sys.stderr, flush=True)
+                print(f"{row.work}: {row.rival}", file=sys.stderr, flush=True)
 
     parts = [report.header(chosen.threads, effort), report.table(rows), report.missing()]
     body = "\n\n".join(filter(None, parts))

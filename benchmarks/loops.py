@@ -1,13 +1,13 @@
 """A step of the compiled loop on Rosenbrock: against C, lax.scan and lax.while_loop."""
 
-import numpy as np
-
-import adamnb
 import cloop
+import numpy as np
 import rivals
 from benchmarks.problems import COMPILED_FORMS, exactly, rosenbrock_start
 from measure import alternate
 from report import Row
+
+import adamnb
 
 # n -> steps, so many that the call itself does not show
 SIZES = {2: 100_000, 10: 100_000, 100: 50_000, 1_000: 10_000}

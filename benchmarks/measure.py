@@ -16,7 +16,7 @@ class Effort:
     processes: int
 
 
-FULL = Effort(rounds=15, seconds=0.1, processes=11)
+FULL = Effort(rounds=15, seconds=0.1, processes=9)
 QUICK = Effort(rounds=3, seconds=0.01, processes=2)
 
 
@@ -36,14 +36,13 @@ def _calls_per_round(call, seconds):
     return max(1, round(times * seconds / spent))
 
 
-def alternate(calls, effort):
-    """Seconds a call, shape (len(calls), rounds): every round times each callable once, in turn."""
-    times = [_calls_per_round(call, effort.seconds) for call in calls]
-    samples = np.empty((len(calls), effort.rounds))
+def _sample(calls, times, rounds):
+    """Seconds a call, shape (len(calls), rounds): every round runs each callable in turn."""
+    samples = np.empty((len(calls), rounds))
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for r in range(effort.rounds):
+        for r in range(rounds):
             for k, call in enumerate(calls):
                 samples[k, r] = _repeat(call, times[k]) / times[k]
     finally:
@@ -52,6 +51,14 @@ def alternate(calls, effort):
     return samples
 
 
+def alternate(calls, effort):
+    """Seconds a call, shape (len(calls), rounds), each call repeated to fill its round."""
+    times = [_calls_per_round(call, effort.seconds) for call in calls]
+    return _sample(calls, times, effort.rounds)
+
+
 def alternate_processes(launches, effort):
-    """The same for callables that start a process: one call a round, after two to warm up."""
-    return alternate(launches, Effort(effort.processes, 0.0, effort.processes))
+    """The same for callables that start a process: once a round, after one of each to warm up."""
+    for launch in launches:
+        launch()
+    return _sample(launches, [1] * len(launches), effort.processes)

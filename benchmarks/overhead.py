@@ -1,13 +1,13 @@
 """What an iteration of the interpreted loop costs beyond its calls of fun and jac."""
 
 import numpy as np
-from scipy import optimize
-
-import adamnb
 import rivals
 from benchmarks.problems import exactly, rosenbrock_numpy, rosenbrock_start
 from measure import alternate
 from report import Row
+from scipy import optimize
+
+import adamnb
 
 SIZES = (10, 1_000)
 STEPS = 2_000

@@ -10,6 +10,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+import numba
 import numpy as np
 
 HEADING = "## adamnb side by side with other packages"
@@ -83,6 +84,11 @@ def cpu_model():
     return found.group(1) if found else platform.machine()
 
 
+def threading_layer():
+    numba.get_num_threads()  # starts the threads, which names their layer
+    return numba.threading_layer()
+
+
 def versions():
     """Python, the packages and the C compiler, each with its version or "missing"."""
     found = [f"Python {platform.python_version()}"]
@@ -116,7 +122,7 @@ def header(threads, effort):
     return "\n".join(
         [
             f"* machine: {cpu_model()}, {platform.system()} {platform.release()}",
-            f"* threads: {threads}",
+            f"* threads: {threads}, Numba's layer: {threading_layer()}",
             f"* versions: {versions()}",
             f"* date: {datetime.date.today().isoformat()}",
             f"* medians of {effort.rounds} alternating rounds ({effort.processes} of processes)",

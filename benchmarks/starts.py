@@ -60,7 +60,7 @@ def first_rows(effort, threads):
         [HERE / "first_adamnb.py", kind] for kind in ("compiled", "interpreted")
     )
 
-    work = "first result from starting Python, warm cache"
+    work = "first result from starting Python, Rosenbrock n = 10, warm cache"
     with tempfile.TemporaryDirectory() as cache:
         scripts = [compiled, interpreted] + ([optax] if optax else [])
         samples = alternate_processes([_python(*script, cache=cache) for script in scripts], effort)
@@ -69,7 +69,7 @@ def first_rows(effort, threads):
     yield Row(work, "minimize, compiled", rival, samples[0], jax, at_least=1.0, within=1.2)
     yield Row(work, "minimize, interpreted", rival, samples[1], jax)
 
-    work = "first result ever, empty cache"
+    work = "first result ever, Rosenbrock n = 10, empty cache"
     samples = alternate_processes([_with_empty_cache(*script) for script in scripts], effort)
     jax = samples[2] if optax else None
     rival = "import jax, optax; lax.while_loop" if optax else "-"

@@ -1,12 +1,12 @@
 """One step of Adam on arrays: against PyTorch, Optax and the memory bus."""
 
 import numpy as np
-
-import adamnb
 import rivals
 import traffic
 from measure import alternate
 from report import Row
+
+import adamnb
 
 RAM = 10**8  # bytes of x
 

@@ -156,7 +156,8 @@ def main():
     ):
         for i, (name, method, learning_rate, hyperparameters) in enumerate(table):
             points = trajectory(name, method, learning_rate, hyperparameters, x0, gradients)
-            assert points.dtype == np.float64 and np.isfinite(points).all(), (source, name)
+            assert points.dtype == np.float64, (source, name)
+            assert np.isfinite(points).all(), (source, name)
             key = f"{source}/{i}"
             arrays[key] = points[np.array(STEPS) - 1]
             records.append(

@@ -17,7 +17,7 @@ def test_there_are_examples():
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     run = subprocess.run(
-        [sys.executable, "-W", "error:::adamnb", path],
+        [sys.executable, path],
         cwd=tmp_path,
         env={**os.environ, "MPLBACKEND": "agg"},
         capture_output=True,
@@ -25,6 +25,6 @@ def test_example(path, tmp_path):
         timeout=300,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stderr == ""
+    assert "Warning" not in run.stderr, run.stderr
     assert not list(tmp_path.iterdir()), "an example leaves no files behind"
     assert "# %%" in path.read_text()

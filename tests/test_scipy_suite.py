@@ -71,7 +71,9 @@ CASES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Method .* does not use:RuntimeWarning")  # SciPy's tests give all
+@pytest.mark.filterwarnings(
+    "ignore:Method .* does not use:RuntimeWarning"
+)  # SciPy's tests give all
 @pytest.mark.parametrize(("class_name", "name", "arguments"), CASES)
 def test_of_scipy(class_name, name, arguments):
     if class_name is None:

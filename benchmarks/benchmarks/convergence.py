@@ -45,7 +45,7 @@ def _gradients_until_solved(minimize, problem):
 class Gradients:
     """Gradients until solved, with default options."""
 
-    params = list(PROBLEMS)
+    params = tuple(PROBLEMS)
     param_names = ("problem",)
 
     def track_adamnb(self, problem):
@@ -64,7 +64,7 @@ class Gradients:
 class Error:
     """Distance in f from the minimum at the end, with default options."""
 
-    params = list(PROBLEMS)
+    params = tuple(PROBLEMS)
     param_names = ("problem",)
 
     def track_adamnb(self, problem):

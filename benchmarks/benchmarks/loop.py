@@ -13,7 +13,7 @@ STEPS = 1_000
 class CompiledLoop:
     """STEPS steps on Rosenbrock, functions compiled by Numba, against the loop in NumPy."""
 
-    params = [2, 100, 10_000]
+    params = (2, 100, 10_000)
     param_names = ("n",)
 
     def setup(self, n):
@@ -31,7 +31,7 @@ class CompiledLoop:
 class CompiledForm:
     """What do the ways to hand over the gradient cost, at n = 10?"""
 
-    params = list(COMPILED_FORMS)
+    params = tuple(COMPILED_FORMS)
     param_names = ("form",)
 
     def setup(self, form):
@@ -46,7 +46,7 @@ class CompiledForm:
 class InterpretedLoop:
     """The overhead beyond the user's Python functions, which return what they have."""
 
-    params = [10, 1_000]
+    params = (10, 1_000)
     param_names = ("n",)
 
     def setup(self, n):

@@ -6,7 +6,9 @@ import adamnb
 
 from .problems import exactly, rosenbrock, rosenbrock_gradient, rosenbrock_start
 
-_FIND_PROBLEMS = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})"
+# asv gives a timeraw process neither PYTHONPATH nor the folder of the benchmarks.
+_PATHS = [str(Path(folder).parents[1]) for folder in (adamnb.__file__, __file__)]
+_SAME_PATHS = f"import sys; sys.path[:0] = {_PATHS!r}"
 _EMPTY_CACHE = """
 import os, tempfile
 folder = tempfile.TemporaryDirectory()
@@ -28,13 +30,13 @@ class Import:
     number = 1
 
     def timeraw_adamnb(self):
-        return "import adamnb"
+        return "import adamnb", _SAME_PATHS
 
     def timeraw_numba(self):
-        return "import numba"
+        return "import numba", _SAME_PATHS
 
     def timeraw_numpy(self):
-        return "import numpy"
+        return "import numpy", _SAME_PATHS
 
 
 class FirstResult:
@@ -49,10 +51,10 @@ class FirstResult:
         adamnb.minimize(rosenbrock, x0, jac=rosenbrock_gradient, **exactly(100))
 
     def timeraw_warm_cache(self):
-        return _MINIMIZE, _FIND_PROBLEMS
+        return _MINIMIZE, _SAME_PATHS
 
     def timeraw_empty_cache(self):
-        return _MINIMIZE, _FIND_PROBLEMS + _EMPTY_CACHE
+        return _MINIMIZE, _SAME_PATHS + _EMPTY_CACHE
 
     def timeraw_numpy(self):
-        return _MINIMIZE_IN_NUMPY, _FIND_PROBLEMS
+        return _MINIMIZE_IN_NUMPY, _SAME_PATHS

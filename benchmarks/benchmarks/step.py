@@ -36,7 +36,7 @@ class Step:
 class StepOfMethod:
     """Is every rule as fast as Adam's? One method for each rule, on one thread, in cache."""
 
-    params = ["adam", "momentum", "amsgrad", "adamax", "adabelief", "yogi", "lion", "rmsprop"]
+    params = ("adam", "momentum", "amsgrad", "adamax", "adabelief", "yogi", "lion", "rmsprop")
     param_names = ("method",)
 
     def setup(self, method):
@@ -51,7 +51,7 @@ class StepOfMethod:
 class Memory:
     """Does a step need more memory than x, g, m and v?"""
 
-    params = [10_000_000]
+    params = (10_000_000,)
     param_names = ("n",)
 
     def peakmem_adamnb(self, n):

@@ -1,0 +1,322 @@
+"""NaN, infinity, overflow, wrong gradients and exceptions: reported, and nothing else is lost."""
+
+import numba
+import numpy as np
+import pytest
+
+import adamnb
+
+A = np.array([1.0, 10.0])
+X0 = np.array([3.0, -2.0])
+F0 = 49.0
+LAST = 99
+BAD = [np.nan, np.inf, -np.inf]
+ALL = sorted(adamnb.__all__)[3:]  # the methods are the names in small letters
+
+
+def both(x, calls, when, f_bad, g_bad):
+    """A quadratic whose f or g is spoiled in one evaluation, counted in calls[0]."""
+    f, g = 0.0, np.empty(x.size)
+    for i in range(x.size):
+        a = 1.0 if i == 0 else 10.0
+        f += a * (x[i] * x[i])
+        g[i] = 2 * a * x[i]
+    if calls[0] == when:
+        f += f_bad
+        g[1] += g_bad
+    calls[0] += 1
+    return f, g
+
+
+FUNCTIONS = {"interpreted": both, "compiled": numba.njit(both)}
+
+
+def minimize(loop, which, when, value, **options):
+    spoil = (value, 0.0) if which == "fun" else (0.0, value)
+    args = (np.zeros(1), when, *spoil)
+    return adamnb.minimize(FUNCTIONS[loop], X0, args, jac=True, **({"maxiter": LAST} | options))
+
+
+def clean(maxiter, loop="interpreted", **options):
+    return minimize(loop, "fun", -1, 0.0, maxiter=maxiter, **options)
+
+
+def best_before(when):
+    return clean(max(when - 1, 0), learning_rate=0.01)
+
+
+@pytest.mark.parametrize("loop", FUNCTIONS)
+@pytest.mark.parametrize("which", ["fun", "jac"])
+@pytest.mark.parametrize("when", [0, 1, 50, LAST])
+@pytest.mark.parametrize("value", BAD)
+def test_with_a_given_learning_rate(loop, which, when, value):
+    result = minimize(loop, which, when, value, learning_rate=0.01)
+    assert (result.status, result.success, result.nit) == (3, False, when)
+    assert (result.nfev, result.njev) == (when + 1, when + 1)
+    what = f"`fun` is {value}" if which == "fun" else "`jac` is not finite at index 1"
+    assert result.message.startswith(f"{what} in iteration {when}")
+    assert np.isfinite(result.x).all()
+    assert np.isfinite(result.state["slots"]).all()
+    if when > 0:
+        best = best_before(when)
+        assert result.x.tobytes() == best.x.tobytes()
+        assert result.jac.tobytes() == best.jac.tobytes()
+        assert result.fun == best.fun <= F0
+
+
+@pytest.mark.parametrize("loop", FUNCTIONS)
+@pytest.mark.parametrize("which", ["fun", "jac"])
+@pytest.mark.parametrize("when", [1, 50, LAST])
+@pytest.mark.parametrize("value", BAD)
+def test_an_automatic_learning_rate_rolls_back(loop, which, when, value):
+    result = minimize(loop, which, when, value, maxiter=2000)
+    assert result.success
+    assert result.nfev > when
+    assert np.abs(result.x).max() < 1e-6
+    assert np.isfinite(result.state["slots"]).all()
+    assert result.message.startswith("Converged")
+
+
+@pytest.mark.parametrize("loop", FUNCTIONS)
+@pytest.mark.parametrize("which", ["fun", "jac"])
+@pytest.mark.parametrize("value", BAD)
+def test_nothing_to_roll_back_to(loop, which, value):
+    result = minimize(loop, which, 0, value)
+    assert (result.status, result.success, result.nit) == (3, False, 0)
+    assert "in iteration 0" in result.message
+    assert result.x.tobytes() == X0.tobytes()
+
+
+@pytest.mark.parametrize("which", ["fun", "jac"])
+def test_nothing_but_nan_after_a_while(which):
+    """Rolling back comes to an end, with the best point that was finite."""
+    calls = []
+
+    def fun(x):
+        calls.append(1)
+        f, g = float(A @ (x * x)), 2 * A * x
+        if len(calls) > 20:
+            return (np.nan, g) if which == "fun" else (f, g * np.nan)
+        return f, g
+
+    result = adamnb.minimize(fun, X0, jac=True)
+    assert result.status in (2, 3)
+    assert not result.success
+    assert result.nfev < 100
+    assert np.isfinite(result.x).all()
+    assert result.fun == float(A @ result.x**2) < F0
+
+
+@pytest.mark.parametrize("jac", ["2-point", "3-point", "cs"])
+def test_differences_at_the_edge_of_the_domain(jac):
+    """f is NaN for x >= 1 only, where the forward difference looks from x0 = 1 - tiny."""
+
+    def fun(x):
+        return x[0] ** 2 if x[0].real < 1.0 else np.nan
+
+    result = adamnb.minimize(fun, [1.0 - 2**-53], jac=jac, learning_rate=0.1, maxiter=3)
+    if jac == "cs":  # looks along the imaginary axis
+        assert result.nit == 3
+    else:
+        assert (result.status, result.nit) == (3, 0)
+        assert result.message.startswith("`jac` is not finite at index 0 in iteration 0")
+
+
+# ----------------------------------------------------------------------------------------- overflow
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("learning_rate", [None, 0.01])
+@pytest.mark.parametrize(("dtype", "scale"), [(float, 1e155), (float, 1e290), ("f4", 1e25)])
+def test_gradients_too_large_to_be_squared(method, learning_rate, dtype, scale):
+    """Handled or reported; never a success, nor a limit reached without a step forward."""
+    x0, a = X0.astype(dtype), (A * scale).astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = adamnb.minimize(
+            lambda x: a @ (x * x), x0, jac=lambda x: 2 * a * x, method=method,
+            learning_rate=learning_rate, maxiter=300,
+        )  # fmt: skip
+    assert np.isfinite(result.x).all()
+    assert result.fun <= a @ (x0 * x0)
+    if result.success:
+        assert np.abs(result.x).max() < 1e-3
+    elif result.status == 1:
+        assert result.fun < 0.5 * (a @ (x0 * x0))
+    else:
+        assert result.status in (2, 3)
+        assert (
+            "beta2" not in adamnb.SOLVERS[method].method.defaults or "too large" in result.message
+        )
+
+
+def test_a_gradient_that_is_too_large_in_its_scale():
+    """g is finite, g times x_scale is not."""
+    result = adamnb.minimize(lambda x: 1e305 * x[0], [1e4], jac=lambda x: np.full(1, 1e305))
+    assert (result.status, result.success) == (3, False)
+    assert "in iteration 0" in result.message
+
+
+# ------------------------------------------------------------------------------------- wrong gradient
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("learning_rate", [None, 0.01])
+def test_wrong_sign(method, learning_rate):
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = adamnb.minimize(
+            lambda x: float(A @ (x * x)), X0, jac=lambda x: -2 * A * x, method=method,
+            learning_rate=learning_rate, maxiter=3000,
+        )  # fmt: skip
+    assert not result.success
+    assert result.fun == F0
+    assert result.x.tobytes() == X0.tobytes()
+
+
+# ---------------------------------------------------------------------------------------- exceptions
+
+
+class UserError(Exception):
+    """An exception of the user's own."""
+
+
+def raising(when, error):
+    """Return fun and jac that count calls; the call number `when` of the two raises `error`."""
+    count = iter(range(10**6))
+
+    def fun(x):
+        if next(count) == when:
+            raise error
+        return float(A @ (x * x))
+
+    def jac(x):
+        if next(count) == when:
+            raise error
+        return 2 * A * x
+
+    return fun, jac
+
+
+@pytest.mark.parametrize("when", [0, 1, 20, 21])  # even: fun, odd: jac
+@pytest.mark.parametrize(
+    "error",
+    [UserError("mine"), StopIteration("mine"), KeyboardInterrupt(), SystemExit(3), ValueError("x0"),
+     ZeroDivisionError(), GeneratorExit()],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("callback", [None, lambda x: None])
+def test_exceptions_come_through(when, error, callback):
+    fun, jac = raising(when, error)
+    with pytest.raises(type(error)) as caught:
+        adamnb.minimize(fun, X0, jac=jac, callback=callback)
+    assert caught.value is error
+    again = adamnb.minimize(fun, X0, jac=jac, maxiter=20)
+    clean = adamnb.minimize(*raising(-1, error)[:1], X0, jac=jac, maxiter=20)
+    assert again.x.tobytes() == clean.x.tobytes()
+
+
+@pytest.mark.parametrize("when", [0, 1, 20])
+def test_exceptions_of_the_callback(when):
+    error, count = UserError(), iter(range(100))
+
+    def callback(x):
+        if next(count) == when:
+            raise error
+
+    with pytest.raises(UserError) as caught:
+        adamnb.minimize(
+            lambda x: float(A @ (x * x)), X0, jac=lambda x: 2 * A * x, callback=callback
+        )
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("when", [1, 7])
+def test_stop_iteration_of_the_callback(when):
+    count = iter(range(1, 100))
+
+    def callback(x):
+        if next(count) == when:
+            raise StopIteration
+
+    fun, jac = raising(-1, None)
+    result = adamnb.minimize(fun, X0, jac=jac, callback=callback)
+    assert (result.status, result.success, result.nit) == (99, False, when)
+    assert result.message == "`callback` raised `StopIteration`."
+    assert result.x.tobytes() == adamnb.minimize(fun, X0, jac=jac, maxiter=when).x.tobytes()
+
+
+def test_exceptions_of_a_schedule():
+    error = UserError()
+
+    def rate(t):
+        if t == 5:
+            raise error
+        return 0.1
+
+    with pytest.raises(UserError) as caught:
+        adamnb.minimize(
+            lambda x: float(A @ (x * x)), X0, jac=lambda x: 2 * A * x, learning_rate=rate
+        )
+    assert caught.value is error
+
+
+@numba.njit
+def c_both(x, calls, when, kind):
+    calls[0] += 1
+    if calls[0] == when:
+        if kind == 0:
+            raise ValueError("of the user")
+        if kind == 1:
+            raise StopIteration
+        if kind == 2:
+            calls[int(x[0]) + 10**6 + np.argmax(x[:0])] = 1.0  # argmax of nothing is a ValueError
+    f, g = 0.0, np.empty(x.size)
+    for i in range(x.size):
+        f += x[i] * x[i]
+        g[i] = 2 * x[i]
+    return f, g
+
+
+@pytest.mark.parametrize("when", [1, 2, 100])
+@pytest.mark.parametrize(("kind", "error"), [(0, ValueError), (1, StopIteration), (2, ValueError)])
+def test_exceptions_of_compiled_functions(when, kind, error):
+    def run(when):
+        return adamnb.minimize(c_both, X0, (np.zeros(1), when, kind), jac=True, maxiter=200)
+
+    before = run(-1)
+    with pytest.raises(error) as caught:
+        run(when)
+    if kind == 0:
+        assert caught.value.args == ("of the user",)
+    assert run(-1).x.tobytes() == before.x.tobytes()
+
+
+def test_a_compiled_shape_that_changes_names_the_iteration():
+    @numba.njit
+    def fun(x, calls):
+        calls[0] += 1
+        return (x * x).sum()
+
+    @numba.njit
+    def jac(x, calls):
+        return 2 * x if calls[0] <= 50 else np.ones(3)
+
+    text = r"`jac` returned shape \(3,\), expected \(2,\).*iteration 50"
+    with pytest.raises(ValueError, match=text):
+        adamnb.minimize(fun, X0, (np.zeros(1),), jac=jac)
+
+
+@pytest.mark.parametrize(
+    ("fun", "jac", "args", "texts"),
+    [
+        (lambda x: x.missing, lambda x: x, (), ["`fun` does not compile", "missing", "py_func"]),
+        (lambda x: x.sum(), lambda x: x.missing, (), ["`jac` does not compile", "missing"]),
+        (lambda x: x.sum(), lambda x: 1.0, (), ["`jac` must return a real vector", "float64"]),
+        (lambda x: 1j, lambda x: x, (), ["`fun` must return a scalar", "complex128"]),
+        (lambda x, a: x.sum(), lambda x, a: x, ({},), ["`args`", "dict"]),
+    ],
+)
+def test_what_does_not_compile_says_why(fun, jac, args, texts):
+    with pytest.raises(TypeError) as caught:
+        adamnb.minimize(numba.njit(fun), X0, args, jac=numba.njit(jac))
+    for text in texts:
+        assert text in str(caught.value)
