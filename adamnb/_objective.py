@@ -204,7 +204,7 @@ def is_compiled(fun: Any, jac: Any) -> bool:
 def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionType:
     """Compile a user's function for these types and return its type as a first-class function."""
     if isinstance(function, CFunc):
-        signature = function._sig
+        signature = vars(function)["_sig"]
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature)

@@ -93,8 +93,11 @@ class Optimizer:
                 )
             self._rates = per_variable("learning_rate", np.ravel(learning_rate), x.size)
             self._rates = self._rates.astype(x.dtype)
-        self._schedule = learning_rate if callable(learning_rate) else None
-        self._rate = 1.0 if self._schedule or self._rates is not None else float(learning_rate)
+        self._schedule, self._rate = None, 1.0
+        if callable(learning_rate):
+            self._schedule = learning_rate
+        elif self._rates is None:
+            self._rate = float(np.asarray(learning_rate))
         self._prepare()
 
     def _prepare(self) -> None:

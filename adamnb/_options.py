@@ -68,7 +68,7 @@ HYPERPARAMETERS = {
     "beta1": Option(None, _FRACTION, _between(0, 1), "decay of the average of the gradient"),
     "beta2": Option(None, _FRACTION, _between(0, 1), "decay of the average of its square"),
     "eps": Option(
-        None, "satisfy 0 <= eps < inf", _between(0, math.inf), 
+        None, "satisfy 0 <= eps < inf", _between(0, math.inf),
         "added to the root of v, after bias correction (adabelief: to v itself as well)",
     ),
     "weight_decay": Option(

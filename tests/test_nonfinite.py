@@ -312,7 +312,7 @@ def test_a_compiled_shape_that_changes_names_the_iteration():
         (lambda x: x.sum(), lambda x: x.missing, (), ["`jac` does not compile", "missing"]),
         (lambda x: x.sum(), lambda x: 1.0, (), ["`jac` must return a real vector", "float64"]),
         (lambda x: 1j, lambda x: x, (), ["`fun` must return a scalar", "complex128"]),
-        (lambda x, a: x.sum(), lambda x, a: x, ({},), ["`args`", "dict"]),
+        (lambda x, a: x.sum(), lambda x, a: x, ({},), ["`args[0]`", "dict", "py_func"]),
     ],
 )
 def test_what_does_not_compile_says_why(fun, jac, args, texts):

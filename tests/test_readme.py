@@ -1,0 +1,30 @@
+"""The README: its Python runs, and its commands are those that continuous integration types."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_of_the_readme(code, capsys):
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("[3.  0.7] Converged")
+
+
+def test_two_commands_set_up_a_machine():
+    check, tests = blocks("bash")
+    assert "python -m adamnb" in check
+    assert tests.rstrip().endswith("python -m pytest -q")
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
