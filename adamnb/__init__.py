@@ -1,24 +1,53 @@
 """Adam for scientific computing: `scipy.optimize.minimize` with Adam inside, compiled by Numba."""
 
-from ._minimize import SOLVERS, minimize
-from ._njit import Solution, njit_minimize
-from ._optimizer import Optimizer
-from ._result import Result
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._minimize import (
+        adabelief,
+        adam,
+        adamax,
+        adamw,
+        amsgrad,
+        lion,
+        minimize,
+        momentum,
+        nadam,
+        nesterov,
+        radam,
+        rmsprop,
+        sgd,
+        yogi,
+    )
+    from ._njit import Solution, njit_minimize
+    from ._optimizer import Optimizer
+    from ._result import Result
 
 __version__ = "0.1.0"
 
-adam = SOLVERS["adam"]
-adamw = SOLVERS["adamw"]
-amsgrad = SOLVERS["amsgrad"]
-nadam = SOLVERS["nadam"]
-radam = SOLVERS["radam"]
-adamax = SOLVERS["adamax"]
-adabelief = SOLVERS["adabelief"]
-yogi = SOLVERS["yogi"]
-lion = SOLVERS["lion"]
-rmsprop = SOLVERS["rmsprop"]
-momentum = SOLVERS["momentum"]
-nesterov = SOLVERS["nesterov"]
-sgd = SOLVERS["sgd"]
+# Imported at first use: SciPy's optimize package and Numba's decorators each take as long as the rest.
+_LATER = {
+    "Optimizer": "_optimizer",
+    "Result": "_result",
+    "Solution": "_njit",
+    "njit_minimize": "_njit",
+}
 
-__all__ = ["Optimizer", "Result", "Solution", "minimize", "njit_minimize", *SOLVERS]
+__all__ = [
+    "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax", "adamw", "amsgrad", "lion",
+    "minimize", "momentum", "nadam", "nesterov", "njit_minimize", "radam", "rmsprop", "sgd", "yogi",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _LATER.get(name, "_minimize")  # where the methods are
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, OptimizeResult
 
-from ._objective import SCHEMES
+SCHEMES = ("2-point", "3-point", "cs")
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -40,6 +39,8 @@ def limits(bounds: Any, x0: np.ndarray) -> Pair | None:
     """Return lower and upper bounds in the dtype of x0, or None where no variable has one."""
     if bounds is None:
         return None
+    from scipy.optimize import Bounds  # late: it costs as much as everything else together
+
     if isinstance(bounds, Bounds):
         lower, upper = bounds.lb, bounds.ub
     else:
@@ -135,7 +136,7 @@ def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any
     )
 
 
-def observer(callback: Any) -> Callable[[OptimizeResult], Any] | None:
+def observer(callback: Any) -> Callable[[Any], Any] | None:
     """Return the callback as a function of the intermediate result, as SciPy chooses its form."""
     if callback is None:
         return None

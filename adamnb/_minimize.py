@@ -182,7 +182,23 @@ class Solver:
         return result
 
 
-SOLVERS = {name: Solver(name) for name in METHODS}
+adam = Solver("adam")
+adamw = Solver("adamw")
+amsgrad = Solver("amsgrad")
+nadam = Solver("nadam")
+radam = Solver("radam")
+adamax = Solver("adamax")
+adabelief = Solver("adabelief")
+yogi = Solver("yogi")
+lion = Solver("lion")
+rmsprop = Solver("rmsprop")
+momentum = Solver("momentum")
+nesterov = Solver("nesterov")
+sgd = Solver("sgd")
+
+SOLVERS = {
+    solver.method.name: solver for solver in list(globals().values()) if isinstance(solver, Solver)
+}
 
 
 def _solver(method: Any) -> Solver:

@@ -11,9 +11,8 @@ from numba.core.errors import NumbaError
 from numba.extending import is_jitted
 from scipy.optimize._numdiff import approx_derivative
 
+from ._arguments import SCHEMES
 from ._compiled import compile_or_load
-
-SCHEMES = ("2-point", "3-point", "cs")
 
 
 class Objective:
@@ -172,7 +171,7 @@ class CompiledObjective:
 
     def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
         vector = types.Array(numba.from_dtype(dtype), 1, "C")
-        arguments = tuple(numba.typeof(argument) for argument in args)
+        arguments = tuple(_type_of(i, argument) for i, argument in enumerate(args))
         parts = (vector, vector) if jac == "inplace" else (vector,)
         fun_type = _first_class("fun", fun, parts + arguments)
         result = fun_type.signature.return_type
@@ -199,6 +198,17 @@ def is_compiled(fun: Any, jac: Any) -> bool:
     """Return whether all that is to be called is a Numba function."""
     functions = (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
     return all(is_jitted(f) or isinstance(f, CFunc) for f in functions)
+
+
+def _type_of(i: int, argument: Any) -> types.Type:
+    """Return the Numba type of args[i]."""
+    try:
+        return numba.typeof(argument)
+    except ValueError:
+        raise TypeError(
+            f"`args[{i}]` is of a type that compiled functions do not take: {type(argument).__name__}."
+            " To run them interpreted, pass `fun.py_func` instead of `fun`."
+        ) from None
 
 
 def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionType:

@@ -11,7 +11,6 @@ from . import _kernels, _options
 from ._arguments import per_variable
 from ._compiled import machine_code
 from ._methods import METHODS
-from ._solve import checked_rate
 from ._state import option_vector
 from ._threads import forked, thread_count, use_threads
 
@@ -131,7 +130,7 @@ class Optimizer:
             self._complain(gradient)
         g = g.reshape(1, -1)
         t = self.t + 1
-        rate = self._rate if self._schedule is None else checked_rate(self._schedule, t)
+        rate = self._rate if self._schedule is None else _options.checked_rate(self._schedule, t)
         if self._parallel and forked():
             self._prepare()
         if self._parallel:

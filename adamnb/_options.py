@@ -168,3 +168,17 @@ def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {name: option.default for name, option in OPTIONS.items()} | method.defaults
     chosen = {name: value for name, value in given.items() if value is not None}
     return {name: defaults[name] for name in known} | chosen
+
+
+def checked_rate(rate: Callable[[int], float], t: int) -> float:
+    """Return the learning rate of step t, if it is one."""
+    value = rate(t)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`learning_rate` must return a number; got {value!r} at t = {t}."
+        ) from None
+    if not 0 <= number < np.inf:
+        raise ValueError(f"`learning_rate` must return a number >= 0; got {value!r} at t = {t}.")
+    return number

@@ -13,6 +13,7 @@ from . import _driver as D
 from . import _rules as R
 from ._methods import Method
 from ._objective import CompiledObjective, Objective, wrong_shape
+from ._options import checked_rate
 from ._result import CONVERGED, OUT_OF_TIME, STOPPED, Result, outcome
 from ._state import State, option_vector
 from ._threads import thread_count, use_threads
@@ -171,20 +172,6 @@ class Run:
             columns = np.concatenate(self.history).T.copy()
             result.history = dict(zip(("fun", "slope", "learning_rate"), columns, strict=True))
         return result
-
-
-def checked_rate(rate: Callable[[int], float], t: int) -> float:
-    """Return the learning rate of step t, if it is one."""
-    value = rate(t)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"`learning_rate` must return a number; got {value!r} at t = {t}."
-        ) from None
-    if not 0 <= number < np.inf:
-        raise ValueError(f"`learning_rate` must return a number >= 0; got {value!r} at t = {t}.")
-    return number
 
 
 def solve(problem: Problem) -> Result:

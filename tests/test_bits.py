@@ -142,17 +142,16 @@ def test_python_threads(interpreted):
 
 @SEVERAL
 @pytest.mark.parametrize(
-    "options",
+    ("interpreted", "options"),
     [
-        {},
-        {"clip_norm": 3.0, "bounds": Bounds(-0.5, 0.7)},
-        {"learning_rate": 0.01},
-        {"method": "lion", "dtype": np.float32},
+        (True, {}),
+        (True, {"clip_norm": 3.0, "bounds": Bounds(-0.5, 0.7)}),
+        (False, {"clip_norm": 3.0, "bounds": Bounds(-0.5, 0.7)}),
+        (True, {"learning_rate": 0.01}),
+        (True, {"learning_rate": 0.01, "method": "lion", "dtype": np.float32}),
     ],
-    ids=["automatic", "clipped and bounded", "fixed", "float32"],
 )
-@pytest.mark.parametrize("interpreted", [False, True])
-def test_threads_of_minimize(options, interpreted):
+def test_threads_of_minimize(interpreted, options):
     serial, parallel = (
         minimize(n=N, threads=threads, maxiter=30, interpreted=interpreted, **options)
         for threads in (1, 2)
@@ -182,11 +181,13 @@ def test_threads_of_the_optimizer(method):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("rate", [0.01, schedule, np.linspace(0.01, 0.05, 5)])
 def test_steps_are_those_of_minimize(method, rate):
-    x, a = problem(5)
+    x, a = np.linspace(-1, 1, 5), np.ones(5)
+    whole = adamnb.minimize(
+        fun, x, (a,), method, jac, learning_rate=rate, maxiter=20, callback=lambda x: None
+    )
     optimizer = adamnb.Optimizer(x, method, rate)
     for _ in range(20):
         optimizer.step(jac(x, a))
-    whole = minimize(method=method, learning_rate=rate, maxiter=20, interpreted=True)
     assert whole.nit == 20
     assert x.tobytes() == whole.x_last.tobytes()
     assert optimizer.state["slots"].tobytes() == whole.state["slots"].tobytes()
@@ -212,7 +213,8 @@ def test_a_state_given_back(method, stop):
     assert second.state["slots"].tobytes() == first.state["slots"].tobytes()
 
 
-@pytest.mark.parametrize("method", METHODS)
+# All but yogi: its memory starts at 1e-6, in Optax as well, and so has a direction from the start.
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "yogi"])
 @pytest.mark.parametrize("eps", [None, 0.0])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_zero_gradient_is_no_step(method, eps, dtype):
