@@ -18,8 +18,7 @@ from ._compiled import compile_or_load
 class Objective:
     """Evaluates f and its gradient by calling Python, and counts.
 
-    Calling it with `x` and a gradient vector `g` writes the gradient to `g` and returns f as a
-    float. The user's functions see copies of x that they may keep or spoil.
+    ``evaluate(x, g)`` writes the gradient at `x` to `g` and returns f as a float. The user's functions see copies of x that they may keep or spoil.
     """
 
     def __init__(
@@ -28,18 +27,14 @@ class Objective:
         self.fun, self.jac, self.args = fun, jac, args
         self.bounds, self.dtype = bounds, dtype
         self.nfev = self.njev = 0
-        self._gradient_only: Callable | None = None
         if jac is True:
-            self._evaluate = self._both
+            self.evaluate = self._both
         elif jac == "inplace":
-            self._evaluate = self._inplace
+            self.evaluate = self._inplace
         elif jac in SCHEMES:
-            self._evaluate = self._differences
+            self.evaluate = self._differences
         else:
-            self._evaluate = self._separate
-
-    def __call__(self, x: np.ndarray, g: np.ndarray) -> float:
-        return self._evaluate(x, g)
+            self.evaluate = self._separate
 
     def _separate(self, x: np.ndarray, g: np.ndarray) -> float:
         self.nfev += 1
