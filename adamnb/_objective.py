@@ -18,7 +18,8 @@ from ._compiled import compile_or_load
 class Objective:
     """Evaluates f and its gradient by calling Python, and counts.
 
-    ``evaluate(x, g)`` writes the gradient at `x` to `g` and returns f as a float. The user's functions see copies of x that they may keep or spoil.
+    ``evaluate(x, g)`` writes the gradient at `x` to `g` and returns f as a float. The user's
+    functions see copies of x that they may keep or spoil.
     """
 
     def __init__(

@@ -72,7 +72,9 @@ class Run:
         rate = self.rate if callable(self.rate) else None
         observe, history = problem.observe, self.history
         timed = self.deadline < np.inf
-        scalars = memoryview(s)  # reads and writes a number in a third of the time of an array
+        scalars: Any = memoryview(
+            s.data
+        )  # reads and writes a number in a third of the time of an array
         reason = D.GOING
         while reason == D.GOING:
             x, g = points[int(scalars[D.X])], gradients[int(scalars[D.G])]

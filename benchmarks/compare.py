@@ -46,6 +46,8 @@ def limit_threads(threads):
     if hasattr(os, "sched_setaffinity"):  # the only limit that XLA keeps
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
+    # Torch and Numba bring an OpenMP each: threads that spin after their work would slow the other.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["JAX_ENABLE_X64"] = "1"
 

@@ -10,7 +10,7 @@ from report import Row
 import adamnb
 
 # n -> steps, so many that the call itself does not show
-SIZES = {2: 100_000, 10: 100_000, 100: 50_000, 1_000: 10_000}
+SIZES = {2: 1_000_000, 10: 500_000, 100: 100_000, 1_000: 10_000}
 CHECKED_STEPS = 2_000
 AS_FAST_AS_C = 1 / 1.1
 

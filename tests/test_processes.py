@@ -1,0 +1,335 @@
+"""What happens across processes: the disk cache, signals, forks, threads, memory."""
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numba
+import pytest
+
+import adamnb
+
+PACKAGE = Path(adamnb.__file__).parent
+PREAMBLE = """
+import hashlib, os, time
+import numpy as np
+import adamnb
+
+def digest(*arrays):
+    return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in arrays)).hexdigest()
+"""
+# User functions in a module file, as the disk cache wants them.
+MODULE = """
+import numba, numpy as np
+
+@numba.njit(cache=True)
+def fun(x, a):
+    return (a * x * x).sum()
+
+@numba.njit(cache=True)
+def jac(x, a):
+    return 2 * a * x
+"""
+FIT = """
+import adamnb, numpy as np, user
+A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
+result = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
+assert result.compiled
+print("X", result.x.tobytes().hex())
+"""
+COUNT = """
+import numba.core.event as event
+class Count(event.Listener):
+    names = []
+    def on_start(self, what):
+        self.names.append(str(what.data["dispatcher"]))
+    def on_end(self, what):
+        pass
+event.register("numba:compile", Count())
+"""
+
+
+def start(code, folder, root=PACKAGE.parent, **env):
+    """Start a Python process with `folder` for its modules and, unless told otherwise, its cache."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": os.pathsep.join(map(str, (root, folder))),
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+    } | env
+    env = {name: value for name, value in env.items() if value is not None}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=folder,
+    )  # fmt: skip
+
+
+def finish(process):
+    """Return what a process printed, after an exit without error or complaint."""
+    try:
+        out, err = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == 0, err
+    assert err == ""
+    return out
+
+
+def run(code, folder, **env):
+    return finish(start(code, folder, **env))
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A folder with the user's module and a warm cache, and what its first run printed."""
+    folder = tmp_path_factory.mktemp("warm")
+    (folder / "user.py").write_text(MODULE)
+    return folder, run(FIT, folder)
+
+
+@pytest.fixture
+def used(warm, tmp_path):
+    """A copy of the warm folder that may be spoiled; Numba keeps its cache by path and date."""
+    folder = tmp_path / "used"
+    shutil.copytree(warm[0], folder)
+    return folder, warm[1]
+
+
+# ----------------------------------------------------------------------------------- the disk cache
+
+
+def test_a_second_process_compiles_nothing(warm):
+    _folder, first = warm
+    out = run(COUNT + FIT + "print(Count.names)", folder)
+    assert out == first + "[]\n"
+
+
+def test_the_count_of_compilations_counts(warm, tmp_path):
+    _folder, first = warm
+    out = run(COUNT + FIT + "print(len(Count.names))", folder, NUMBA_CACHE_DIR=str(tmp_path))
+    assert out.startswith(first)
+    assert int(out.split()[-1]) >= 3
+
+
+def test_an_interpreted_run_compiles_nothing_twice(warm):
+    code = """
+    result = adamnb.minimize(lambda x: float(x @ x), [1.0, 2.0], jac=lambda x: 2 * x, maxiter=9)
+    optimizer = adamnb.Optimizer(np.ones(3))
+    optimizer.step(np.ones(3))
+    """
+    folder, _ = warm
+    code = textwrap.dedent(PREAMBLE) + COUNT + textwrap.dedent(code)
+    run(code, folder)
+    assert run(code + "print(Count.names)", folder) == "[]\n"
+
+
+def test_changed_sources_are_not_served_stale(used, tmp_path):
+    """A coefficient is changed in a file that is not the one of the cached entry points."""
+    folder, first = used
+    shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
+    env = {"root": tmp_path, "PYTHONDONTWRITEBYTECODE": "1"}
+    assert run(FIT, folder, **env) == first
+    rules = tmp_path / "adamnb" / "_rules.py"
+    source = rules.read_text()
+    changed = source.replace("m = c.mu * m + c.c1 * g", "m = c.mu * m + c.c1 * (g + g)")
+    assert changed != source
+    rules.write_text(changed)
+    assert run(FIT, folder, **env) != first
+    rules.write_text(source)
+    assert run(FIT, folder, **env) == first
+
+
+def entries(folder):
+    """Return the cache files of the package and the user, of which there must be some of each."""
+    index = sorted((folder / "cache").rglob("*.nbi"))
+    code = sorted((folder / "cache").rglob("*.nbc"))
+    assert len(index) >= 3
+    assert len(code) >= 3
+    return index, code
+
+
+@pytest.mark.parametrize("which", ["nbi", "nbc", "both"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"garbage" + data],
+    ids=["empty", "half", "garbage"],
+)
+def test_damaged_cache_files(used, which, damage):
+    folder, first = used
+    index, code = entries(folder)
+    for path in {"nbi": index, "nbc": code, "both": index + code}[which]:
+        path.write_bytes(damage(path.read_bytes()))
+    assert run(FIT, folder) == first
+    assert run(COUNT + FIT + "print(Count.names)", folder) == first + "[]\n"  # made anew
+
+
+def test_cache_files_of_another_signature(used):
+    """Two processes that write at once can leave an index that points to the other's code."""
+    folder, first = used
+    single = FIT.replace("maxiter=100", "maxiter=100, learning_rate=0.1")
+    second = run(single, folder)
+    files = sorted((folder / "cache").rglob("_driver.run-*.nbc"))
+    assert len(files) == 2
+    one, two = (path.read_bytes() for path in files)
+    files[0].write_bytes(two)
+    files[1].write_bytes(one)
+    assert run(FIT, folder) == first
+    assert run(single, folder) == second != first
+
+
+def test_a_full_disk(used):
+    """Files can be made but not filled: the code stays in memory."""
+    folder, first = used
+    limit = """
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    """
+    shutil.rmtree(folder / "cache")
+    assert run(textwrap.dedent(limit) + FIT, folder, PYTHONDONTWRITEBYTECODE="1") == first
+
+
+def test_read_only_installation_and_no_home(warm, tmp_path):
+    _folder, first = warm
+    shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "user.py").write_text(MODULE.replace("(cache=True)", ""))
+    # Root may write everywhere, so files stand where the cache would make folders.
+    (tmp_path / "adamnb" / "__pycache__").write_text("")
+    (tmp_path / "home").write_text("")
+    env = {"HOME": str(tmp_path / "home"), "NUMBA_CACHE_DIR": None, "PYTHONDONTWRITEBYTECODE": "1"}
+    assert run(FIT, tmp_path, **env) == first
+
+
+def test_first_runs_at_once(warm, tmp_path):
+    """Four processes with one empty cache, and a fifth that compiles nothing after them."""
+    _, first = warm
+    (tmp_path / "user.py").write_text(MODULE)
+    processes = [start(FIT, tmp_path) for _ in range(4)]
+    assert [finish(process) for process in processes] == [first] * 4
+    assert run(COUNT + FIT + "print(Count.names)", tmp_path) == first + "[]\n"
+
+
+# ------------------------------------------------------------------------------ signals and memory
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupt_of_a_compiled_loop(warm):
+    """Ctrl-C after a quarter of a second; without it the run would take for ever."""
+    code = (
+        PREAMBLE
+        + """
+import user
+A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
+options = dict(jac=user.jac, maxiter=np.inf, gtol=0, ftol=0, learning_rate=1e-9)
+adamnb.minimize(user.fun, X0, (A,), **options | {"maxiter": 5})  # compiled or loaded
+sent = time.perf_counter()
+os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
+try:
+    adamnb.minimize(user.fun, X0, (A,), **options)
+except KeyboardInterrupt:
+    print("interrupted", time.perf_counter() - sent < 10)
+after = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
+print("X", after.x.tobytes().hex())
+"""
+    )
+    _folder, first = warm
+    assert run(code, folder) == "interrupted True\n" + first
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_no_leak(warm):
+    """Ten thousand small fits, a third of each kind, after a warm-up."""
+    code = (
+        PREAMBLE
+        + """
+import user
+A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
+def fits(count):
+    for i in range(count // 3 + 1):
+        adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=3, history=True)
+        adamnb.minimize(lambda x: float(x @ x), X0, jac=lambda x: 2 * x, maxiter=3)
+        optimizer = adamnb.Optimizer(np.ones(100))
+        optimizer.step(np.ones(100))
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+fits(1000)
+before = resident()
+fits(10_000)
+print((resident() - before) / 1e6)
+"""
+    )
+    assert float(run(code, warm[0])) < 5
+
+
+# ------------------------------------------------------------------------- forks and Python threads
+
+LARGE = (
+    PREAMBLE
+    + """
+import numba
+N = 300_000
+def work(threads=None):
+    x, g = np.linspace(-1, 1, N), np.linspace(2, 3, N)
+    optimizer = adamnb.Optimizer(x, learning_rate=0.01, threads=threads)
+    for _ in range(3):
+        optimizer.step(g)
+    fun, jac = (lambda x: float((x * x).sum())), (lambda x: 2 * x)
+    result = adamnb.minimize(fun, x, jac=jac, maxiter=5, threads=threads)
+    return digest(x, optimizer.state["slots"], result.x)
+"""
+)
+
+
+LAYERS = ["omp", "workqueue"]
+several = pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+
+
+@several
+@pytest.mark.parametrize("layer", LAYERS)
+def test_python_threads(layer, warm):
+    code = (
+        LARGE
+        + """
+serial = work(1)
+assert work(2) == serial
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(4) as pool:
+    found = set(pool.map(lambda i: work(2 if i % 2 else None), range(12)))
+print(found == {serial}, numba.threading_layer())
+"""
+    )
+    assert run(code, warm[0], NUMBA_THREADING_LAYER=layer) == f"True {layer}\n"
+
+
+@several
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.parametrize("layer", LAYERS)
+def test_fork_after_use(layer, warm):
+    """The children step alone, also with an Optimizer that was made before the fork."""
+    code = (
+        LARGE
+        + """
+import multiprocessing
+g = np.linspace(2, 3, N)
+old = adamnb.Optimizer(np.ones(N), threads=2)
+def in_child(threads):
+    old.step(g)
+    return work(threads), digest(old.x)
+serial = work(1)
+assert work(2) == serial
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    found = pool.map_async(in_child, [None, 1, 2, 2], chunksize=1).get(60)
+once = np.ones(N)
+adamnb.Optimizer(once, threads=1).step(g)
+print({work for work, _ in found} == {serial}, digest(once) in {old for _, old in found})
+old.step(g)
+print(digest(once) == digest(old.x), numba.threading_layer())
+"""
+    )
+    out = run(code, warm[0], NUMBA_THREADING_LAYER=layer)
+    assert out == f"True True\nTrue {layer}\n"
