@@ -104,13 +104,13 @@ def used(warm, tmp_path):
 
 
 def test_a_second_process_compiles_nothing(warm):
-    _folder, first = warm
+    folder, first = warm
     out = run(COUNT + FIT + "print(Count.names)", folder)
     assert out == first + "[]\n"
 
 
 def test_the_count_of_compilations_counts(warm, tmp_path):
-    _folder, first = warm
+    folder, first = warm
     out = run(COUNT + FIT + "print(len(Count.names))", folder, NUMBA_CACHE_DIR=str(tmp_path))
     assert out.startswith(first)
     assert int(out.split()[-1]) >= 3
@@ -237,7 +237,7 @@ after = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
 print("X", after.x.tobytes().hex())
 """
     )
-    _folder, first = warm
+    folder, first = warm
     assert run(code, folder) == "interrupted True\n" + first
 
 
