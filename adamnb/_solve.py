@@ -146,7 +146,11 @@ class Run:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
         bad = None
         if reason == D.BAD_JAC:
-            bad = int(np.flatnonzero(~np.isfinite(state.g[int(s[D.G])]))[0])
+            where = np.flatnonzero(~np.isfinite(state.g[int(s[D.G])]))
+            if where.size:
+                bad = int(where[0])
+            else:  # finite, but not when multiplied by x_scale
+                reason = D.TOO_LARGE
         if reason == INTERRUPTED:
             status, message = STOPPED, "`callback` raised `StopIteration`."
         elif reason == OUT_OF_SECONDS:
