@@ -12,7 +12,7 @@ from ._arguments import per_variable
 from ._compiled import machine_code
 from ._methods import METHODS
 from ._state import option_vector
-from ._threads import forked, thread_count, use_threads
+from ._threads import PARALLEL_REGION, forked, thread_count, use_threads
 
 
 class Optimizer:
@@ -134,7 +134,7 @@ class Optimizer:
         if self._parallel and forked():
             self._prepare()
         if self._parallel:
-            with thread_count(self.threads):
+            with PARALLEL_REGION, thread_count(self.threads):
                 self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)
         else:
             self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)

@@ -16,7 +16,7 @@ from ._objective import CompiledObjective, Objective, wrong_shape
 from ._options import checked_rate
 from ._result import CONVERGED, OUT_OF_TIME, STOPPED, Result, outcome
 from ._state import State, option_vector
-from ._threads import thread_count, use_threads
+from ._threads import PARALLEL_REGION, thread_count, use_threads
 
 BLOCK_SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
 LONGEST_BLOCK = 65_536  # iterations; bounds the memory of a block's learning rates and history
@@ -58,8 +58,11 @@ class Run:
         """Run to the end and return the reason for it."""
         # A callback wants every point, so Numba functions are then called one by one: same bits.
         compiled = self.problem.compiled and self.problem.observe is None
-        with thread_count(self.problem.options["threads"] if self.parallel else None):
-            return self.compiled_loop() if compiled else self.interpreted_loop()
+        loop = self.compiled_loop if compiled else self.interpreted_loop
+        if not self.parallel:
+            return loop()
+        with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
+            return loop()
 
     def interpreted_loop(self) -> int:
         problem, state, s, o = self.problem, self.state, self.s, self.o

@@ -1,6 +1,7 @@
 """When to use threads: sizes, the number of threads, and processes that were forked."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,9 @@ import numba
 # Elements above which a parallel step is faster than a serial one, measured on two cores: starting a
 # parallel region costs some 3 us with OpenMP or TBB and 50 to 90 us with Numba's own work queue.
 PARALLEL_SIZE = {"omp": 32_768, "tbb": 32_768, "workqueue": 262_144}
+
+# Numba's work queue aborts the process when two Python threads start a parallel region at once.
+PARALLEL_REGION = threading.RLock()
 
 _forked = False
 

@@ -256,7 +256,8 @@ def fits(count):
         optimizer = adamnb.Optimizer(np.ones(100))
         optimizer.step(np.ones(100))
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 fits(1000)
 before = resident()
 fits(10_000)
