@@ -3,10 +3,13 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
+import numba
+import numpy as np
 from numba.core.errors import NumbaError
-from numba.core.types import Type
+from numba.core.types import Array, Type
 
 seconds = 0.0  # spent compiling and loading since the import of this module
 
@@ -19,16 +22,17 @@ def machine_code(dispatcher: Any, signature: tuple[Type, ...]) -> Callable:
     is thrown away and made anew; where that fails too, on a full disk, code stays in memory.
     """
     global seconds
-    code = dispatcher.overloads.get(signature)
-    if code is None:
+    if signature not in dispatcher.overloads:
         start = time.perf_counter()
         compile_or_load(dispatcher, signature)
         seconds += time.perf_counter() - start
-    return dispatcher.get_overload(signature)
+    return dispatcher.overloads[signature].entry_point
 
 
 def compile_or_load(dispatcher: Any, signature: tuple[Type, ...]) -> None:
     """Compile `dispatcher`, the user's or ours, whatever the state of its disk cache."""
+    if signature in dispatcher.overloads:
+        return
     try:
         dispatcher.compile(signature)
     except NumbaError:
@@ -45,3 +49,9 @@ def compile_or_load(dispatcher: Any, signature: tuple[Type, ...]) -> None:
     except OSError:  # a full disk
         dispatcher._cache.disable()
         dispatcher.compile(signature)
+
+
+@cache
+def array_type(dtype: np.dtype, ndim: int) -> Array:
+    """Return the Numba type of a C-contiguous array."""
+    return Array(numba.from_dtype(dtype), ndim, "C")

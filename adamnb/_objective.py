@@ -12,7 +12,7 @@ from numba.extending import is_jitted
 from scipy.optimize._numdiff import approx_derivative
 
 from ._arguments import SCHEMES
-from ._compiled import compile_or_load
+from ._compiled import array_type, compile_or_load
 
 
 class Objective:
@@ -166,7 +166,7 @@ class CompiledObjective:
     """
 
     def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
-        vector = types.Array(numba.from_dtype(dtype), 1, "C")
+        vector = array_type(dtype, 1)
         arguments = tuple(_type_of(i, argument) for i, argument in enumerate(args))
         parts = (vector, vector) if jac == "inplace" else (vector,)
         fun_type = _first_class("fun", fun, parts + arguments)

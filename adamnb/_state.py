@@ -1,14 +1,13 @@
 """The state of a minimisation: blocks of vectors and one vector of scalars, all plain arrays."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 
 from . import _driver as D
 from . import _rules as R
+from ._compiled import array_type
 from ._methods import Method
 
 FIRST_RATE = 1e-2  # automatic learning rate of the first step, in units of x_scale
@@ -110,13 +109,6 @@ class State:
 
     def types(self, parallel: bool) -> tuple:
         """Return the Numba types of the method, `vectors`, scalars and options."""
-        real = numba.from_dtype(self.x.dtype)
-        kinds = [
-            types.none if array is None else types.Array(real, array.ndim, "C")
-            for array in self.vectors
-        ]
-        numbers = types.Array(types.float64, 1, "C")
+        kinds = [types.none if a is None else array_type(a.dtype, a.ndim) for a in self.vectors]
+        numbers = array_type(self.s.dtype, 1)
         return self.method.numba_type(parallel), *kinds, numbers, numbers
-
-
-Schedule = Callable[[int], float]

@@ -74,6 +74,7 @@ def finish(process):
         out, err = process.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()
         raise
     assert process.returncode == 0, err
     assert err == ""
@@ -223,7 +224,8 @@ def test_interrupt_of_a_compiled_loop(warm):
     code = (
         PREAMBLE
         + """
-import user
+import signal, user
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
 options = dict(jac=user.jac, maxiter=np.inf, gtol=0, ftol=0, learning_rate=1e-9)
 adamnb.minimize(user.fun, X0, (A,), **options | {"maxiter": 5})  # compiled or loaded
