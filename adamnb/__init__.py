@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import schedules
+
 if TYPE_CHECKING:
     from ._minimize import (
         adabelief,
@@ -36,7 +38,8 @@ _LATER = {
 
 __all__ = [
     "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax", "adamw", "amsgrad", "lion",
-    "minimize", "momentum", "nadam", "nesterov", "njit_minimize", "radam", "rmsprop", "sgd", "yogi",
+    "minimize", "momentum", "nadam", "nesterov", "njit_minimize", "radam", "rmsprop", "schedules", "sgd",
+    "yogi",
 ]  # fmt: skip
 
 

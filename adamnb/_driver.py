@@ -13,15 +13,19 @@ from ._kernels import narrow, shell, slope_all, sums, sweep_all
 from ._rules import (
     CLIP_NORM,
     F_TARGET,
+    FACTOR,
     FTOL,
     GTOL,
+    HOLD,
     INLINED,
     KAPPA,
     LARGEST,
     MAXFUN,
     MAXITER,
     PATIENCE,
+    RATE_MIN,
     RELATIVE,
+    THRESHOLD,
     XTOL,
     coefficients,
     entry,
@@ -32,10 +36,10 @@ from ._rules import (
 SCALARS = (
     "t", "nit", "nfev", "njev", "fun", "fun_first", "fun_best", "fun_mark", "nit_mark", "slope",
     "slope_first", "slope_best", "step", "learning_rate", "cosine", "failures", "wrong_size",
-    "x", "x_best", "g", "g_best",
+    "x", "x_best", "g", "g_best", "fun_fell", "nit_fell",
 )  # fmt: skip
 (T, NIT, NFEV, NJEV, FUN, FUN_FIRST, FUN_BEST, FUN_MARK, NIT_MARK, SLOPE, SLOPE_FIRST, SLOPE_BEST,
- STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST) = range(21)  # fmt: skip
+ STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST, FUN_FELL, NIT_FELL) = range(23)  # fmt: skip
 
 # Why `advance` stopped; 0 is "go on".
 (GOING, BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_TARGET, BY_MAXITER, BY_MAXFUN, STUCK, BAD_FUN,
@@ -45,7 +49,7 @@ SPARE, X_ROWS = 3, 4  # best, current and next x, and a copy that the user's fun
 G_ROWS = 2  # current and best gradient
 RATES = types.Array(types.float64, 1, "C")
 TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
-RATE_MIN = 1e-18  # a step below the last bit of every scaled variable
+RATE_LOST = 1e-18  # a step below the last bit of every scaled variable
 MAX_FAILURES = 30  # roll-backs in a row
 
 
@@ -73,7 +77,16 @@ def met(s, o):
         return BY_MAXITER
     if s[NFEV] >= o[MAXFUN]:
         return BY_MAXFUN
-    return STUCK if s[RATE] < RATE_MIN else GOING
+    return STUCK if s[RATE] < RATE_LOST else GOING
+
+
+@inner
+def plateau(s, o):
+    """Lower the learning rate where f has not fallen for long (`schedules.Plateau`)."""
+    if s[NIT] == 0.0 or s[FUN] < s[FUN_FELL] - o[THRESHOLD] * abs(s[FUN_FELL]):
+        s[FUN_FELL], s[NIT_FELL] = s[FUN], s[NIT]
+    elif s[NIT] - s[NIT_FELL] > o[HOLD]:
+        s[RATE], s[NIT_FELL] = max(s[RATE] * o[FACTOR], o[RATE_MIN]), s[NIT]
 
 
 @inner
@@ -134,6 +147,8 @@ def iterate(method, x, g, slots, gain, last, scale, lower, upper, s, o):
     if reason != GOING:
         return reason
 
+    if o[HOLD] < inf:
+        plateau(s, o)
     here, row = int(s[X]), int(s[G])
     shrink, rate = 1.0, s[RATE]
     if last is not None or o[CLIP_NORM] < inf:

@@ -14,6 +14,7 @@ from ._methods import METHODS
 from ._objective import is_compiled
 from ._result import LIMIT, Result
 from ._solve import Problem, solve
+from .schedules import Plateau
 
 
 def minimize(
@@ -163,7 +164,7 @@ class Solver:
                 _warn(text, RuntimeWarning)
         args = args if isinstance(args, tuple) else (args,)
         rate = o["learning_rate"]
-        if rate is not None and not callable(rate):
+        if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
             array = per_variable("learning_rate", rate, vector.size)
             o["learning_rate"] = array if np.ndim(rate) else float(rate)
         scale = o["x_scale"]

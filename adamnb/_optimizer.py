@@ -13,6 +13,7 @@ from ._compiled import machine_code
 from ._methods import METHODS
 from ._state import option_vector
 from ._threads import PARALLEL_REGION, forked, thread_count, use_threads
+from .schedules import Plateau
 
 
 class Optimizer:
@@ -75,6 +76,11 @@ class Optimizer:
             raise TypeError(
                 "`learning_rate` must be a number, an array or a function of t: an Optimizer sees no"
                 " objective to adapt it to. Use adamnb.minimize for an automatic one."
+            )
+        if isinstance(learning_rate, Plateau):
+            raise TypeError(
+                "`learning_rate` must not be a Plateau: an Optimizer sees no objective. Use"
+                " adamnb.minimize, or a function of t."
             )
         given = {"learning_rate": learning_rate, "threads": threads, **hyperparameters}
         self._options = _options.complete(row, given)

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from ._methods import Method
+from .schedules import Plateau
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ HYPERPARAMETERS = {
 
 OPTIONS = {
     "learning_rate": Option(
-        None, "be None (automatic), a number >= 0, an array of them, or a function of t",
-        lambda value: callable(value) or _finite_numbers(value, positive=False),
-        "step size: None (automatic), float, array of shape (n,), or function t -> float, t = 1, 2, ...",
+        None, "be None (automatic), a number >= 0, an array of them, a function of t, or a Plateau",
+        lambda value: callable(value) or isinstance(value, Plateau) or _finite_numbers(value, False),
+        "step size: None (automatic), float, array of shape (n,), function t -> float with"
+        " t = 1, 2, ..., or one of `adamnb.schedules`",
     ),
     **HYPERPARAMETERS,
     "x_scale": Option(
@@ -110,6 +112,16 @@ OPTIONS = {
     "f_target": Option(
         -math.inf, "be a number", lambda value: _number(value) and value == value,
         "converged: f at or below this value",
+    ),
+    "polish": Option(
+        False, "be True, False or the name of a method of SciPy",
+        lambda value: _flag(value) or isinstance(value, str),
+        "go on from the best point with a method of SciPy (True: L-BFGS-B), leaving saddles",
+    ),
+    "verify": Option(
+        32, _NOT_NEGATIVE, _at_least(0),
+        "up to this many variables, success is claimed only where the Hessian, by differences of as"
+        " many gradients, has no negative eigenvalue",
     ),
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",

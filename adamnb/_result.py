@@ -15,6 +15,13 @@ STATUS = (
     NOT_FINITE, NOT_FINITE, NOT_FINITE,
 )  # fmt: skip
 
+# Reasons to stop that are known to Python alone.
+OUT_OF_SECONDS, INTERRUPTED, SADDLE, POLISHED, ALL_FIXED = -1, -2, -3, -4, -5
+STATUS_OF = dict(enumerate(STATUS)) | {
+    OUT_OF_SECONDS: OUT_OF_TIME, INTERRUPTED: STOPPED, SADDLE: NO_PROGRESS, POLISHED: CONVERGED,
+    ALL_FIXED: CONVERGED,
+}  # fmt: skip
+
 
 class Result(OptimizeResult):
     """Result of a minimisation, a `scipy.optimize.OptimizeResult`.
@@ -57,8 +64,10 @@ class Result(OptimizeResult):
 
 
 def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
-    """Return status and message for the reason for which `advance` stopped."""
-    relative = s[D.SLOPE] / s[D.SLOPE_FIRST] if 0 < s[D.SLOPE_FIRST] < np.inf else 0.0
+    """Return status and message for a reason to stop."""
+    polish = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
+    slope = s[D.SLOPE_BEST] if polish else s[D.SLOPE]
+    relative = slope / s[D.SLOPE_FIRST] if 0 < s[D.SLOPE_FIRST] < np.inf else 0.0
     nit = int(s[D.NIT])
     where = "" if bad is None else f" at index {bad}"
     message = {
@@ -76,6 +85,11 @@ def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[in
         D.BY_TARGET: (
             f"Converged: f = {s[D.FUN_BEST]:g} has reached `f_target` = {o['f_target']:g}."
         ),
+        POLISHED: (
+            f"Converged: polished until f no longer fell, and the gradient fell to {relative:.3g} of"
+            " the first one."
+        ),
+        ALL_FIXED: "All independent variables were fixed by bounds.",
         D.BY_MAXITER: (
             f"Maximum number of iterations has been exceeded (`maxiter` = {o['maxiter']:g}); the"
             f" gradient fell to {relative:.3g} of the first one."
@@ -87,6 +101,12 @@ def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[in
             f"No further progress possible: the learning rate has fallen to {s[D.RATE]:.1g} and the"
             f" gradient to {relative:.3g} of the first one. Check the gradient, or polish."
         ),
+        SADDLE: (
+            f"Not a minimum: the gradient fell to {relative:.3g} of the first one, but f curves"
+            " downwards from there. Start elsewhere, or polish."
+        ),
+        OUT_OF_SECONDS: f"Time limit of `max_time` = {o['max_time']:g} s has been reached.",
+        INTERRUPTED: "`callback` raised `StopIteration`.",
         D.BAD_FUN: (f"`fun` is {s[D.FUN]} in iteration {nit}; the best point is kept."),
         D.BAD_JAC: (f"`jac` is not finite{where} in iteration {nit}; the best point is kept."),
         D.TOO_LARGE: (
@@ -94,4 +114,6 @@ def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[in
             " objective by a constant."
         ),
     }[reason]
-    return STATUS[reason], message
+    if polish and reason not in (INTERRUPTED, OUT_OF_SECONDS):
+        message += f" Polished by {polish}."
+    return STATUS_OF[reason], message

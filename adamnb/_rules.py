@@ -69,10 +69,11 @@ def _unbox_method(typ, obj, c):
 OPTIONS = (
     "beta1", "beta2", "log_beta1", "log_beta2", "eps", "momentum", "centered", "l2", "decay",
     "clip_norm", "largest", "gtol", "ftol", "xtol", "f_target", "patience", "maxiter", "maxfun",
-    "kappa", "relative",
+    "kappa", "relative", "factor", "hold", "threshold", "rate_min",
 )  # fmt: skip
 (BETA1, BETA2, LOG_BETA1, LOG_BETA2, EPS, MOMENTUM, CENTERED, L2, DECAY, CLIP_NORM, LARGEST,
- GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, KAPPA, RELATIVE) = range(20)  # fmt: skip
+ GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, KAPPA, RELATIVE, FACTOR, HOLD, THRESHOLD,
+ RATE_MIN) = range(24)  # fmt: skip
 
 
 class Coefficients(NamedTuple):

@@ -11,16 +11,16 @@ from scipy.optimize import OptimizeResult
 from . import _compiled
 from . import _driver as D
 from . import _rules as R
+from ._finish import finish
 from ._methods import Method
 from ._objective import CompiledObjective, Objective, wrong_shape
 from ._options import checked_rate
-from ._result import CONVERGED, OUT_OF_TIME, STOPPED, Result, outcome
+from ._result import ALL_FIXED, CONVERGED, INTERRUPTED, OUT_OF_SECONDS, Result, outcome
 from ._state import State, option_vector
 from ._threads import PARALLEL_REGION, thread_count, use_threads
 
 BLOCK_SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
 LONGEST_BLOCK = 65_536  # iterations; bounds the memory of a block's learning rates and history
-OUT_OF_SECONDS, INTERRUPTED = -1, -2  # reasons to stop that are known to Python alone
 
 
 @dataclass
@@ -154,18 +154,9 @@ class Run:
                 bad = int(where[0])
             else:  # finite, but not when multiplied by x_scale
                 reason = D.TOO_LARGE
-        if reason == INTERRUPTED:
-            status, message = STOPPED, "`callback` raised `StopIteration`."
-        elif reason == OUT_OF_SECONDS:
-            seconds = problem.options["max_time"]
-            status, message = (
-                OUT_OF_TIME,
-                f"Time limit of `max_time` = {seconds:g} s has been reached.",
-            )
-        elif problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
-            status, message = CONVERGED, "All independent variables were fixed by bounds."
-        else:
-            status, message = outcome(reason, s, problem.options, bad)
+        if problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
+            reason = ALL_FIXED
+        status, message = outcome(reason, s, problem.options, bad)
         rate: Any = float(s[D.RATE])
         if state.gain is not None and not state.automatic:
             rate = state.gain.copy()
@@ -187,4 +178,4 @@ class Run:
 def solve(problem: Problem) -> Result:
     """Minimise a checked problem."""
     run = Run(problem)
-    return run.result(run.iterate())
+    return run.result(finish(run, run.iterate()))

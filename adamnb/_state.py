@@ -9,6 +9,7 @@ from . import _driver as D
 from . import _rules as R
 from ._compiled import array_type
 from ._methods import Method
+from .schedules import Plateau
 
 FIRST_RATE = 1e-2  # automatic learning rate of the first step, in units of x_scale
 KAPPA = 0.1  # change of its logarithm per unit of the cosine between step and descent direction
@@ -36,6 +37,11 @@ def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndar
     v[R.MAXITER] = np.floor(v[R.MAXITER])
     v[R.KAPPA] = KAPPA
     v[R.RELATIVE] = not method.scale_free
+    rate = o["learning_rate"]
+    v[R.HOLD] = np.inf
+    if isinstance(rate, Plateau):
+        v[R.FACTOR], v[R.HOLD], v[R.THRESHOLD] = rate.factor, rate.patience, rate.threshold
+        v[R.RATE_MIN] = rate.final
     return v
 
 
@@ -46,7 +52,7 @@ class State:
     ----------
     x0 : ndarray, shape (n,)
         Start, float32 or float64, within the bounds; copied.
-    learning_rate : None, float or ndarray
+    learning_rate : None, float, ndarray, Plateau or callable
         None adapts it; an array holds one per variable.
     x_scale : None or ndarray
     bounds : None or pair of ndarray
@@ -73,6 +79,8 @@ class State:
         if self.automatic:
             self.gain, self.last = np.ones(n, dtype), np.zeros(n, dtype)
             self.s[D.RATE] = FIRST_RATE
+        elif isinstance(learning_rate, Plateau):
+            self.s[D.RATE] = learning_rate.rate
         elif np.ndim(learning_rate):
             self.gain = np.asarray(learning_rate, dtype)
             self.s[D.RATE] = 1.0
