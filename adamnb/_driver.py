@@ -9,9 +9,12 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ._kernels import narrow, shell, slope_all, sums, sweep_all
+from ._kernels import forget, narrow, shell, slope_all, sums, sweep_all
 from ._rules import (
+    BETA1,
     CLIP_NORM,
+    EARLY,
+    EARLY_FACTOR,
     F_TARGET,
     FACTOR,
     FTOL,
@@ -20,11 +23,15 @@ from ._rules import (
     INLINED,
     KAPPA,
     LARGEST,
+    LOG_BETA1,
+    LOOSER,
     MAXFUN,
     MAXITER,
     PATIENCE,
+    PROMISE,
     RATE_MIN,
     RELATIVE,
+    RISE,
     THRESHOLD,
     XTOL,
     coefficients,
@@ -36,10 +43,11 @@ from ._rules import (
 SCALARS = (
     "t", "nit", "nfev", "njev", "fun", "fun_first", "fun_best", "fun_mark", "nit_mark", "slope",
     "slope_first", "slope_best", "step", "learning_rate", "cosine", "failures", "wrong_size",
-    "x", "x_best", "g", "g_best", "fun_fell", "nit_fell",
+    "x", "x_best", "g", "g_best", "fun_fell", "nit_fell", "streak",
 )  # fmt: skip
 (T, NIT, NFEV, NJEV, FUN, FUN_FIRST, FUN_BEST, FUN_MARK, NIT_MARK, SLOPE, SLOPE_FIRST, SLOPE_BEST,
- STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST, FUN_FELL, NIT_FELL) = range(23)  # fmt: skip
+ STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST, FUN_FELL, NIT_FELL,
+ STREAK) = range(24)  # fmt: skip
 
 # Why `advance` stopped; 0 is "go on".
 (GOING, BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_TARGET, BY_MAXITER, BY_MAXFUN, STUCK, BAD_FUN,
@@ -50,19 +58,30 @@ G_ROWS = 2  # current and best gradient
 RATES = types.Array(types.float64, 1, "C")
 TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
 RATE_LOST = 1e-18  # a step below the last bit of every scaled variable
-MAX_FAILURES = 30  # roll-backs in a row
+PROMISED = 4  # roll-backs after which a first step need not keep its promise
+MAX_FAILURES = 30  # roll-backs without a new best point, then there is no more to be had
+
+
+@inner
+def settled(s, slope, part, vanished):
+    """Return whether the slope leaves f as it is, to first order, or f has all but vanished.
+
+    Without it a fit that starts far off would end as soon as it is a million times nearer.
+    """
+    f = abs(s[FUN_BEST])
+    return slope <= part * f or f <= vanished * abs(s[FUN_FIRST])
 
 
 @inner
 def flat(s):
     """Return whether the gradient has fallen: only then does a small gain or step tell a minimum."""
-    return s[SLOPE_BEST] <= 1e-3 * s[SLOPE_FIRST]
+    return s[SLOPE_BEST] <= 1e-3 * s[SLOPE_FIRST] and settled(s, s[SLOPE_BEST], 0.1, 1e-12)
 
 
 @inner
 def met(s, o):
     """Return which stop test the current point meets, or 0."""
-    if s[SLOPE] <= o[GTOL] * s[SLOPE_FIRST]:
+    if s[SLOPE] <= o[GTOL] * s[SLOPE_FIRST] and settled(s, s[SLOPE], sqrt(o[GTOL]), o[GTOL] ** 2):
         return BY_GRADIENT
     if s[FUN_BEST] <= o[F_TARGET]:
         return BY_TARGET
@@ -90,16 +109,51 @@ def plateau(s, o):
 
 
 @inner
+def too_high(method, x, g, last, scale, lower, upper, s, o):
+    """Return whether f is higher than an automatic learning rate puts up with.
+
+    A first step from an empty memory must keep part of what the gradient promised; it is what finds
+    the size of the first learning rate. Later f may rise, but not by much of what it has fallen.
+    """
+    height = s[FUN_FIRST] - s[FUN_BEST]
+    part = min(1.0, o[RISE] * o[LOOSER] ** s[FAILURES])
+    if s[FUN] > s[FUN_BEST] + part * height:
+        return True
+    if s[T] != 1.0 or s[FAILURES] >= PROMISED:
+        return False
+    along, _, _ = sums(method, x, int(s[X_BEST]), g, int(s[G_BEST]), last, scale, lower, upper)
+    return s[FUN] > s[FUN_BEST] - o[PROMISE] * s[RATE] * along
+
+
+@inner
 def back_to_best(slots, last, s):
     """Return to the best point with a tenth of the learning rate and an empty memory."""
     s[X], s[G], s[FUN], s[SLOPE] = s[X_BEST], s[G_BEST], s[FUN_BEST], s[SLOPE_BEST]
     s[RATE] *= 0.1
     s[FAILURES] += 1
-    s[T] = 0.0
+    s[T] = s[STREAK] = 0.0
     for i in range(last.size):
         last[i] = 0
         for slot in range(slots.shape[0]):
             slots[slot, i] = 0
+
+
+@inner
+def adapt(along, norm2, last2, s, o):
+    """Adapt learning rate and momentum to the cosine between the last step and the descent direction.
+
+    A step that went too far lowers the rate, one that could have gone on raises it: a hypergradient
+    (Baydin et al. 2018) without its size. Where the cosine is negative the momentum is emptied, as
+    O'Donoghue & Candes (2015) do with Nesterov's; from then on it is the mean of all gradients, so
+    that it grows as long as the way leads down.
+    """
+    if along != 0.0:
+        s[COSINE] = along / sqrt(norm2) / sqrt(last2)
+        s[RATE] *= exp(o[KAPPA] * (o[EARLY_FACTOR] if s[T] <= o[EARLY] else 1.0) * s[COSINE])
+        if s[COSINE] < 0.0:
+            s[STREAK] = 0.0
+    s[STREAK] += 1.0
+    o[BETA1], o[LOG_BETA1] = 1.0 - 1.0 / s[STREAK], -inf  # a mean has no bias to correct
 
 
 @inner
@@ -134,13 +188,15 @@ def iterate(method, x, g, slots, gain, last, scale, lower, upper, s, o):
         s[SLOPE_FIRST] = s[SLOPE_BEST] = s[SLOPE]
         if o[RELATIVE] > 0.0 and last is not None and s[SLOPE] > 0.0:
             s[RATE] /= s[SLOPE]  # a step that grows with the objective starts from its gradient
+    elif (
+        last is not None
+        and s[FAILURES] < MAX_FAILURES
+        and (reason != GOING or too_high(method, x, g, last, scale, lower, upper, s, o))
+    ):
+        back_to_best(slots, last, s)
+        reason = GOING
     elif reason == GOING and s[FUN] < s[FUN_BEST]:
         s[FUN_BEST], s[SLOPE_BEST], s[X_BEST], s[G_BEST] = s[FUN], s[SLOPE], s[X], s[G]
-    if last is not None and s[NIT] > 0 and (reason != GOING or s[FUN] > s[FUN_FIRST]):
-        if s[FAILURES] < MAX_FAILURES:
-            back_to_best(slots, last, s)
-            reason = GOING
-    else:
         s[FAILURES] = 0.0
     if reason == GOING:
         reason = met(s, o)
@@ -155,15 +211,17 @@ def iterate(method, x, g, slots, gain, last, scale, lower, upper, s, o):
         along, norm2, last2 = sums(method, x, here, g, row, last, scale, lower, upper)
         if norm2 > o[CLIP_NORM] ** 2:
             shrink = o[CLIP_NORM] / sqrt(norm2)
-        if along != 0.0:
-            s[COSINE] = along / sqrt(norm2) / sqrt(last2)
-            s[RATE] *= exp(o[KAPPA] * s[COSINE])
+        if last is not None:
+            adapt(along, norm2, last2, s, o)
             rate = s[RATE]
     s[T] += 1.0
     s[NIT] += 1.0
     best = int(s[X_BEST])
     there = 3 - here - best if here != best else (here + 1) % 3
-    c = narrow(coefficients(method, o, s[T], 1.0 if gain is not None else rate), x)
+    c = coefficients(method, o, s[T], 1.0 if gain is not None else rate)
+    if last is not None and s[STREAK] == 1.0:
+        c = forget(c)
+    c = narrow(c, x)
     k = shell(o, rate, shrink, x)
     sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
     if o[XTOL] > 0.0:

@@ -3,18 +3,29 @@
 Arguments that are None are pruned when a loop is compiled, so what is not asked for costs nothing.
 """
 
-from math import exp
 from typing import NamedTuple
 
 import numba
 import numpy as np
 from numba.extending import overload
 
-from ._rules import DECAY, INLINED, JIT, L2, Coefficients, apply, coefficients, entry, inner
+from ._rules import (
+    DECAY,
+    GAIN_DOWN,
+    GAIN_UP,
+    INLINED,
+    JIT,
+    L2,
+    Coefficients,
+    apply,
+    coefficients,
+    entry,
+    inner,
+)
 
 BLOCK = 8192  # elements a thread takes at once; also the unit of every sum, so that bits do not
 LANES = 16  # depend on the number of threads
-GAIN_UP, GAIN_DOWN, GAIN_MIN, GAIN_MAX = exp(0.02), exp(-0.02), 1e-4, 1e4
+GAIN_MIN, GAIN_MAX = 1e-4, 1e4
 
 
 class Shell(NamedTuple):
@@ -35,9 +46,15 @@ def shell(o, rate, shrink, x):
     """Return the loop's numbers in the dtype of x."""
     kind = x.dtype.type
     return Shell(
-        kind(shrink), kind(o[L2]), kind(rate * o[DECAY]), kind(rate), kind(GAIN_UP),
-        kind(GAIN_DOWN), kind(GAIN_MIN), kind(GAIN_MAX),
+        kind(shrink), kind(o[L2]), kind(rate * o[DECAY]), kind(rate), kind(o[GAIN_UP]),
+        kind(o[GAIN_DOWN]), kind(GAIN_MIN), kind(GAIN_MAX),
     )  # fmt: skip
+
+
+@inner
+def forget(c):
+    """Return the coefficients without a memory of the direction."""
+    return Coefficients(0.0, c.c1, c.beta2, c.c2, c.a, c.b, c.s, c.eps)
 
 
 @inner

@@ -14,7 +14,7 @@ from ._methods import METHODS
 from ._minimize import minimize
 from ._options import complete
 from ._result import STATUS
-from ._state import FIRST_RATE, option_vector
+from ._state import AUTOMATIC, option_vector
 
 
 class Solution(NamedTuple):
@@ -103,6 +103,7 @@ def njit_minimize(
 # Not from the disk: compiled for the user's functions themselves, no cache entry would ever be hit.
 _run = numba.njit(**R.JIT)(D.run.py_func)
 _STATUS = np.array(STATUS)
+FIRST_RATE = AUTOMATIC["first_rate"]
 
 
 def _form(jac):

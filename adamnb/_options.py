@@ -99,7 +99,8 @@ OPTIONS = {
     "max_time": Option(math.inf, _NOT_NEGATIVE, _at_least(0), "largest time in seconds"),
     "gtol": Option(
         1e-8, _NOT_NEGATIVE, _at_least(0),
-        "converged: largest projected gradient element, times x_scale, relative to the first",
+        "converged: the largest projected gradient element, times x_scale, is below `gtol` of the first"
+        " one, and below sqrt(`gtol`) |f| unless f has fallen to `gtol`**2 of the first",
     ),
     "ftol": Option(
         1e-12, _NOT_NEGATIVE, _at_least(0),

@@ -98,8 +98,9 @@ def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[in
             f"Maximum number of function evaluations has been exceeded (`maxfun` = {o['maxfun']:g})."
         ),
         D.STUCK: (
-            f"No further progress possible: the learning rate has fallen to {s[D.RATE]:.1g} and the"
-            f" gradient to {relative:.3g} of the first one. Check the gradient, or polish."
+            f"No further progress possible: learning rate {s[D.RATE]:.1g} after {s[D.FAILURES]:g}"
+            f" returns to the best point, the gradient fell to {relative:.3g} of the first one. Check"
+            " the gradient, or polish."
         ),
         SADDLE: (
             f"Not a minimum: the gradient fell to {relative:.3g} of the first one, but f curves"

@@ -69,11 +69,12 @@ def _unbox_method(typ, obj, c):
 OPTIONS = (
     "beta1", "beta2", "log_beta1", "log_beta2", "eps", "momentum", "centered", "l2", "decay",
     "clip_norm", "largest", "gtol", "ftol", "xtol", "f_target", "patience", "maxiter", "maxfun",
-    "kappa", "relative", "factor", "hold", "threshold", "rate_min",
+    "relative", "factor", "hold", "threshold", "rate_min", "kappa", "early",
+    "early_factor", "rise", "looser", "promise", "gain_up", "gain_down",
 )  # fmt: skip
 (BETA1, BETA2, LOG_BETA1, LOG_BETA2, EPS, MOMENTUM, CENTERED, L2, DECAY, CLIP_NORM, LARGEST,
- GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, KAPPA, RELATIVE, FACTOR, HOLD, THRESHOLD,
- RATE_MIN) = range(24)  # fmt: skip
+ GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, RELATIVE, FACTOR, HOLD, THRESHOLD,
+ RATE_MIN, KAPPA, EARLY, EARLY_FACTOR, RISE, LOOSER, PROMISE, GAIN_UP, GAIN_DOWN) = range(31)  # fmt: skip
 
 
 class Coefficients(NamedTuple):

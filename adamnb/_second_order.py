@@ -90,9 +90,14 @@ def lower_point(
 
     def further(point: np.ndarray) -> np.ndarray | None:
         size = np.where(point != 0, np.abs(point), scale)
+
+        def scaled(z: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = evaluate(z * size)
+            return value, slope * size
+
         found = optimize.minimize(
-            lambda z: (lambda value, slope: (value, slope * size))(*evaluate(z * size)),
-            point / size, jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 0.0, "gtol": 0.0},
+            scaled, point / size, jac=True, method="L-BFGS-B",
+            options={"maxiter": 100, "ftol": 0.0, "gtol": 0.0},
             bounds=optimize.Bounds(low / size, high / size),
         )  # fmt: skip
         return found.x * size if found.fun < f - ENOUGH * abs(f) else None

@@ -11,8 +11,17 @@ from ._compiled import array_type
 from ._methods import Method
 from .schedules import Plateau
 
-FIRST_RATE = 1e-2  # automatic learning rate of the first step, in units of x_scale
-KAPPA = 0.1  # change of its logarithm per unit of the cosine between step and descent direction
+# The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
+AUTOMATIC = {
+    "first_rate": 0.1,
+    "kappa": 0.1,  # change of the rate's logarithm per unit of the cosine
+    "early": 50,  # for so many steps from an empty memory that change is larger ...
+    "early_factor": 3.0,  # ... by this factor
+    "gain": 0.02,  # change of a gain's logarithm in a step
+    "rise": 0.01,  # f above the best by this part of its fall so far: back to the best point
+    "looser": 3.0,  # factor of that part for every return that no new best follows
+    "promise": 0.1,  # part of the predicted fall that a first step must keep
+}
 
 
 def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
@@ -35,8 +44,13 @@ def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndar
     ):  # fmt: skip
         v[index] = o.get(name, 0.0)
     v[R.MAXITER] = np.floor(v[R.MAXITER])
-    v[R.KAPPA] = KAPPA
     v[R.RELATIVE] = not method.scale_free
+    for index, name in (
+        (R.KAPPA, "kappa"), (R.EARLY, "early"), (R.EARLY_FACTOR, "early_factor"), (R.RISE, "rise"),
+        (R.LOOSER, "looser"), (R.PROMISE, "promise"),
+    ):  # fmt: skip
+        v[index] = AUTOMATIC[name]
+    v[R.GAIN_UP], v[R.GAIN_DOWN] = np.exp(AUTOMATIC["gain"]), np.exp(-AUTOMATIC["gain"])
     rate = o["learning_rate"]
     v[R.HOLD] = np.inf
     if isinstance(rate, Plateau):
@@ -78,7 +92,7 @@ class State:
             self.scale = x_scale.astype(dtype)
         if self.automatic:
             self.gain, self.last = np.ones(n, dtype), np.zeros(n, dtype)
-            self.s[D.RATE] = FIRST_RATE
+            self.s[D.RATE] = AUTOMATIC["first_rate"]
         elif isinstance(learning_rate, Plateau):
             self.s[D.RATE] = learning_rate.rate
         elif np.ndim(learning_rate):

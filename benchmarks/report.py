@@ -131,11 +131,11 @@ def header(threads, effort):
     )
 
 
-def write_section(path, body):
-    """Put body under HEADING in the file; its other sections stay as they are."""
+def write_section(path, body, heading=HEADING):
+    """Put body under `heading` in the file; its other sections stay as they are."""
     old = path.read_text() if path.exists() else "# Measured\n"
-    section = f"{HEADING}\n\n{body}\n"
-    pattern = re.compile(rf"^{re.escape(HEADING)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    section = f"{heading}\n\n{body}\n"
+    pattern = re.compile(rf"^{re.escape(heading)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if pattern.search(old):
         new = pattern.sub(lambda _: section + "\n", old)
     else:
