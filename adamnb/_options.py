@@ -66,7 +66,7 @@ _FRACTION = "satisfy 0 <= {name} < 1"
 _NOT_NEGATIVE = "be a number >= 0"
 
 HYPERPARAMETERS = {
-    "beta1": Option(None, _FRACTION, _between(0, 1), "decay of the average of the gradient"),
+    "beta1": Option(None, _FRACTION, _between(0, 1), "decay of the average of the gradient; an automatic learning rate takes the mean instead"),
     "beta2": Option(None, _FRACTION, _between(0, 1), "decay of the average of its square"),
     "eps": Option(
         None, "satisfy 0 <= eps < inf", _between(0, math.inf),

@@ -128,20 +128,30 @@ def test_the_certified_parameters_are_found(name, start, options):
     assert res.fun == pytest.approx(data.residual_sum, rel=1e-7)
 
 
-FALSE_SUCCESS = pytest.mark.xfail(
-    strict=True,
-    reason="stops, with success, at the best fit of two exponentials: 270 times the minimum",
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "start"),
-    [
-        pytest.param(name, start, marks=FALSE_SUCCESS if name == "Lanczos3" else ())
-        for name in _nist.DATASETS
-        for start in (0, 1)
-    ],
-)
+@BOTH_STARTS
+@pytest.mark.parametrize("name", _nist.DATASETS)
 def test_no_false_success(name, start):
     data, res = fit(name, start)
     assert not res.success or res.fun == pytest.approx(data.residual_sum, rel=1e-3)
+
+
+def test_a_merged_exponential_is_no_minimum_and_polishing_leaves_it():
+    """From NIST's far start two of three exponentials become one: a flat valley that ends at saddles."""
+    _, stopped = fit("Lanczos3", 0)
+    assert (stopped.status, stopped.success) == (2, False)
+    assert stopped.message.startswith("Not a minimum")
+    data, polished = fit("Lanczos3", 0, polish=True)
+    assert polished.success
+    assert polished.fun == pytest.approx(data.residual_sum, rel=1e-8)
+
+
+@BOTH_STARTS
+@pytest.mark.parametrize("name", _nist.DATASETS)
+def test_digits_after_polishing(name, start):
+    """At least four, up to the order of the three exponentials."""
+    data, res = fit(name, start, polish=True)
+    assert res.success, res.message
+    found = res.x
+    if name == "Lanczos3":
+        found = found.reshape(-1, 2)[np.argsort(found[1::2])].ravel()
+    assert _nist.correct_digits(found, data.certified) >= 4

@@ -66,7 +66,7 @@ def test_with_a_given_learning_rate(loop, which, when, value):
 
 @pytest.mark.parametrize("loop", FUNCTIONS)
 @pytest.mark.parametrize("which", ["fun", "jac"])
-@pytest.mark.parametrize("when", [1, 50, LAST])
+@pytest.mark.parametrize("when", [1, 5, 20])
 @pytest.mark.parametrize("value", BAD)
 def test_an_automatic_learning_rate_rolls_back(loop, which, when, value):
     result = minimize(loop, which, when, value, maxiter=2000)
@@ -302,7 +302,7 @@ def test_a_compiled_shape_that_changes_names_the_iteration():
 
     text = r"`jac` returned shape \(3,\), expected \(2,\).*iteration 50"
     with pytest.raises(ValueError, match=text):
-        adamnb.minimize(fun, X0, (np.zeros(1),), jac=jac)
+        adamnb.minimize(fun, X0, (np.zeros(1),), jac=jac, learning_rate=0.01)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import adamnb
 A = np.array([1.0, 10.0, 100.0])
 X0 = np.array([3.0, -2.0, 1.0])
 BOUNDS = np.array([[-1.0, 4.0], [-3.0, 5.0], [0.5, 2.0]])
-MAXITER = 40
+MAXITER = 20
 
 
 def fun(x, a):
