@@ -27,6 +27,7 @@ from ._rules import (
     LOOSER,
     MAXFUN,
     MAXITER,
+    MEAN,
     PATIENCE,
     PROMISE,
     RATE_MIN,
@@ -150,10 +151,11 @@ def adapt(along, norm2, last2, s, o):
     if along != 0.0:
         s[COSINE] = along / sqrt(norm2) / sqrt(last2)
         s[RATE] *= exp(o[KAPPA] * (o[EARLY_FACTOR] if s[T] <= o[EARLY] else 1.0) * s[COSINE])
-        if s[COSINE] < 0.0:
+        if s[COSINE] < 0.0 and o[MEAN] > 0.0:
             s[STREAK] = 0.0
     s[STREAK] += 1.0
-    o[BETA1], o[LOG_BETA1] = 1.0 - 1.0 / s[STREAK], -inf  # a mean has no bias to correct
+    if o[MEAN] > 0.0:
+        o[BETA1], o[LOG_BETA1] = 1.0 - 1.0 / s[STREAK], -inf  # a mean has no bias to correct
 
 
 @inner

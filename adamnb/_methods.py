@@ -23,6 +23,8 @@ class Method:
         First value of every slot.
     scale_free : bool
         Whether a step stays the same when the objective is multiplied by a number.
+    mean_momentum : bool
+        Whether an automatic learning rate replaces the momentum by a mean of gradients.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Method:
     decoupled: bool = False
     start: float = 0.0
     scale_free: bool = True
+    mean_momentum: bool = True
 
     @property
     def slots(self) -> int:
@@ -70,7 +73,7 @@ METHODS = {
         Method("adamax", "adamax", "adam", "Kingma & Ba 2014, arXiv 1412.6980, Alg. 2", _ADAM),
         Method(
             "adabelief", "adabelief", "adam", "Zhuang et al. 2020, arXiv 2010.07468",
-            _moments(0.9, 0.999, 1e-16),
+            _moments(0.9, 0.999, 1e-16), mean_momentum=False,  # v is measured from the momentum
         ),
         Method(
             "yogi", "yogi", "adam", "Zaheer et al. 2018, NeurIPS",

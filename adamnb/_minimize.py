@@ -157,6 +157,10 @@ class Solver:
         pair = limits(bounds, vector)
         if pair is not None:
             vector = np.clip(vector, *pair)
+        if pair is not None and o["polish"] in ("BFGS", "CG"):
+            raise ValueError(
+                f"`polish` must keep the bounds; got {o['polish']!r}: use True or 'TNC'."
+            )
         _refuse(constraints)
         for name, value, what in (("hess", hess, ""), ("hessp", hessp, "-vector product")):
             if value is not None:

@@ -65,12 +65,18 @@ def _flag(value: Any) -> bool:
 _FRACTION = "satisfy 0 <= {name} < 1"
 _NOT_NEGATIVE = "be a number >= 0"
 
+POLISHERS = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr", "BFGS", "CG")  # the last two: no bounds
+
 HYPERPARAMETERS = {
-    "beta1": Option(None, _FRACTION, _between(0, 1), "decay of the average of the gradient; an automatic learning rate takes the mean instead"),
+    "beta1": Option(
+        None, _FRACTION, _between(0, 1),
+        "decay of the average of the gradient; an automatic learning rate takes a mean instead",
+    ),
     "beta2": Option(None, _FRACTION, _between(0, 1), "decay of the average of its square"),
     "eps": Option(
         None, "satisfy 0 <= eps < inf", _between(0, math.inf),
-        "added to the root of v, after bias correction (adabelief: to v itself as well)",
+        "added to the root of v, after bias correction (adabelief: to v itself as well);"
+        " 0 unless given with an automatic learning rate",
     ),
     "weight_decay": Option(
         None, "satisfy 0 <= weight_decay < inf", _between(0, math.inf),
@@ -115,8 +121,8 @@ OPTIONS = {
         "converged: f at or below this value",
     ),
     "polish": Option(
-        False, "be True, False or the name of a method of SciPy",
-        lambda value: _flag(value) or isinstance(value, str),
+        False, f"be True, False or one of {', '.join(map(repr, POLISHERS))}",
+        lambda value: value in POLISHERS if isinstance(value, str) else _flag(value),
         "go on from the best point with a method of SciPy (True: L-BFGS-B), leaving saddles",
     ),
     "verify": Option(
@@ -180,6 +186,8 @@ def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
             check(name, value, OPTIONS[name])
     defaults = {name: option.default for name, option in OPTIONS.items()} | method.defaults
     chosen = {name: value for name, value in given.items() if value is not None}
+    if "learning_rate" not in chosen and "eps" in known and method.mean_momentum:
+        chosen.setdefault("eps", 0.0)  # it would give the gradient a unit
     return {name: defaults[name] for name in known} | chosen
 
 

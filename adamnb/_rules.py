@@ -71,10 +71,12 @@ OPTIONS = (
     "clip_norm", "largest", "gtol", "ftol", "xtol", "f_target", "patience", "maxiter", "maxfun",
     "relative", "factor", "hold", "threshold", "rate_min", "kappa", "early",
     "early_factor", "rise", "looser", "promise", "gain_up", "gain_down",
+    "mean",
 )  # fmt: skip
 (BETA1, BETA2, LOG_BETA1, LOG_BETA2, EPS, MOMENTUM, CENTERED, L2, DECAY, CLIP_NORM, LARGEST,
  GTOL, FTOL, XTOL, F_TARGET, PATIENCE, MAXITER, MAXFUN, RELATIVE, FACTOR, HOLD, THRESHOLD,
- RATE_MIN, KAPPA, EARLY, EARLY_FACTOR, RISE, LOOSER, PROMISE, GAIN_UP, GAIN_DOWN) = range(31)  # fmt: skip
+ RATE_MIN, KAPPA, EARLY, EARLY_FACTOR, RISE, LOOSER, PROMISE, GAIN_UP, GAIN_DOWN,
+ MEAN) = range(32)  # fmt: skip
 
 
 class Coefficients(NamedTuple):

@@ -44,7 +44,7 @@ def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndar
     ):  # fmt: skip
         v[index] = o.get(name, 0.0)
     v[R.MAXITER] = np.floor(v[R.MAXITER])
-    v[R.RELATIVE] = not method.scale_free
+    v[R.RELATIVE], v[R.MEAN] = not method.scale_free, method.mean_momentum
     for index, name in (
         (R.KAPPA, "kappa"), (R.EARLY, "early"), (R.EARLY_FACTOR, "early_factor"), (R.RISE, "rise"),
         (R.LOOSER, "looser"), (R.PROMISE, "promise"),

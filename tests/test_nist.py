@@ -119,10 +119,9 @@ def fit(name, start, **options):
 
 
 @BOTH_STARTS
-@pytest.mark.parametrize("name", selfcheck.CHECKED)
-@pytest.mark.parametrize("options", [{}, selfcheck.OPTIONS], ids=["defaults", "self-check"])
-def test_the_certified_parameters_are_found(name, start, options):
-    data, res = fit(name, start, **options)
+@pytest.mark.parametrize("name", [name for name in _nist.DATASETS if name != "Lanczos3"])
+def test_the_certified_parameters_are_found(name, start):
+    data, res = fit(name, start)
     assert res.success, res.message
     assert _nist.correct_digits(res.x, data.certified) >= selfcheck.PROMISE
     assert res.fun == pytest.approx(data.residual_sum, rel=1e-7)

@@ -154,11 +154,15 @@ def entries(folder):
     return index, code
 
 
-@pytest.mark.parametrize("which", ["nbi", "nbc", "both"])
 @pytest.mark.parametrize(
-    "damage",
-    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"garbage" + data],
-    ids=["empty", "half", "garbage"],
+    ("which", "damage"),
+    [
+        ("both", lambda data: b""),
+        ("nbi", lambda data: data[: len(data) // 2]),
+        ("nbc", lambda data: data[: len(data) // 2]),
+        ("both", lambda data: b"garbage" + data),
+    ],
+    ids=["empty", "half an index", "half the code", "garbage"],
 )
 def test_damaged_cache_files(used, which, damage):
     folder, first = used

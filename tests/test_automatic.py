@@ -1,0 +1,209 @@
+"""The automatic learning rate: what it does, not how well."""
+
+import numba
+import numpy as np
+import pytest
+from scipy.optimize import Bounds, rosen, rosen_der
+
+import adamnb
+from adamnb._methods import METHODS
+
+A = np.array([1.0, 30.0, 1000.0])
+X0 = np.array([1.0, -2.0, 0.5])
+
+
+@numba.njit
+def bowl(x, g, a, factor):
+    """A little more than a quadratic, with its minimum at 1; `factor` is a power of two."""
+    f = 0.0
+    for i in range(x.size):
+        d = x[i] - 1.0
+        f += a[i] * (d * d + 0.1 * d * d * d * d)
+        g[i] = factor * a[i] * (2.0 * d + 0.4 * d * d * d)
+    return factor * f
+
+
+@numba.njit
+def stretched(x, g, a, unit):
+    """The same in other units: variable i is x[i] unit[i], unit a power of two."""
+    f = bowl(x / unit, g, a, 1.0)
+    g /= unit
+    return f
+
+
+def both_loops(fun, x0, args, **options):
+    options = {"maxiter": 150, "gtol": 0.0, "ftol": 0.0, "history": True} | options
+    interpreted = adamnb.minimize(fun.py_func, x0, args, jac="inplace", **options)
+    compiled = adamnb.minimize(fun, x0, args, jac="inplace", **options)
+    assert compiled.compiled
+    assert interpreted.x_last.tobytes() == compiled.x_last.tobytes()
+    for name, values in interpreted.history.items():
+        assert values.tobytes() == compiled.history[name].tobytes()
+    return compiled
+
+
+def test_the_rate_rises_then_decays():
+    """In a curved valley the last digits need steps a thousand times smaller than the first."""
+    result = adamnb.minimize(rosen, np.tile([-1.2, 1.0], 5), jac=rosen_der, history=True)
+    rate = result.history["learning_rate"]
+    assert result.success
+    assert rate.max() > rate[0]
+    assert rate[-1] < 1e-3 * rate.max()
+
+
+@pytest.mark.parametrize("method", ["adam", "amsgrad", "nadam", "adamax"])
+def test_the_path_does_not_depend_on_the_unit_of_f(method):
+    one, million = (both_loops(bowl, X0, (A, factor), method=method) for factor in (1.0, 2.0**20))
+    assert one.x_last.tobytes() == million.x_last.tobytes()
+    assert (2.0**20 * one.history["fun"]).tobytes() == million.history["fun"].tobytes()
+
+
+def test_the_path_does_not_depend_on_the_units_of_x():
+    unit = np.array([2.0**-13, 1.0, 2.0**17])
+    ones = np.ones(3)
+    plain = both_loops(stretched, X0, (A, ones))
+    other = both_loops(stretched, X0 * unit, (A, unit))
+    assert (plain.x_last * unit).tobytes() == other.x_last.tobytes()
+    assert plain.history["fun"].tobytes() == other.history["fun"].tobytes()
+
+
+@pytest.mark.parametrize("size", [2.0**-30, 2.0**-10, 2.0**10, 2.0**30])
+def test_a_scale_that_is_far_off_costs_little(size):
+    """x_scale sets the first step: whatever it is, the minimum is found."""
+    result = adamnb.minimize(
+        bowl, X0, (A, 1.0), jac="inplace", x_scale=size, gtol=0, ftol=0, f_target=1e-10
+    )
+    assert result.success
+    assert result.nit < 1000
+
+
+def test_a_step_too_far_is_taken_back():
+    """Beyond 2 f is enormous: the first step, a hundred times too long, is not kept."""
+
+    def cliff(x):
+        if x[0] > 2.0:
+            return 1e6, np.array([1.0])
+        return (x[0] - 1.0) ** 2, 2.0 * (x - 1.0)
+
+    points = []
+
+    def fun(x):
+        points.append(x[0])
+        return cliff(x)
+
+    result = adamnb.minimize(fun, [-1.0], jac=True, x_scale=100.0)
+    assert points[1] > 2.0
+    assert points[2] == pytest.approx(-1.0 + 0.1 * (points[1] + 1.0), rel=1e-6)
+    assert result.success
+    assert result.x[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_f_never_ends_above_the_start_and_is_the_best():
+    seen = []
+
+    def noisy(x):
+        f = float(A @ (x - 1) ** 2) + 10.0 * rng.normal()
+        seen.append(f)
+        return f, 2 * A * (x - 1) + 100.0 * rng.normal(size=3)
+
+    rng = np.random.default_rng(0)
+    result = adamnb.minimize(noisy, X0, jac=True, maxiter=2000)
+    assert result.fun == min(seen)
+    assert np.isfinite(result.x).all()
+
+
+def test_active_bounds_are_found_and_kept():
+    bounds = Bounds([-np.inf, -np.inf, 1.5], [0.5, np.inf, np.inf])
+    result = both_loops(bowl, X0, (A, 1.0), bounds=bounds, maxiter=1000, gtol=1e-8)
+    assert result.success
+    np.testing.assert_allclose(result.x, [0.5, 1.0, 1.5], rtol=1e-6)
+    assert (result.x[0], result.x[2]) == (0.5, 1.5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gets_there(method):
+    """Within 1e-3 of the way; lion moves by signs, sgd knows no curvature."""
+    target = 1e-3 * bowl(X0, np.empty(3), A, 1.0)
+    result = adamnb.minimize(
+        bowl, X0, (A, 1.0), jac="inplace", method=method, f_target=target, weight_decay=0.0
+    )
+    assert result.success, result.message
+
+
+def test_a_given_rate_is_untouched():
+    result = both_loops(bowl, X0, (A, 1.0), learning_rate=0.01)
+    assert set(result.history["learning_rate"].tolist()) == {0.01}
+
+
+# ------------------------------------------------------------------------- success, saddles, polish
+
+
+def saddle(x):
+    """f falls along x[1], but not at the start, where its gradient is zero."""
+    f = x[0] ** 2 + 0.25 * x[1] ** 4 - 0.5 * x[1] ** 2
+    return f, np.array([2 * x[0], x[1] ** 3 - x[1]])
+
+
+def test_a_saddle_is_no_success():
+    result = adamnb.minimize(saddle, [1.0, 0.0], jac=True)
+    assert (result.status, result.success) == (2, False)
+    assert result.message.startswith("Not a minimum")
+    np.testing.assert_allclose(result.x, 0, atol=1e-6)
+    assert adamnb.minimize(saddle, [1.0, 0.0], jac=True, verify=0).success
+
+
+def test_polishing_leaves_a_saddle():
+    result = adamnb.minimize(saddle, [1.0, 0.0], jac=True, polish=True)
+    assert result.success
+    assert result.fun == pytest.approx(-0.25, rel=1e-12)
+    assert "Polished by L-BFGS-B" in result.message
+
+
+def test_a_saddle_within_bounds_may_be_a_minimum():
+    result = adamnb.minimize(saddle, [1.0, 0.0], jac=True, bounds=[(-2, 2), (0, 0)])
+    assert result.success
+
+
+def test_verification_counts_and_changes_no_bit():
+    plain, checked = (
+        adamnb.minimize(bowl, X0, (A, 1.0), jac="inplace", verify=most) for most in (2, 3)
+    )
+    assert plain.success
+    assert checked.success
+    assert checked.nfev == plain.nfev + 3 == plain.nit + 1 + 3
+    assert plain.x.tobytes() == checked.x.tobytes()
+    assert plain.jac.tobytes() == checked.jac.tobytes()
+
+
+@pytest.mark.parametrize("method", [True, "BFGS", "TNC"])
+def test_polish_keeps_bounds_and_counts(method):
+    calls = []
+
+    def fun(x):
+        calls.append(x.copy())
+        assert (x >= [-9.0, 1.5, -9.0]).all()
+        assert (x <= 9.0).all()
+        g = np.empty(3)
+        return bowl(x, g, A, 1.0), g
+
+    bounds = Bounds([-9.0, 1.5, -9.0], 9.0) if method != "BFGS" else None
+    if bounds is None:
+        result = adamnb.minimize(bowl, X0, (A, 1.0), jac="inplace", maxiter=20, polish=method)
+        assert np.abs(result.x - 1.0).max() < 1e-6
+    else:
+        result = adamnb.minimize(fun, X0, jac=True, maxiter=20, polish=method, bounds=bounds)
+        assert result.nfev == result.njev == len(calls)
+        np.testing.assert_allclose(result.x, [1.0, 1.5, 1.0], rtol=1e-6)
+    assert result.success, result.message
+
+
+def test_polish_respects_maxfun():
+    result = adamnb.minimize(
+        bowl, X0, (A, 1.0), jac="inplace", maxiter=5, maxfun=8, gtol=0, ftol=0, polish=True
+    )
+    assert (result.status, result.nfev) == (1, 8)
+
+
+def test_bad_polish():
+    with pytest.raises(ValueError, match="polish"):
+        adamnb.minimize(bowl, X0, (A, 1.0), jac="inplace", polish="l-bfgs")
