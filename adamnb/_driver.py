@@ -89,7 +89,9 @@ def met(s, o):
     if s[NIT] - s[NIT_MARK] >= o[PATIENCE]:
         gained = s[FUN_MARK] - s[FUN_BEST]
         s[NIT_MARK], s[FUN_MARK] = s[NIT], s[FUN_BEST]
-        if o[FTOL] > 0.0 and gained <= o[FTOL] * abs(s[FUN_BEST]) and flat(s):
+        # Above the best point, as after a long step, f is on its way and not at rest.
+        above = s[FUN] - s[FUN_BEST] > sqrt(o[FTOL]) * abs(s[FUN_BEST])
+        if o[FTOL] > 0.0 and gained <= o[FTOL] * abs(s[FUN_BEST]) and flat(s) and not above:
             return BY_OBJECTIVE
     if o[XTOL] > 0.0 and s[STEP] <= o[XTOL] and s[NIT] > 0.0 and flat(s):
         return BY_STEP

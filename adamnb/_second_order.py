@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize
 
-PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far a flat direction is followed, in units of x_scale
-LEVEL = 5e-2  # as far as f hardly changes, relative
+PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in units of x_scale
 DESCENTS = (1e-3, 1e-2, 1e-1, 1.0)  # how far to go where f curves downwards, in units of x_scale
+DESCENT = 200  # iterations of a descent
 ENOUGH = 1e-9  # relative fall of f that is no rounding
 
 
@@ -49,9 +49,9 @@ def lower_point(
 ) -> np.ndarray | None:
     """Return a point below a stationary one, found where f curves downwards, or None.
 
-    Where the Hessian is singular the flat direction is followed a little: a minimum that is not
-    isolated may end at a saddle of the same height, and then is none. Nothing is said of a point
-    until a lower one has been seen.
+    Where the Hessian is singular a descent starts from a little way along the flat direction: a
+    minimum that is not isolated may end at a saddle of the same height, and then is none. Nothing is
+    said of a point until a lower one has been seen.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def lower_point(
 
         found = optimize.minimize(
             scaled, point / size, jac=True, method="L-BFGS-B",
-            options={"maxiter": 100, "ftol": 0.0, "gtol": 0.0},
+            options={"maxiter": DESCENT, "ftol": 0.0, "gtol": 0.0},
             bounds=optimize.Bounds(low / size, high / size),
         )  # fmt: skip
         return found.x * size if found.fun < f - ENOUGH * abs(f) else None
@@ -108,11 +108,7 @@ def lower_point(
     if abs(value) > doubt:
         return below(x, direction) if value < 0 else None
     for size in PROBES:
-        point = moved(x, size, direction)
-        f_there, g_there = evaluate(point)
-        if abs(f_there - f) <= LEVEL * abs(f):  # which no NaN is
-            value, down, doubt = look(point, g_there)
-            lower = below(point, down) if value < -doubt else None
-            if lower is not None:
-                return lower
+        lower = further(moved(x, size, direction))
+        if lower is not None:
+            return lower
     return None
