@@ -317,8 +317,8 @@ def run(method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s,
     `rates` holds NaN where the learning rate is the state's own. `trace` is None or has one row (f,
     slope, learning rate) per iteration.
     """
-    # The user's functions get views that own a share of their memory; they may keep them.
-    spare, even, odd = x[SPARE], g[0], g[1]
+    # What the user's functions get is theirs during the call alone.
+    spare, even, odd = lend(x[SPARE]), lend(g[0]), lend(g[1])
     x_, g_, slots_, gain_, last_ = lend(x), lend(g), lend(slots), lend(gain), lend(last)
     scale_, lower_, upper_, s_, o_ = lend(scale), lend(lower), lend(upper), lend(s), lend(o)
     for i in range(len(rates)):

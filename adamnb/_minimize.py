@@ -43,6 +43,7 @@ def minimize(
         Objective ``fun(x, *args) -> float``, x of shape (n,) and of the dtype of x0. It gets a copy
         of the solver's vector. With ``jac=True`` it returns ``(f, gradient)``, with
         ``jac="inplace"`` it is ``fun(x, g, *args) -> float`` and writes the gradient into ``g``.
+        A Numba function has these arrays during the call only: it copies what it keeps.
     x0 : array_like, shape (n,)
         Start. float32 stays float32; other real types become float64. Never changed.
     args : tuple
