@@ -9,7 +9,7 @@ Examples
 >>> from adamnb import schedules
 >>> rate = schedules.Warmup(schedules.Cosine(0.1, steps=100), steps=10)
 >>> [round(rate(t), 4) for t in (1, 5, 10, 60, 110)]
-[0.01, 0.05, 0.1, 0.0515, 0.0]
+[0.01, 0.05, 0.1, 0.05, 0.0]
 """
 
 import math

@@ -11,11 +11,13 @@ f is no known minimum, local ones included, to 1e-3 (f(x0) - f*) and, if it is n
 """
 
 import argparse
+import datetime
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import report
 from measure import FULL, QUICK, alternate
 from problems import SETS
 from scipy import optimize
@@ -259,7 +261,11 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="times too short to quote")
     parser.add_argument("--write", action="store_true", help=f"also write to {RESULTS.name}")
     chosen = parser.parse_args(arguments)
-    lines = []
+    lines = [
+        f"* machine: {report.cpu_model()}; versions: {report.versions()}",
+        f"* date: {datetime.date.today().isoformat()}; `python benchmarks/solve.py`",
+        "",
+    ]
 
     def put(more):
         for line in more:
@@ -274,13 +280,12 @@ def main(arguments=None):
             put(constants(problems))
             continue
         put(solved(name, problems, chosen.problems))
+        put([""])
         if name == "nist":
             put(digits(problems))
         if name == "mgh":
             put(times(problems, QUICK if chosen.quick else FULL))
     if chosen.write:
-        import report
-
         report.write_section(RESULTS, "\n".join(lines), HEADING)
 
 

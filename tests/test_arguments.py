@@ -226,7 +226,7 @@ def test_a_change_of_shape_names_the_iteration():
     calls = iter(range(100))
     jac = lambda x: 2 * x if next(calls) < 50 else np.ones(3)  # noqa: E731
     with raises(ValueError, "`jac` returned shape (3,), expected (2,)", "iteration 50"):
-        minimize(jac=jac, maxiter=99)
+        minimize(jac=jac, maxiter=99, learning_rate=0.01)
 
 
 # ----------------------------------------------------------------------------------------- options

@@ -1,6 +1,8 @@
 """How many gradients does a minimisation need, with nothing tuned?"""
 
 import numpy as np
+import solve
+from problems import SETS
 from scipy import optimize
 
 import adamnb
@@ -73,3 +75,33 @@ class Error:
         return float(result.fun)
 
     track_adamnb.unit = "f - minimum"
+
+
+class Solved:
+    """Problems with known minima, with default options."""
+
+    params = ("mgh", "nist", "bounded")
+    param_names = ("set",)
+    timeout = 300
+
+    def setup(self, name):
+        problems = SETS[name]()
+        self.run = [solve.SOLVERS["adamnb"](problem) for problem in problems]
+        near = [
+            min((problem.minimum, *problem.minima), key=lambda f, found=result.fun: abs(f - found))
+            for problem, (_, result) in zip(problems, self.run, strict=True)
+        ]
+        self.table, self.false = solve.counts(self.run, near)
+
+    def track_solved_in_1000(self, name):
+        return int(np.sum(self.table[:, 1] <= 1_000))
+
+    def track_solved_in_10000(self, name):
+        return int(np.sum(self.table[:, 1] <= 10_000))
+
+    def track_false_successes(self, name):
+        return len(self.false)
+
+    track_solved_in_1000.unit = "problems to 1e-5"
+    track_solved_in_10000.unit = "problems to 1e-5"
+    track_false_successes.unit = "problems"
