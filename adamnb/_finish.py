@@ -32,7 +32,9 @@ class Finish:
         )
         self.objective.nfev, self.objective.njev = int(self.s[D.NFEV]), int(self.s[D.NJEV])
         self.bounds = problem.bounds
-        self.scale = run.state.scale if run.state.scale is not None else np.ones_like(problem.x0)
+        x0, scale = problem.x0, run.state.scale
+        self.unit = np.ones_like(x0) if scale is None else scale  # of the slopes
+        self.size = np.where(x0 != 0, np.abs(x0), 1) if scale is None else scale
         self.g = np.empty_like(problem.x0)
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -55,7 +57,7 @@ class Finish:
         if self.bounds is not None:
             held = ((x <= self.bounds[0]) & (g > 0)) | ((x >= self.bounds[1]) & (g < 0))
             g = np.where(held, 0, g)
-        return float(np.abs(g * self.scale).max())
+        return float(np.abs(g * self.unit).max())
 
     def lower_point(self) -> np.ndarray | None:
         """Return a point near the best that shows it to be no minimum; None for many variables."""
@@ -63,7 +65,7 @@ class Finish:
             return None
         s, state = self.s, self.run.state
         x, g = state.row(state.x, D.X_BEST), state.row(state.g, D.G_BEST)
-        return lower_point(self.evaluate, x, float(s[D.FUN_BEST]), g, self.scale, self.bounds)
+        return lower_point(self.evaluate, x, float(s[D.FUN_BEST]), g, self.size, self.bounds)
 
     def polish(self, method: str) -> int:
         """Minimise on with a method of SciPy from the best point, leaving saddles on the way."""
@@ -85,7 +87,7 @@ class Finish:
 
     def _minimize(self, method: str, x: np.ndarray) -> bool:
         """Run SciPy in variables of order one; return whether it went on to the end."""
-        size = np.where(x != 0, np.abs(x), self.scale).astype(float)
+        size = np.where(x != 0, np.abs(x), self.size).astype(float)
 
         def scaled(z: np.ndarray) -> tuple[float, np.ndarray]:
             f, g = self.evaluate(z * size)
