@@ -207,3 +207,62 @@ def test_polish_respects_maxfun():
 def test_bad_polish():
     with pytest.raises(ValueError, match="polish"):
         adamnb.minimize(bowl, X0, (A, 1.0), jac="inplace", polish="l-bfgs")
+
+
+# --------------------------------------------------------------------------- the rule, in plain NumPy
+
+
+def by_hand(fun, x0, steps):
+    """Points and learning rates of Adam with an automatic rate, written from its description."""
+    scale = np.where(x0 != 0, np.abs(x0), 1.0)
+    x, rate, t, streak, failures = x0.copy(), 0.1, 0, 0, 0
+    m, v, gain, last = np.zeros_like(x0), np.zeros_like(x0), np.ones_like(x0), np.zeros_like(x0)
+    first = best_f = None
+    points, rates = [], []
+    for _ in range(steps):
+        points.append(x.copy())
+        f, g = fun(x)
+        if first is None:
+            first = best_f = f
+            best_x, best_g = x, g
+        else:
+            promised = rate * (best_g * scale) @ -last if t == 1 and failures < 4 else -np.inf
+            limit = best_f + min(1.0, 0.01 * 3.0**failures) * (first - best_f)
+            if f > limit or f > best_f - 0.1 * promised:
+                x, f, g, rate = best_x, best_f, best_g, 0.1 * rate
+                m, v, last, t, streak = 0 * m, 0 * v, 0 * last, 0, 0
+                failures += 1
+            elif f < best_f:
+                best_x, best_f, best_g, failures = x, f, g, 0
+        q = g * scale
+        along = -q @ last
+        if along != 0:
+            cosine = along / np.linalg.norm(q) / np.linalg.norm(last)
+            rate *= np.exp((0.3 if t <= 50 else 0.1) * cosine)
+            if cosine < 0:
+                streak = 0
+        rates.append(rate)
+        t, streak = t + 1, streak + 1
+        gain = np.clip(gain * np.exp(0.02 * np.sign(-q * last)), 1e-4, 1e4)
+        m = m + (q - m) / streak
+        v = 0.999 * v + 0.001 * q * q
+        last = -gain * m / np.sqrt(v / (1 - 0.999**t))
+        x = x + rate * scale * last
+    return points, rates
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_the_rule_is_what_it_is_said_to_be(n):
+    """Path and rates to rounding, which grows along the valley; roll-backs are among them."""
+    x0 = np.tile([-1.2, 1.0], n // 2)
+    seen = []
+
+    def recorded(x):
+        seen.append(x.copy())
+        return rosen(x), rosen_der(x)
+
+    result = adamnb.minimize(recorded, x0, jac=True, maxiter=60, gtol=0, ftol=0, history=True)
+    points, rates = by_hand(lambda x: (rosen(x), rosen_der(x)), x0, 60)
+    assert np.sum(np.diff(np.log(rates)) < -1.5) >= (n == 2)
+    np.testing.assert_allclose(seen[:60], points, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(result.history["learning_rate"][:60], rates, rtol=1e-8)
