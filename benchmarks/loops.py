@@ -3,11 +3,11 @@
 import cloop
 import numpy as np
 import rivals
-from benchmarks.problems import COMPILED_FORMS, exactly, rosenbrock_start
 from measure import alternate
 from report import Row
 
 import adamnb
+from benchmarks.problems import COMPILED_FORMS, exactly, rosenbrock_start
 
 # n -> steps, so many that the call itself does not show
 SIZES = {2: 1_000_000, 10: 500_000, 100: 100_000, 1_000: 10_000}

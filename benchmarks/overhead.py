@@ -2,12 +2,12 @@
 
 import numpy as np
 import rivals
-from benchmarks.problems import exactly, rosenbrock_numpy, rosenbrock_start
 from measure import alternate
 from report import Row
 from scipy import optimize
 
 import adamnb
+from benchmarks.problems import exactly, rosenbrock_numpy, rosenbrock_start
 
 SIZES = (10, 1_000)
 STEPS = 2_000
