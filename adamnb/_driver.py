@@ -171,11 +171,12 @@ def largest_move(x, here, there, scale):
 
 
 @inner
-def iterate(method, x, g, slots, gain, last, scale, lower, upper, s, o):
+def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     """Judge the current point, whose f is s[FUN] and whose gradient stands in g, and step on.
 
     One iteration of every loop: stop tests, best point, learning rate, step, bounds. Returns GOING
-    after a step (the next point is then row s[X] of x), else the reason to stop there.
+    after a step (the next point is then row s[X] of x, and row `twin` where that is not None), else
+    the reason to stop there.
     """
     # A point is moved into another row, never over itself: rows only change names.
     top = slope_all(method, x, int(s[X]), g, int(s[G]), scale, lower, upper)
@@ -227,7 +228,7 @@ def iterate(method, x, g, slots, gain, last, scale, lower, upper, s, o):
         c = forget(c)
     c = narrow(c, x)
     k = shell(o, rate, shrink, x)
-    sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
+    sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k)
     if o[XTOL] > 0.0:
         s[STEP] = largest_move(x, here, there, scale)
     s[X], s[G] = there, 1.0 - s[G_BEST]
@@ -255,7 +256,7 @@ def lend(typingctx, array):
 def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
     """Make one iteration, for the interpreted loop."""
     return iterate(
-        method, lend(x), lend(g), lend(slots), lend(gain), lend(last), lend(scale), lend(lower),
+        method, lend(x), None, lend(g), lend(slots), lend(gain), lend(last), lend(scale), lend(lower),
         lend(upper), lend(s), lend(o),
     )  # fmt: skip
 
@@ -266,24 +267,22 @@ def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
 def evaluate(fun, jac, x, here, spare, g, args, s):
     """Stand in for the form in which the gradient comes; Numba picks by the type of `jac`.
 
-    Puts f into s[FUN] and the gradient into g; the user's functions see `spare`, a copy of x[here].
+    Puts f into s[FUN] and the gradient into g; the user's functions see `spare`, which holds a copy
+    of x[here] and may be spoilt.
     """
 
 
 @overload(evaluate, jit_options=INLINED)
 def _evaluate(fun, jac, x, here, spare, g, args, s):
     def inplace(fun, jac, x, here, spare, g, args, s):
-        copy_row(x, here, spare)
         s[FUN] = fun(spare, g, *args)
         return True
 
     def both(fun, jac, x, here, spare, g, args, s):
-        copy_row(x, here, spare)
         s[FUN], gradient = fun(spare, *args)
         return take(gradient, g, s)
 
     def separate(fun, jac, x, here, spare, g, args, s):
-        copy_row(x, here, spare)
         s[FUN] = fun(spare, *args)
         copy_row(x, here, spare)
         return take(jac(spare, *args), g, s)
@@ -321,6 +320,7 @@ def run(method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s,
     spare, even, odd = lend(x[SPARE]), lend(g[0]), lend(g[1])
     x_, g_, slots_, gain_, last_ = lend(x), lend(g), lend(slots), lend(gain), lend(last)
     scale_, lower_, upper_, s_, o_ = lend(scale), lend(lower), lend(upper), lend(s), lend(o)
+    copy_row(x_, int(s_[X]), spare)
     for i in range(len(rates)):
         if not np.isnan(rates[i]):
             s_[RATE] = rates[i]
@@ -334,7 +334,9 @@ def run(method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s,
         if not fits:
             return WRONG_SHAPE
         fun_here = s_[FUN]
-        reason = iterate(method, x_, g_, slots_, gain_, last_, scale_, lower_, upper_, s_, o_)
+        reason = iterate(
+            method, x_, SPARE, g_, slots_, gain_, last_, scale_, lower_, upper_, s_, o_
+        )
         if trace is not None:
             trace[i, 0], trace[i, 1], trace[i, 2] = fun_here, s_[SLOPE], s_[RATE]
         if reason != GOING:

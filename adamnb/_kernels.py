@@ -68,8 +68,13 @@ def narrow(c, x):
 
 
 @inner
-def sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-    """Step the elements lo..hi of x[here], into x[there], or in place where that is None."""
+def sweep(
+    method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+):  # fmt: skip
+    """Step the elements lo..hi of x[here], into x[there], or in place where that is None.
+
+    `twin` is None or a further row of x that gets the same.
+    """
     for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
         p = x[here, i]
         q = k.shrink * g[row, i] + k.l2 * p
@@ -105,6 +110,8 @@ def sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lowe
             x[here, i] = p
         else:
             x[there, i] = p
+        if twin is not None:
+            x[twin, i] = p
 
 
 @inner
@@ -157,11 +164,31 @@ def block_count(n):
 
 
 @numba.njit(parallel=True, **JIT)
-def parallel_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+def parallel_sweep(
+    method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+):
     n = x.shape[1]
     for b in numba.prange(block_count(n)):
         lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
-        sweep(method, lo, hi, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
+        sweep(
+            method,
+            lo,
+            hi,
+            x,
+            here,
+            there,
+            twin,
+            g,
+            row,
+            slots,
+            gain,
+            last,
+            scale,
+            lower,
+            upper,
+            c,
+            k,
+        )
 
 
 @numba.njit(parallel=True, **JIT)
@@ -182,18 +209,24 @@ def parallel_products(x, here, g, row, last, scale, lower, upper, lanes):
         products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
 
 
-def sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+def sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
     """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
 
 
 @overload(sweep_all, jit_options=INLINED)
-def _sweep_all(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-    def serial(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
+def _sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
+    def serial(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
         n = x.shape[1]
-        sweep(method, 0, n, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
+        sweep(
+            method, 0, n, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+        )
 
-    def parallel(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k):
-        parallel_sweep(method, x, here, there, g, row, slots, gain, last, scale, lower, upper, c, k)
+    def parallel(
+        method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+    ):
+        parallel_sweep(
+            method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+        )
 
     return parallel if method.parallel else serial
 
@@ -249,4 +282,4 @@ def step(method, x, g, slots, rates, o, t, rate):
     """Take step number t (from 1) in place; `rates` is None or one learning rate per element."""
     c = narrow(coefficients(method, o, t, rate), x)
     k = shell(o, rate, 1.0, x)
-    sweep_all(method, x, 0, None, g, 0, slots, rates, None, None, None, None, c, k)
+    sweep_all(method, x, 0, None, None, g, 0, slots, rates, None, None, None, None, c, k)

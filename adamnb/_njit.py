@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
 from . import _driver as D
@@ -183,3 +184,9 @@ def _njit_minimize(
         )  # fmt: skip
 
     return impl
+
+
+# Where the first mention of `adamnb.njit_minimize` is in code under compilation, this module is imported
+# while Numba looks that name up: it has to learn of the overload at once.
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()

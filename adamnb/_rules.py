@@ -92,17 +92,23 @@ class Coefficients(NamedTuple):
     eps: float
 
 
+NEGLIGIBLE = -38.0  # below this logarithm, 1 - beta**t is 1 to the last bit
+
+
 @inner
 def correction(log_beta, t):
     """Return 1 - beta**t, exact also where beta**t is near 1 and for t up to 1e9 and beyond."""
     exponent = t * log_beta
-    return 1.0 if exponent < -38.0 else -expm1(exponent)
+    return 1.0 if exponent < NEGLIGIBLE else -expm1(exponent)
 
 
 def adam_coefficients(o, t, rate):
     """Kingma & Ba (2014), Algorithm 1."""
-    a = rate / correction(o[LOG_BETA1], t)
-    s = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    a, s = rate, 1.0  # as they are once all correction is past
+    if t * o[LOG_BETA1] >= NEGLIGIBLE:
+        a = rate / correction(o[LOG_BETA1], t)
+    if t * o[LOG_BETA2] >= NEGLIGIBLE:
+        s = 1.0 / sqrt(correction(o[LOG_BETA2], t))
     return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, s, o[EPS])
 
 

@@ -340,3 +340,23 @@ print(digest(once) == digest(old.x), numba.threading_layer())
     )
     out = run(code, warm[0], NUMBA_THREADING_LAYER=layer)
     assert out == f"True True\nTrue {layer}\n"
+
+
+NJIT_BY_ATTRIBUTE = """
+import numba, numpy as np, adamnb
+
+@numba.njit
+def fun(x):
+    return np.sum((x - 1.0) ** 2), 2.0 * (x - 1.0)
+
+@numba.njit
+def go():
+    return adamnb.njit_minimize(fun, np.zeros(3), (), True)
+
+found, expected = go(), adamnb.minimize(fun, np.zeros(3), jac=True)
+assert found.x.tobytes() == expected.x.tobytes() and found.nit == expected.nit
+"""
+
+
+def test_njit_minimize_is_found_by_numba_in_a_fresh_process():
+    subprocess.run([sys.executable, "-c", NJIT_BY_ATTRIBUTE], check=True)
