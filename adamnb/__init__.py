@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from . import schedules
 
 if TYPE_CHECKING:
+    from ._batch import minimize_batch
     from ._minimize import (
         adabelief,
         adam,
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     )
     from ._njit import Solution, njit_minimize
     from ._optimizer import Optimizer
-    from ._result import Result
+    from ._result import BatchResult, Result
 
 __version__ = "0.1.0"
 
 # Imported at first use: SciPy's optimize package and Numba's decorators each take as long as the rest.
 _LATER = {
+    "BatchResult": "_result",
+    "minimize_batch": "_batch",
     "Optimizer": "_optimizer",
     "Result": "_result",
     "Solution": "_njit",
@@ -37,9 +40,9 @@ _LATER = {
 }
 
 __all__ = [
-    "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax", "adamw", "amsgrad", "lion",
-    "minimize", "momentum", "nadam", "nesterov", "njit_minimize", "radam", "rmsprop", "schedules", "sgd",
-    "yogi",
+    "BatchResult", "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax", "adamw", "amsgrad",
+    "lion", "minimize", "minimize_batch", "momentum", "nadam", "nesterov", "njit_minimize", "radam",
+    "rmsprop", "schedules", "sgd", "yogi",
 ]  # fmt: skip
 
 

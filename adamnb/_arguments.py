@@ -13,30 +13,45 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 def start_vector(x0: Any) -> np.ndarray:
     """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64."""
-    if x0 is None or isinstance(x0, str | bytes):
-        raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    if isinstance(x0, np.ma.MaskedArray):
-        raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
-    try:
-        array = np.atleast_1d(np.asarray(x0))
-    except ValueError as error:
-        raise ValueError(f"`x0` must be an array of real numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"`x0` must be an array of real numbers; got dtype {array.dtype}.")
+    array = np.atleast_1d(real_array(x0))
     if array.ndim != 1:
         raise ValueError("'x0' must only have one dimension.")
     if array.size == 0:
         raise ValueError("`x0` must have at least one element; got an empty array.")
-    keep = array.dtype.kind == "f" and array.dtype.itemsize == 4
-    vector = np.array(array, np.float32 if keep else np.float64, order="C")
+    vector = np.array(array, working_dtype(array), order="C")
     if not np.isfinite(vector).all():
         index = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise ValueError(f"`x0` must be finite; got {vector[index]} at index {index}.")
     return vector
 
 
-def limits(bounds: Any, x0: np.ndarray) -> Pair | None:
-    """Return lower and upper bounds in the dtype of x0, or None where no variable has one."""
+def real_array(x0: Any) -> np.ndarray:
+    """Return x0 as an array of real numbers."""
+    if x0 is None or isinstance(x0, str | bytes):
+        raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
+    if isinstance(x0, np.ma.MaskedArray):
+        raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
+    try:
+        array = np.asarray(x0)
+    except ValueError as error:
+        raise ValueError(f"`x0` must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`x0` must be an array of real numbers; got dtype {array.dtype}.")
+    return array
+
+
+def working_dtype(x0: np.ndarray) -> np.dtype:
+    """Return the dtype of the solver's vectors."""
+    keep = x0.dtype.kind == "f" and x0.dtype.itemsize == 4
+    return np.dtype(np.float32 if keep else np.float64)
+
+
+def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
+    """Return lower and upper bounds of this shape and dtype, or None where no variable has one.
+
+    The arrays may be read-only; with a leading axis of problems they take no more memory than
+    what the caller gave.
+    """
     if bounds is None:
         return None
     from scipy.optimize import Bounds  # late: it costs as much as everything else together
@@ -53,28 +68,39 @@ def limits(bounds: Any, x0: np.ndarray) -> Pair | None:
             ) from None
         lower = [-np.inf if low is None else _number(low) for low, _ in pairs]
         upper = [np.inf if high is None else _number(high) for _, high in pairs]
-        if len(pairs) != x0.size:
+        if len(pairs) != shape[-1]:
             raise ValueError("The number of bounds is not compatible with the length of `x0`.")
-    lower, upper = _bound(lower, x0.size), _bound(upper, x0.size)
-    impossible = np.isnan(lower) | np.isnan(upper) | (lower == np.inf) | (upper == -np.inf)
+    lower, upper = _bound(lower, shape), _bound(upper, shape)
+    with np.errstate(invalid="ignore"):
+        impossible = np.isnan(lower) | np.isnan(upper) | (lower == np.inf) | (upper == -np.inf)
+        crossed = lower > upper
     if impossible.any():
-        index = int(np.flatnonzero(impossible)[0])
         raise ValueError(
             "`bounds` must leave room for a number; use None or an infinity for no bound"
-            f" (index {index}: {lower[index]}, {upper[index]})."
+            f" ({_first(impossible, lower, upper, ', ')})."
         )
-    if (lower > upper).any():
-        index = int(np.flatnonzero(lower > upper)[0])
+    if crossed.any():
         raise ValueError(
             "An upper bound is less than the corresponding lower bound."
-            f" (index {index}: {lower[index]} > {upper[index]})"
+            f" ({_first(crossed, lower, upper, ' > ')})"
         )
     if np.isinf(lower).all() and np.isinf(upper).all():
         return None
-    low, high = inward(lower, x0.dtype, np.inf), inward(upper, x0.dtype, -np.inf)
+    lower, upper = np.broadcast_arrays(lower, upper)
+    low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
     none = low > high  # float32 has no number between the two
     low[none] = high[none] = lower[none]
-    return low, high
+    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
+
+
+def _first(wrong: np.ndarray, lower: np.ndarray, upper: np.ndarray, between: str) -> str:
+    """Return where the first wrong pair of bounds is, and the pair."""
+    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    low, high = (
+        np.broadcast_to(lower, wrong.shape)[index],
+        np.broadcast_to(upper, wrong.shape)[index],
+    )
+    return f"index {index[0] if len(index) == 1 else index}: {low}{between}{high}"
 
 
 def _number(bound: Any) -> Any:
@@ -82,8 +108,8 @@ def _number(bound: Any) -> Any:
     return bound.item() if isinstance(bound, np.ndarray) and bound.size == 1 else bound
 
 
-def _bound(bound: Any, n: int) -> np.ndarray:
-    """Return one side of the bounds as n float64."""
+def _bound(bound: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return one side of the bounds as float64, for each variable or for each of each problem."""
     try:
         array = np.asarray(bound)
     except ValueError as error:  # ragged
@@ -91,7 +117,8 @@ def _bound(bound: Any, n: int) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"`bounds` must hold real numbers; got {bound!r}.")
     try:
-        return np.broadcast_to(array.astype(float), (n,))
+        np.broadcast_to(array, shape)
+        return np.broadcast_to(array, np.broadcast_shapes(array.shape, shape[-1:])).astype(float)
     except ValueError:
         message = "The number of bounds is not compatible with the length of `x0`."
         raise ValueError(message) from None

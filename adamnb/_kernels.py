@@ -115,6 +115,18 @@ def sweep(
 
 
 @inner
+def uphill(i, x, here, g, row, scale, lower, upper):
+    """Return a gradient element in units of scale; nothing where it points out of the bounds."""
+    q = g[row, i]
+    if lower is not None:
+        if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
+            q = q - q
+    if scale is not None:
+        q = q * scale[i]
+    return q
+
+
+@inner
 def slope(lo, hi, x, here, g, row, scale, lower, upper):
     """Return the largest |scaled projected gradient|; NaN or infinity where one is not finite.
 
@@ -123,12 +135,7 @@ def slope(lo, hi, x, here, g, row, scale, lower, upper):
     """
     top = np.uint64(0)
     for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
-        q = g[row, i]
-        if lower is not None:
-            if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
-                q = q - q
-        if scale is not None:
-            q = q * scale[i]
+        q = uphill(i, x, here, g, row, scale, lower, upper)
         bits = np.float64(abs(q)).view(np.uint64)
         top = bits if bits > top else top
     return top
@@ -142,12 +149,7 @@ def products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes):
     for start in range(lo, hi, LANES):
         for j in range(min(LANES, hi - start)):
             i = start + j
-            q = np.float64(g[row, i])
-            if lower is not None:
-                if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
-                    q = q - q
-            if scale is not None:
-                q = q * scale[i]
+            q = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
             d = np.float64(last[i]) if last is not None else 0.0
             lanes[0, j] += q * d
             lanes[1, j] += q * q
@@ -171,24 +173,8 @@ def parallel_sweep(
     for b in numba.prange(block_count(n)):
         lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
         sweep(
-            method,
-            lo,
-            hi,
-            x,
-            here,
-            there,
-            twin,
-            g,
-            row,
-            slots,
-            gain,
-            last,
-            scale,
-            lower,
-            upper,
-            c,
-            k,
-        )
+            method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+        )  # fmt: skip
 
 
 @numba.njit(parallel=True, **JIT)
@@ -267,9 +253,17 @@ def _products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
 @inner
 def sums(method, x, here, g, row, last, scale, lower, upper):
     """Return g.last, g.g and last.last, g projected and scaled, block after block."""
+    along = norm2 = last2 = 0.0
+    if x.shape[1] <= LANES:  # one element a lane: the same sums without the lanes
+        for i in range(np.uintp(x.shape[1])):
+            q = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
+            d = np.float64(last[i]) if last is not None else 0.0
+            along += q * d
+            norm2 += q * q
+            last2 += d * d
+        return along, norm2, last2
     lanes = np.empty((block_count(x.shape[1]), 3, LANES))
     products_all(method, x, here, g, row, last, scale, lower, upper, lanes)
-    along = norm2 = last2 = 0.0
     for b in range(len(lanes)):
         along += lanes[b, 0, 0]
         norm2 += lanes[b, 1, 0]

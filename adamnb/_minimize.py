@@ -91,14 +91,8 @@ def minimize(
     >>> res.success, res.x.round(4).tolist()
     (True, [1.0, 1.0])
     """
-    if not isinstance(options, Mapping | None):
-        raise TypeError(f"`options` must be a dict of option names and values; got {options!r}.")
-    given = dict(options or {})
-    for name, value in option.items():
-        if name in given:
-            raise TypeError(f"`{name}` is given twice, in `options` and as a keyword.")
-        given[name] = value
-    solver = _solver(method)
+    given = merged(options, option)
+    solver = solver_of(method)
     return solver.solve(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, given)
 
 
@@ -118,7 +112,7 @@ class Solver:
         return f"adamnb.{self.method.name}"
 
     def __reduce__(self) -> tuple:
-        return _solver, (self.method.name,)
+        return solver_of, (self.method.name,)
 
     def __call__(
         self,
@@ -149,19 +143,13 @@ class Solver:
     ) -> Result:  # fmt: skip
         """Check everything, then minimise."""
         method = self.method
-        if tol is not None:
-            _options.check("tol", tol, _options.OPTIONS["gtol"])
-            given = {"gtol": tol, "ftol": tol} | given
-        o = _options.complete(method, given)
+        o = _options.complete(method, given, tol)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
         vector = start_vector(x0)
-        pair = limits(bounds, vector)
+        pair = limits(bounds, vector.shape, vector.dtype)
         if pair is not None:
             vector = np.clip(vector, *pair)
-        if pair is not None and o["polish"] in ("BFGS", "CG"):
-            raise ValueError(
-                f"`polish` must keep the bounds; got {o['polish']!r}: use True or 'TNC'."
-            )
+        _options.check_polish(o["polish"], bounded=pair is not None)
         _refuse(constraints)
         for name, value, what in (("hess", hess, ""), ("hessp", hessp, "-vector product")):
             if value is not None:
@@ -207,7 +195,7 @@ SOLVERS = {
 }
 
 
-def _solver(method: Any) -> Solver:
+def solver_of(method: Any) -> Solver:
     if isinstance(method, Solver):
         return method
     if not isinstance(method, str):
@@ -217,6 +205,18 @@ def _solver(method: Any) -> Solver:
         text = f"`method` must be one of {', '.join(METHODS)}; got {method!r}."
         raise ValueError(text + _options.suggest(method.lower(), METHODS))
     return solver
+
+
+def merged(options: Mapping[str, Any] | None, option: dict[str, Any]) -> dict[str, Any]:
+    """Return the options given in `options` and those given as keywords."""
+    if not isinstance(options, Mapping | None):
+        raise TypeError(f"`options` must be a dict of option names and values; got {options!r}.")
+    given = dict(options or {})
+    for name, value in option.items():
+        if name in given:
+            raise TypeError(f"`{name}` is given twice, in `options` and as a keyword.")
+        given[name] = value
+    return given
 
 
 def _refuse(constraints: Any) -> None:

@@ -167,8 +167,10 @@ def known_names(method: Method) -> list[str]:
     return [n for n in OPTIONS if n not in HYPERPARAMETERS or n in method.defaults]
 
 
-def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+def complete(method: Method, given: Mapping[str, Any], tol: float | None = None) -> dict[str, Any]:
     """Return all options of `method`: those given, checked, and the defaults of None and the others.
+
+    `tol` is what `gtol` and `ftol` are where they are not given.
 
     Raises
     ------
@@ -178,6 +180,9 @@ def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
         For a value that is not allowed.
     """
     known = known_names(method)
+    if tol is not None:
+        check("tol", tol, OPTIONS["gtol"])
+        given = {"gtol": tol, "ftol": tol} | dict(given)
     for name, value in given.items():
         if name not in known:
             text = f"`{name}` is not an option of method {method.name!r}."
@@ -189,6 +194,12 @@ def complete(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     if "learning_rate" not in chosen and "eps" in known and method.mean_momentum:
         chosen.setdefault("eps", 0.0)  # it would give the gradient a unit
     return {name: defaults[name] for name in known} | chosen
+
+
+def check_polish(polish: Any, bounded: bool) -> None:
+    """Raise a `ValueError` if `polish` names a method that does not keep bounds."""
+    if bounded and polish in ("BFGS", "CG"):
+        raise ValueError(f"`polish` must keep the bounds; got {polish!r}: use True or 'TNC'.")
 
 
 def checked_rate(rate: Callable[[int], float], t: int) -> float:

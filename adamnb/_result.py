@@ -7,7 +7,7 @@ from scipy.optimize import OptimizeResult
 
 from . import _driver as D
 
-CONVERGED, LIMIT, NO_PROGRESS, NOT_FINITE, OUT_OF_TIME, STOPPED = 0, 1, 2, 3, 4, 99
+CONVERGED, LIMIT, NO_PROGRESS, NOT_FINITE, OUT_OF_TIME, FAILED, STOPPED = 0, 1, 2, 3, 4, 5, 99
 
 # The status of each reason for which `advance` stops, in the order of their numbers.
 STATUS = (
@@ -16,10 +16,23 @@ STATUS = (
 )  # fmt: skip
 
 # Reasons to stop that are known to Python alone.
-OUT_OF_SECONDS, INTERRUPTED, SADDLE, POLISHED, ALL_FIXED = -1, -2, -3, -4, -5
+OUT_OF_SECONDS, INTERRUPTED, SADDLE, POLISHED, ALL_FIXED, BAD_START, RAISED = range(-1, -8, -1)
 STATUS_OF = dict(enumerate(STATUS)) | {
     OUT_OF_SECONDS: OUT_OF_TIME, INTERRUPTED: STOPPED, SADDLE: NO_PROGRESS, POLISHED: CONVERGED,
-    ALL_FIXED: CONVERGED,
+    ALL_FIXED: CONVERGED, BAD_START: NOT_FINITE, RAISED: FAILED,
+}  # fmt: skip
+
+
+# How a batch names them.
+BRIEFLY = {
+    D.BY_GRADIENT: "gradient within `gtol`", D.BY_OBJECTIVE: "f at rest within `ftol`",
+    D.BY_STEP: "step within `xtol`", D.BY_TARGET: "`f_target` reached", POLISHED: "polished",
+    ALL_FIXED: "all variables fixed", D.BY_MAXITER: "`maxiter` reached",
+    D.BY_MAXFUN: "`maxfun` reached", D.STUCK: "no further progress", SADDLE: "no minimum: a saddle",
+    D.BAD_FUN: "`fun` not finite", D.BAD_JAC: "`jac` not finite",
+    D.TOO_LARGE: "`jac` too large to be squared", BAD_START: "`x0` not finite",
+    OUT_OF_SECONDS: "`max_time` reached", RAISED: "`fun` or `jac` raised",
+    INTERRUPTED: "stopped by `progress`",
 }  # fmt: skip
 
 
@@ -61,6 +74,88 @@ class Result(OptimizeResult):
         return repr(
             OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")})
         )
+
+
+class BatchResult(OptimizeResult):
+    """Results of `minimize_batch`: arrays with one row per problem.
+
+    Attributes
+    ----------
+    x : ndarray, shape (B, n)
+        Best point visited of every problem, in the dtype of x0; yours to keep.
+    fun : ndarray, shape (B,)
+        Objective at `x`; NaN where it was never evaluated.
+    jac : ndarray, shape (B, n)
+        Gradient at `x`.
+    nit, nfev, njev : ndarray of int, shape (B,)
+        Steps; evaluations of the objective and of the gradient.
+    status : ndarray of int, shape (B,)
+        As in `Result`, and 5 where `fun` or `jac` raised.
+    success : ndarray of bool, shape (B,)
+        Where `status` is 0.
+    message : dict
+        For every status that occurs, why the problems of that status stopped, and how many.
+    errors : dict
+        What `fun` or `jac` raised, by problem.
+    failed : ndarray of int
+        Numbers of the problems without success.
+    best : int
+        Number of the problem with the lowest `fun`.
+    time, compile_time : float
+        Seconds in all, and those of them spent compiling or loading compiled code.
+    """
+
+    @classmethod
+    def of(
+        cls, solved: Any, errors: dict[int, Exception], time: float, compile_time: float
+    ) -> "BatchResult":
+        """Return the result of problems that stopped for the reasons in `solved`."""
+        kinds, counts = np.unique(solved.reason, return_counts=True)
+        message: dict[int, str] = {}
+        status = np.full(len(solved.reason), STOPPED)
+        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            code = STATUS_OF[kind]
+            status[solved.reason == kind] = code
+            before = f"{message[code]}; " if code in message else ""
+            message[code] = f"{before}{BRIEFLY[kind]}: {count:,}"
+        return cls(
+            x=solved.x, fun=solved.fun, jac=solved.jac, nit=solved.nit, nfev=solved.nfev,
+            njev=solved.njev, status=status, success=status == CONVERGED,
+            message=dict(sorted(message.items())), errors=errors, time=time,
+            compile_time=compile_time,
+        )  # fmt: skip
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Numbers of the problems without success."""
+        return np.flatnonzero(~self.success)
+
+    @property
+    def best(self) -> int:
+        """Number of the problem with the lowest finite `fun`."""
+        known = np.where(np.isfinite(self.fun), self.fun, np.inf)
+        if not (known < np.inf).any():
+            raise ValueError("No problem has a finite `fun`.")
+        return int(np.argmin(known))
+
+    def __repr__(self) -> str:
+        count, n = self.x.shape
+        lines = [
+            f"{count:,} problems of {n} variable{'s' * (n > 1)}: {int(self.success.sum()):,} converged,"
+            f" {len(self.failed):,} not, in {self.time:.3g} s (compiling {self.compile_time:.3g} s)"
+        ]
+        lines += [f"  status {code:>2}: {text}" for code, text in self.message.items()]
+        for name in ("fun", "nit", "nfev"):
+            values = np.asarray(self[name], float)
+            values = values[np.isfinite(values)]
+            if values.size:
+                low, middle, high = np.quantile(values, (0, 0.5, 1))
+                lines.append(f"  {name:>9}: {low:.6g} .. median {middle:.6g} .. {high:.6g}")
+        for b, error in list(self.errors.items())[:1]:
+            lines.append(f"  problem {b} raised {type(error).__name__}: {error}")
+        return "\n".join(lines)
+
+    __str__ = __repr__
 
 
 def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:

@@ -24,12 +24,14 @@ INLINED = {"forceinline": True, **JIT}
 inner = numba.njit(**INLINED)
 
 
-def entry(function):
+def entry(function=None, **options):
     """Compile `function` on demand and keep it on disk, or in memory if no folder can be written."""
+    if function is None:
+        return lambda function: entry(function, **options)
     try:
-        return numba.njit(cache=True, **JIT)(function)
+        return numba.njit(cache=True, **JIT, **options)(function)
     except RuntimeError:  # Numba found no place for its cache
-        return inner(function)
+        return numba.njit(**INLINED, **options)(function)
 
 
 def _stamp() -> str:
@@ -39,7 +41,7 @@ def _stamp() -> str:
     and the digest is part of the method's type, code compiled from other sources is never loaded.
     """
     digest = hashlib.sha256()
-    for name in ("_rules.py", "_kernels.py", "_driver.py"):
+    for name in ("_rules.py", "_kernels.py", "_driver.py", "_rows.py"):
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,5 +1,6 @@
 """The state of a minimisation: blocks of vectors and one vector of scalars, all plain arrays."""
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,13 @@ class State:
 
     Parameters
     ----------
-    x0 : ndarray, shape (n,)
-        Start, float32 or float64, within the bounds; copied.
+    x0 : ndarray, shape (..., n)
+        Start, float32 or float64, within the bounds; copied. Leading axes are problems side by side.
     learning_rate : None, float, ndarray, Plateau or callable
-        None adapts it; an array holds one per variable.
-    x_scale : None or ndarray
-    bounds : None or pair of ndarray
+        None adapts it; an array of as many axes as x0 holds one per variable, of one less one per
+        problem.
+    x_scale : None or ndarray, shape of x0
+    bounds : None or pair of ndarray, shape of x0
     """
 
     def __init__(
@@ -80,28 +82,36 @@ class State:
         x_scale: np.ndarray | None,
         bounds: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
-        n, dtype = x0.size, x0.dtype
+        (*problems, n), dtype = x0.shape, x0.dtype
         self.method, self.automatic = method, learning_rate is None
-        self.x = np.empty((D.X_ROWS, n), dtype)
-        self.x[0] = x0
-        self.g = np.zeros((D.G_ROWS, n), dtype)
-        self.slots = np.full((method.slots, n), method.start, dtype)
+        self.x = np.empty((*problems, D.X_ROWS, n), dtype)
+        self.x[..., 0, :] = x0
+        self.g = np.zeros((*problems, D.G_ROWS, n), dtype)
+        self.slots = np.full((*problems, method.slots, n), method.start, dtype)
         self.gain = self.last = self.scale = self.lower = self.upper = None
-        self.s = np.zeros(len(D.SCALARS))
+        self.s = np.zeros((*problems, len(D.SCALARS)))
         if x_scale is not None:
             self.scale = x_scale.astype(dtype)
         if self.automatic:
-            self.gain, self.last = np.ones(n, dtype), np.zeros(n, dtype)
-            self.s[D.RATE] = AUTOMATIC["first_rate"]
+            self.gain, self.last = np.ones_like(x0), np.zeros_like(x0)
+            self.s[..., D.RATE] = AUTOMATIC["first_rate"]
         elif isinstance(learning_rate, Plateau):
-            self.s[D.RATE] = learning_rate.rate
-        elif np.ndim(learning_rate):
-            self.gain = np.asarray(learning_rate, dtype)
-            self.s[D.RATE] = 1.0
+            self.s[..., D.RATE] = learning_rate.rate
+        elif np.ndim(learning_rate) == x0.ndim:
+            self.gain = np.array(learning_rate, dtype)
+            self.s[..., D.RATE] = 1.0
         elif not callable(learning_rate):
-            self.s[D.RATE] = learning_rate
+            self.s[..., D.RATE] = learning_rate
         if bounds is not None:
-            self.lower, self.upper = bounds
+            self.lower, self.upper = (np.array(bound, dtype, order="C") for bound in bounds)
+
+    def problem(self, b: int) -> "State":
+        """Return the state of problem number b of several: views, not copies."""
+        one = copy(self)
+        for name, block in vars(self).items():
+            if isinstance(block, np.ndarray):
+                setattr(one, name, block[b])
+        return one
 
     @property
     def vectors(self) -> tuple:
@@ -132,5 +142,5 @@ class State:
     def types(self, parallel: bool) -> tuple:
         """Return the Numba types of the method, `vectors`, scalars and options."""
         kinds = [types.none if a is None else array_type(a.dtype, a.ndim) for a in self.vectors]
-        numbers = array_type(self.s.dtype, 1)
+        numbers = array_type(self.s.dtype, self.s.ndim)
         return self.method.numba_type(parallel), *kinds, numbers, numbers

@@ -1,0 +1,389 @@
+"""`minimize_batch`: many independent problems, checked, cut into blocks and handed out."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from multiprocessing import get_context
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numba
+import numpy as np
+
+from . import _compiled
+from ._arguments import gradient_form, limits, per_variable, real_array, working_dtype
+from ._block import Batch, Block, CompiledBlocks, Pace, Solved, solve_block, solve_interpreted
+from ._minimize import merged, solver_of
+from ._objective import is_compiled
+from ._options import check_polish, complete
+from ._result import BatchResult
+from .schedules import Plateau
+
+FIRST_BLOCK, LARGEST_BLOCK = (
+    16,
+    4096,
+)  # problems; a thread's blocks grow until they take BLOCK_SECONDS
+BLOCK_SECONDS = 0.05
+
+
+def minimize_batch(
+    fun: Callable,
+    x0: Any,
+    args: Any = (),
+    data: Any = (),
+    method: Any = "adam",
+    jac: Any = None,
+    bounds: Any = None,
+    tol: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    workers: Any = None,
+    progress: Any = False,
+    **option: Any,
+) -> BatchResult:
+    """Minimise many independent problems of the same form, each with its own stop.
+
+    If `fun` and `jac` are Numba functions, threads run the whole of each problem in machine code.
+    Every problem has the bits that `minimize` finds for it alone.
+
+    Parameters
+    ----------
+    fun : callable
+        Objective ``fun(x, *data_b, *args) -> float`` of one problem, x of shape (n,); `jac` says
+        what else it does, as in `minimize`.
+    x0 : array_like, shape (B, n) or (n,)
+        Starts, or one start for all problems. float32 stays float32; other real types become
+        float64. Never changed. A problem whose start is not finite fails alone.
+    args : tuple
+        Further arguments, the same for all problems.
+    data : tuple of array_like, each of shape (B, ...)
+        Further arguments of which each problem gets its own: ``data_b = (data[0][b], ...)``. They
+        are read block by block, so `numpy.memmap` and what else slices like an array may be larger
+        than memory.
+    method, tol, options, **option
+        As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
+        number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch.
+        `threads` is the number of threads over problems. `verify` is 0 unless given: a look at
+        each Hessian takes longer than the fit.
+    jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
+        As in `minimize`; differences are taken in Python, problem by problem.
+    bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
+        For all problems, or `Bounds` with arrays of shape (B, n) or (B, 1).
+    device : "auto" or "cpu"
+    workers : int or map-like callable, optional
+        For Python functions: number of processes (-1: all cores), or a callable
+        ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
+        problems are solved; `fun`, `jac` and `args` are pickled. For Numba functions an int is the
+        number of threads.
+    progress : bool or callable
+        True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
+        from it ends the batch with what has been found.
+
+    Returns
+    -------
+    BatchResult
+        Arrays with one row per problem.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong argument, before anything is computed.
+    Exception
+        What `fun` or `jac` raised, if it did so in every problem; otherwise that problem has
+        status 5 and the others go on.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, adamnb
+    >>> @numba.njit
+    ... def misfit(x, g, y, t):
+    ...     f = g[0] = g[1] = 0.0
+    ...     for i in range(t.size):
+    ...         decay = np.exp(-x[1] * t[i])
+    ...         r = x[0] * decay - y[i]
+    ...         f += r * r
+    ...         g[0] += 2 * r * decay
+    ...         g[1] -= 2 * r * x[0] * t[i] * decay
+    ...     return f
+    >>> t = np.linspace(0, 4, 20)
+    >>> rates = np.array([0.5, 1.0, 2.0])
+    >>> y = 3 * np.exp(-rates[:, None] * t)
+    >>> res = adamnb.minimize_batch(misfit, [1.0, 1.0], (t,), (y,), jac="inplace")
+    >>> res.x.round(4).tolist()
+    [[3.0, 0.5], [3.0, 1.0], [3.0, 2.0]]
+    """
+    started, compile_before = time.perf_counter(), _compiled.seconds
+    given = {"verify": 0} | merged(options, option)
+    row = solver_of(method).method
+    o = complete(row, given, tol)
+    if o["history"]:
+        raise ValueError(
+            "`history` is not kept for a batch; run `minimize` on one of its problems."
+        )
+    if device not in ("auto", "cpu"):
+        raise ValueError(f"`device` must be 'auto' or 'cpu' in this version; got {device!r}.")
+    fun, jac = gradient_form(fun, jac, o["finite_difference"])
+    args = args if isinstance(args, tuple) else (args,)
+    compiled = is_compiled(fun, jac)
+    workers = _checked_workers(workers)
+    problems = _Problems(x0, data, bounds, o)
+    check_polish(o["polish"], bounded=problems.bounds is not None)
+    batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
+    bar = _Progress(progress, problems.count)
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)))
+    errors: dict[int, Exception] = {}
+    with bar:
+        for part in _results(batch, problems, workers, bar.stopped):
+            rows = slice(part.first, part.first + len(part))
+            solved.put(rows, vars(part))
+            solved.reason[rows] = part.reason
+            errors |= {part.first + b: error for b, error in part.errors.items()}
+            bar.advance(len(part))
+    if problems.count and len(errors) == problems.count:
+        raise errors[0]
+    result = BatchResult.of(
+        solved, errors, time.perf_counter() - started, _compiled.seconds - compile_before
+    )
+    if o["disp"]:
+        print(result)
+    return result
+
+
+class _Problems:
+    """The caller's arrays, checked against each other, and blocks of them."""
+
+    def __init__(self, x0: Any, data: Any, bounds: Any, o: dict[str, Any]) -> None:
+        x = np.atleast_1d(real_array(x0))
+        if x.ndim > 2:
+            raise ValueError(f"`x0` must have shape (B, n) or (n,); got {x.shape}.")
+        self.data = tuple(_sliceable(i, array) for i, array in enumerate(_several(data)))
+        counts = {f"`data[{i}]`": int(array.shape[0]) for i, array in enumerate(self.data)}
+        if x.ndim == 2:
+            counts = {"`x0`": len(x)} | counts
+        if not counts:
+            raise ValueError(
+                f"`x0` must have shape (B, n) where there is no `data`; got {x.shape}. For a single"
+                " problem use `minimize`."
+            )
+        if len(set(counts.values())) > 1:
+            given = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise ValueError(
+                f"The number of problems, the length of the leading axis, differs: {given}."
+            )
+        self.count, self.n = next(iter(counts.values())), x.shape[-1]
+        if self.n == 0:
+            raise ValueError(f"`x0` must have at least one variable; got shape {x.shape}.")
+        self.dtype, shape = working_dtype(x), (self.count, self.n)
+        self.x0 = np.broadcast_to(x, shape)
+        self.bounds = limits(bounds, shape, self.dtype)
+        self.automatic = o["learning_rate"] is None
+        self.learning_rate = self._per_problem("learning_rate", o["learning_rate"])
+        self.x_scale = self._per_problem("x_scale", o["x_scale"])
+        if self.x_scale is not None:
+            self.x_scale = np.broadcast_to(self.x_scale, shape)
+
+    def _per_problem(self, name: str, value: Any) -> Any:
+        """Return a number, an array of shape (B, n), one of shape (B, 1), or what is none of them."""
+        if value is None or callable(value) or isinstance(value, Plateau):
+            return value
+        if np.ndim(value) == 0:
+            return float(value)
+        if np.ndim(value) == 1:
+            return np.broadcast_to(per_variable(name, value, self.n), (self.count, self.n))
+        array = np.asarray(value, dtype=float)
+        if array.shape not in ((self.count, 1), (self.count, self.n)):
+            raise ValueError(
+                f"`{name}` must be a number or have shape ({self.n},), ({self.count}, 1) or"
+                f" ({self.count}, {self.n}); got {array.shape}."
+            )
+        return array
+
+    def starts(self, rows: slice) -> np.ndarray:
+        """Return starts within the bounds, in a new array."""
+        x = np.array(self.x0[rows], self.dtype, order="C")
+        if self.bounds is not None:
+            np.clip(x, self.bounds[0][rows], self.bounds[1][rows], out=x)
+        return x
+
+    def block(self, first: int, size: int) -> Block:
+        """Return the problems from `first` on."""
+        rows = slice(first, min(first + size, self.count))
+        x, rate, scale = self.starts(rows), self.learning_rate, self.x_scale
+        if isinstance(rate, np.ndarray):
+            rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()
+        if scale is not None:
+            scale = scale[rows].copy()
+        elif self.automatic:
+            scale = np.where(x != 0, np.abs(x), 1)
+        bounds = None
+        if self.bounds is not None:
+            bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
+        return Block(first, x, tuple(_own(a[rows]) for a in self.data), bounds, scale, rate)
+
+
+def _several(data: Any) -> tuple:
+    """Return `data` as a tuple of arrays; a single array counts as one."""
+    if isinstance(data, tuple) or (
+        isinstance(data, list) and all(hasattr(a, "shape") for a in data)
+    ):
+        return tuple(data)
+    return (data,)
+
+
+def _sliceable(i: int, array: Any) -> Any:
+    """Return data[i] as it is where it slices like an array, from a disk perhaps."""
+    if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
+        try:
+            array = np.asarray(array)
+        except ValueError as error:  # ragged
+            raise ValueError(f"`data[{i}]` must be an array of shape (B, ...): {error}") from None
+    if len(array.shape) == 0:
+        raise ValueError(
+            f"`data[{i}]` must have a leading axis of problems; got a scalar. Use `args`."
+        )
+    return array
+
+
+def _own(array: Any) -> np.ndarray:
+    """Return a new contiguous array in the machine's byte order."""
+    array = np.asarray(array)
+    return np.array(array, array.dtype.newbyteorder("="), order="C")
+
+
+def _checked_workers(workers: Any) -> Any:
+    if workers is None or callable(workers):
+        return workers
+    if isinstance(workers, bool) or not isinstance(workers, int | np.integer):
+        raise TypeError(
+            f"`workers` must be a whole number, a map-like callable or None; got {workers!r}."
+        )
+    if workers < -1 or workers == 0:
+        raise ValueError(f"`workers` must be -1 (all cores) or at least 1; got {workers}.")
+    return len(os.sched_getaffinity(0)) if workers == -1 else int(workers)
+
+
+# -------------------------------------------------------------------------------------- handing out
+
+
+def _results(
+    batch: Batch, problems: _Problems, workers: Any, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Yield the solved blocks in any order."""
+    if problems.count == 0:
+        return
+    if callable(workers):
+        yield from workers(
+            partial(solve_block, batch), _equal_blocks(problems, os.cpu_count() or 1)
+        )
+    elif batch.compiled:
+        yield from _threaded(batch, problems, workers or batch.options["threads"], stopped)
+    elif workers in (None, 1):
+        for block in _equal_blocks(problems, 1):
+            yield solve_interpreted(batch, block, stopped)
+    else:
+        with get_context().Pool(workers) as pool:
+            for part in pool.imap_unordered(
+                partial(solve_block, batch), _equal_blocks(problems, workers)
+            ):
+                yield part
+                if stopped():
+                    return
+
+
+def _equal_blocks(problems: _Problems, workers: int) -> Iterator[Block]:
+    """Yield blocks, several for each worker, as some problems take longer than others."""
+    size = min(max(1, problems.count // (8 * workers)), LARGEST_BLOCK)
+    for first in range(0, problems.count, size):
+        yield problems.block(first, size)
+
+
+def _threaded(
+    batch: Batch, problems: _Problems, threads: int | None, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Solve blocks on Python threads, which machine code does not hold up.
+
+    Not a parallel region of Numba's: that could neither be interrupted, nor started in a forked
+    process or beside another.
+    """
+    threads = min(threads or numba.config.NUMBA_NUM_THREADS, problems.count)
+    blocks = CompiledBlocks(batch, problems.block(0, 1))
+    queue: SimpleQueue = SimpleQueue()
+    lock, leave = threading.Lock(), threading.Event()
+    next_problem = 0
+
+    def take(size: int) -> Block | None:
+        nonlocal next_problem
+        with lock:
+            left = problems.count - next_problem
+            first, size = next_problem, min(size, max(1, left // (2 * threads)), left)
+            next_problem += size
+        return problems.block(first, size) if size else None
+
+    def work() -> None:
+        pace, size = Pace(), FIRST_BLOCK
+        try:
+            while not leave.is_set() and (block := take(size)) is not None:
+                begun = time.perf_counter()
+                queue.put(blocks.solve(block, leave.is_set, pace))
+                if time.perf_counter() - begun < BLOCK_SECONDS:
+                    size = min(4 * size, LARGEST_BLOCK)
+        except BaseException as error:
+            queue.put(error)
+        queue.put(None)
+
+    team = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
+    for thread in team:
+        thread.start()
+    try:
+        working = threads
+        while working:
+            with suppress(Empty):
+                part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
+                if part is None:
+                    working -= 1
+                elif isinstance(part, BaseException):
+                    raise part
+                else:
+                    yield part
+            if stopped():
+                leave.set()
+    finally:
+        leave.set()
+        for thread in team:
+            thread.join()
+
+
+class _Progress(ExitStack):
+    """A bar, the caller's function, or nothing."""
+
+    def __init__(self, progress: Any, total: int) -> None:
+        super().__init__()
+        self.total, self.done, self.ended = total, 0, False
+        self.show: Callable[[int], Any] = lambda count: None
+        if callable(progress):
+            self.show = lambda count: progress(self.done, total)
+        elif progress is True:
+            try:
+                from tqdm.auto import tqdm
+            except ImportError:
+                raise ImportError(
+                    "`progress=True` needs tqdm: pip install tqdm, or give a function (done, total)."
+                ) from None
+            self.show = self.enter_context(tqdm(total=total, unit="fit", smoothing=0)).update
+        elif progress is not False:
+            raise TypeError(f"`progress` must be True, False or a callable; got {progress!r}.")
+
+    def stopped(self) -> bool:
+        """Return whether the caller has had enough."""
+        return self.ended
+
+    def advance(self, count: int) -> None:
+        """Count and show problems that are done."""
+        self.done += count
+        try:
+            self.show(count)
+        except StopIteration:
+            self.ended = True

@@ -1,0 +1,254 @@
+"""A block of independent problems: solved in machine code side by side, or one by one in Python."""
+
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numba
+import numpy as np
+
+from . import _driver as D
+from . import _rules as R
+from ._compiled import machine_code
+from ._finish import finish
+from ._methods import Method
+from ._objective import CompiledObjective, wrong_shape
+from ._options import checked_rate
+from ._result import BAD_START, INTERRUPTED, OUT_OF_SECONDS, RAISED
+from ._rows import run_rows
+from ._solve import LONGEST_BLOCK, Problem, Run
+from ._state import State, option_vector
+
+CALL_SECONDS = 0.05  # machine code comes back to Python about this often
+
+
+@dataclass
+class Batch:
+    """What all problems of a batch have in common."""
+
+    fun: Callable
+    jac: Any
+    args: tuple
+    method: Method
+    options: dict[str, Any]
+    compiled: bool
+    deadline: float  # in the seconds of time.time(), which other processes share
+
+
+@dataclass
+class Block:
+    """Problems number `first` and following, as contiguous arrays that are nobody else's."""
+
+    first: int
+    x0: np.ndarray
+    data: tuple
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    x_scale: np.ndarray | None
+    learning_rate: Any
+
+    def __len__(self) -> int:
+        return len(self.x0)
+
+
+@dataclass
+class Solved:
+    """The results of a block; `errors` holds what the user's functions raised, by problem."""
+
+    first: int
+    x: np.ndarray
+    fun: np.ndarray
+    jac: np.ndarray
+    nit: np.ndarray
+    nfev: np.ndarray
+    njev: np.ndarray
+    reason: np.ndarray
+    errors: dict[int, Exception] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls, first: int, x: np.ndarray) -> "Solved":
+        """Return the results of problems of which nothing is known but their start `x`."""
+        nit, nfev, njev = np.zeros((3, len(x)), np.int64)
+        fun, jac = np.full(len(x), np.nan), np.full_like(x, np.nan)
+        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), INTERRUPTED))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def put(self, b: int | slice, result: Any) -> None:
+        """Take over what has been found for problem `b`."""
+        for name in ("x", "fun", "jac", "nit", "nfev", "njev"):
+            getattr(self, name)[b] = result[name]
+
+
+class Pace:
+    """How long an iteration of a problem takes; every thread has its own."""
+
+    seconds = np.inf
+
+    def steps(self, problems: int) -> int:
+        """Return how many iterations of so many problems fill the time of a call."""
+        return int(min(max(1, CALL_SECONDS / self.seconds / problems), LONGEST_BLOCK))
+
+    def took(self, seconds: float, steps: int, problems: int) -> None:
+        """Note the time of a call, in which problems may have ended."""
+        self.seconds = max(seconds, 1e-6) / steps / problems
+
+
+class CompiledBlocks:
+    """Solves blocks in machine code; the first block shows the types of all."""
+
+    def __init__(self, batch: Batch, sample: Block) -> None:
+        self.batch = batch
+        first = tuple(array[0] for array in sample.data)
+        own = CompiledObjective(batch.fun, batch.jac, first + batch.args, sample.x0.dtype)
+        fun_type, jac_type, _ = own.types
+        self.functions = own.values[:2]
+        method, *blocks = self.state(sample).types(parallel=False)
+        kinds = tuple(numba.typeof(array) for array in sample.data)
+        shared = tuple(numba.typeof(argument) for argument in batch.args)
+        signature = (
+            method, fun_type, jac_type, numba.types.Tuple(kinds), numba.types.Tuple(shared),
+            numba.int64[::1], numba.int64[::1], *blocks[:-1], blocks[-1], D.RATES,
+        )  # fmt: skip
+        self.run = machine_code(run_rows, signature)
+
+    def state(self, block: Block) -> State:
+        """Return the state in which the problems of a block start."""
+        return State(self.batch.method, block.x0, block.learning_rate, block.x_scale, block.bounds)
+
+    def solve(self, block: Block, stopped: Callable[[], bool], pace: Pace) -> Solved:
+        """Solve a block; `stopped` is asked from time to time."""
+        batch, state = self.batch, self.state(block)
+        o = np.tile(option_vector(batch.method, batch.options, block.x0.dtype), (len(block), 1))
+        reasons = np.zeros(len(block), np.int64)
+        reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        errors: dict[int, Exception] = {}
+        done = late = 0
+        while (going := np.flatnonzero(reasons == D.GOING)).size:
+            if stopped():
+                reasons[going] = INTERRUPTED
+                break
+            if time.time() > batch.deadline:
+                o[going, R.MAXITER], late = state.s[going, D.NIT], True
+            rates = self.rates(done, pace.steps(going.size))
+            begun = time.perf_counter()
+            self._run(block, state, o, reasons, rates, errors)
+            pace.took(time.perf_counter() - begun, len(rates), going.size)
+            done += len(rates)
+        if late:
+            reasons[reasons == D.BY_MAXITER] = OUT_OF_SECONDS
+        for b in np.flatnonzero(reasons == D.WRONG_SHAPE):
+            shapes = (int(state.s[b, D.WRONG_SIZE]),), block.x0.shape[1:]
+            errors[int(b)] = ValueError(wrong_shape(*shapes, int(state.s[b, D.NIT])))
+            reasons[b] = RAISED
+        self._finish(block, state, o, reasons)
+        return self._solved(block, state, reasons, errors)
+
+    def rates(self, done: int, steps: int) -> np.ndarray:
+        """Return the learning rates of the steps after `done`; NaN where a state has its own."""
+        rate = self.batch.options["learning_rate"]
+        if not callable(rate):
+            return np.full(steps, np.nan)
+        steps = min(steps, max(1, int(self.batch.options["maxiter"]) + 1 - done))
+        return np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
+
+    def _run(self, block, state, o, reasons, rates, errors) -> None:
+        """Run all problems that are going; one that raises is left, and the next is gone on with."""
+        place = np.zeros(1, np.int64)
+        while place[0] < len(block):
+            try:
+                return self.run(
+                    None, *self.functions, block.data, self.batch.args, reasons, place,
+                    *state.vectors, state.s, o, rates,
+                )  # fmt: skip
+            except Exception as error:
+                b = int(place[0])
+                errors[b], reasons[b] = error, RAISED
+                place[0] += 1
+        return None
+
+    def _finish(self, block: Block, state: State, o: np.ndarray, reasons: np.ndarray) -> None:
+        """Verify and polish, where asked for: in Python, as for a single problem."""
+        options = self.batch.options
+        if not options["polish"] and block.x0.shape[1] > options["verify"]:
+            return
+        for b in np.flatnonzero(reasons >= D.GOING):
+            run = Run(problem_of(self.batch, block, int(b)))
+            run.state = state.problem(int(b))
+            run.s, run.o = run.state.s, o[b]
+            reasons[b] = finish(run, int(reasons[b]))
+
+    def _solved(
+        self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
+    ) -> Solved:
+        s, every = state.s, np.arange(len(block))
+        x = state.x[every, s[:, D.X_BEST].astype(int)]
+        jac = state.g[every, s[:, D.G_BEST].astype(int)]
+        nit, nfev, njev = (s[:, i].astype(np.int64) for i in (D.NIT, D.NFEV, D.NJEV))
+        fun = s[:, D.FUN_BEST].copy()
+        solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, errors)
+        unknown = (s[:, D.NFEV] == 0) | ((reasons == RAISED) & (s[:, D.NIT] == 0))
+        solved.fun[unknown] = solved.jac[unknown] = np.nan
+        return solved
+
+
+def problem_of(batch: Batch, block: Block, b: int) -> Problem:
+    """Return problem `b` of a block as one of its own."""
+
+    def own(array: Any) -> Any:
+        return array[b] if isinstance(array, np.ndarray) else array
+
+    options = batch.options | {
+        "learning_rate": own(block.learning_rate), "max_time": batch.deadline - time.time(),
+        "threads": 1,
+    }  # fmt: skip
+    bounds = None if block.bounds is None else (block.bounds[0][b], block.bounds[1][b])
+    args = tuple(array[b] for array in block.data) + batch.args
+    return Problem(
+        batch.fun, batch.jac, args, block.x0[b], bounds, batch.method, options, own(block.x_scale),
+        None, compiled=False,
+    )  # fmt: skip
+
+
+def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -> Solved:
+    """Solve the problems of a block one by one, calling Python."""
+    solved = Solved.nothing(block.first, block.x0.copy())
+    for b in range(len(block)):
+        if stopped():
+            break
+        if not np.isfinite(block.x0[b]).all():
+            solved.reason[b] = BAD_START
+        elif time.time() > batch.deadline:
+            solved.reason[b] = OUT_OF_SECONDS
+        else:
+            run = Run(problem_of(batch, block, b))
+            try:
+                reason = finish(run, run.iterate())
+            except Exception as error:
+                solved.reason[b], solved.errors[b] = RAISED, error
+                if run.s[D.NIT] > 0:
+                    solved.put(b, run.result(INTERRUPTED))
+            else:
+                solved.reason[b] = reason
+                solved.put(b, run.result(reason))
+    return solved
+
+
+def solve_block(batch: Batch, block: Block) -> Solved:
+    """Solve a block in a process of its own: what is passed and returned can be pickled."""
+    if batch.compiled:
+        solved = CompiledBlocks(batch, block).solve(block, lambda: False, Pace())
+    else:
+        solved = solve_interpreted(batch, block, lambda: False)
+    solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
+    return solved
+
+
+def _portable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
