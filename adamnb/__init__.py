@@ -23,16 +23,19 @@ if TYPE_CHECKING:
         sgd,
         yogi,
     )
+    from ._multistart import multistart
     from ._njit import Solution, njit_minimize
     from ._optimizer import Optimizer
-    from ._result import BatchResult, Result
+    from ._result import BatchResult, MultistartResult, Result
 
 __version__ = "0.1.0"
 
 # Imported at first use: SciPy's optimize package and Numba's decorators each take as long as the rest.
 _LATER = {
     "BatchResult": "_result",
+    "MultistartResult": "_result",
     "minimize_batch": "_batch",
+    "multistart": "_multistart",
     "Optimizer": "_optimizer",
     "Result": "_result",
     "Solution": "_njit",
@@ -40,9 +43,9 @@ _LATER = {
 }
 
 __all__ = [
-    "BatchResult", "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax", "adamw", "amsgrad",
-    "lion", "minimize", "minimize_batch", "momentum", "nadam", "nesterov", "njit_minimize", "radam",
-    "rmsprop", "schedules", "sgd", "yogi",
+    "BatchResult", "MultistartResult", "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax",
+    "adamw", "amsgrad", "lion", "minimize", "minimize_batch", "momentum", "multistart", "nadam",
+    "nesterov", "njit_minimize", "radam", "rmsprop", "schedules", "sgd", "yogi",
 ]  # fmt: skip
 
 

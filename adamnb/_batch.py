@@ -3,8 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _compiled
 from ._arguments import gradient_form, limits, per_variable, real_array, working_dtype
-from ._block import Batch, Block, CompiledBlocks, Pace, Solved, solve_block, solve_interpreted
+from ._block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._minimize import merged, solver_of
 from ._objective import is_compiled
 from ._options import check_polish, complete
@@ -135,8 +135,10 @@ def minimize_batch(
     bar = _Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)))
     errors: dict[int, Exception] = {}
-    with bar:
-        for part in _results(batch, problems, workers, bar.stopped):
+    with bar as stack:
+        parts = _results(batch, problems, workers, bar.stopped)
+        stack.enter_context(closing(parts))  # ends the threads, whatever happens
+        for part in parts:
             rows = slice(part.first, part.first + len(part))
             solved.put(rows, vars(part))
             solved.reason[rows] = part.reason
@@ -262,7 +264,7 @@ def _checked_workers(workers: Any) -> Any:
         )
     if workers < -1 or workers == 0:
         raise ValueError(f"`workers` must be -1 (all cores) or at least 1; got {workers}.")
-    return len(os.sched_getaffinity(0)) if workers == -1 else int(workers)
+    return (os.cpu_count() or 1) if workers == -1 else int(workers)
 
 
 # -------------------------------------------------------------------------------------- handing out
@@ -270,7 +272,7 @@ def _checked_workers(workers: Any) -> Any:
 
 def _results(
     batch: Batch, problems: _Problems, workers: Any, stopped: Callable[[], bool]
-) -> Iterator[Solved]:
+) -> Generator[Solved, None, None]:
     """Yield the solved blocks in any order."""
     if problems.count == 0:
         return
@@ -323,11 +325,11 @@ def _threaded(
         return problems.block(first, size) if size else None
 
     def work() -> None:
-        pace, size = Pace(), FIRST_BLOCK
+        size = FIRST_BLOCK
         try:
             while not leave.is_set() and (block := take(size)) is not None:
                 begun = time.perf_counter()
-                queue.put(blocks.solve(block, leave.is_set, pace))
+                queue.put(blocks.solve(block, leave.is_set))
                 if time.perf_counter() - begun < BLOCK_SECONDS:
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:

@@ -82,20 +82,6 @@ class Solved:
             getattr(self, name)[b] = result[name]
 
 
-class Pace:
-    """How long an iteration of a problem takes; every thread has its own."""
-
-    seconds = np.inf
-
-    def steps(self, problems: int) -> int:
-        """Return how many iterations of so many problems fill the time of a call."""
-        return int(min(max(1, CALL_SECONDS / self.seconds / problems), LONGEST_BLOCK))
-
-    def took(self, seconds: float, steps: int, problems: int) -> None:
-        """Note the time of a call, in which problems may have ended."""
-        self.seconds = max(seconds, 1e-6) / steps / problems
-
-
 class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
 
@@ -118,24 +104,25 @@ class CompiledBlocks:
         """Return the state in which the problems of a block start."""
         return State(self.batch.method, block.x0, block.learning_rate, block.x_scale, block.bounds)
 
-    def solve(self, block: Block, stopped: Callable[[], bool], pace: Pace) -> Solved:
+    def solve(self, block: Block, stopped: Callable[[], bool]) -> Solved:
         """Solve a block; `stopped` is asked from time to time."""
         batch, state = self.batch, self.state(block)
         o = np.tile(option_vector(batch.method, batch.options, block.x0.dtype), (len(block), 1))
         reasons = np.zeros(len(block), np.int64)
         reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
         errors: dict[int, Exception] = {}
-        done = late = 0
+        steps, done, late = 1, 0, False
         while (going := np.flatnonzero(reasons == D.GOING)).size:
             if stopped():
                 reasons[going] = INTERRUPTED
                 break
             if time.time() > batch.deadline:
                 o[going, R.MAXITER], late = state.s[going, D.NIT], True
-            rates = self.rates(done, pace.steps(going.size))
+            rates = self.rates(done, steps)
             begun = time.perf_counter()
             self._run(block, state, o, reasons, rates, errors)
-            pace.took(time.perf_counter() - begun, len(rates), going.size)
+            taken = time.perf_counter() - begun
+            steps = int(min(max(1, steps * CALL_SECONDS / taken), 64 * steps, LONGEST_BLOCK))
             done += len(rates)
         if late:
             reasons[reasons == D.BY_MAXITER] = OUT_OF_SECONDS
@@ -239,7 +226,7 @@ def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -
 def solve_block(batch: Batch, block: Block) -> Solved:
     """Solve a block in a process of its own: what is passed and returned can be pickled."""
     if batch.compiled:
-        solved = CompiledBlocks(batch, block).solve(block, lambda: False, Pace())
+        solved = CompiledBlocks(batch, block).solve(block, lambda: False)
     else:
         solved = solve_interpreted(batch, block, lambda: False)
     solved.errors = {b: _portable(error) for b, error in solved.errors.items()}

@@ -158,6 +158,54 @@ class BatchResult(OptimizeResult):
     __str__ = __repr__
 
 
+class MultistartResult(OptimizeResult):
+    """Result of `multistart`.
+
+    Attributes
+    ----------
+    x, fun, jac, status, success, message
+        Of the lowest minimum, as in `Result`; where no start converged, of the lowest point, and
+        `success` is False.
+    minima_x : ndarray, shape (M, n)
+        The distinct minima, lowest first.
+    minima_fun : ndarray, shape (M,)
+        Their values.
+    counts : ndarray of int, shape (M,)
+        How many starts led to each.
+    starts : ndarray, shape (n_starts, n)
+        Where the search began.
+    batch : BatchResult
+        What every start led to.
+    nit, nfev, njev : int
+        Of all starts together.
+    """
+
+    @classmethod
+    def of(
+        cls, batch: BatchResult, starts: np.ndarray, rows: np.ndarray, counts: np.ndarray
+    ) -> "MultistartResult":
+        """Return the result with the distinct minima in `rows` of `batch`."""
+        best = int(rows[0]) if rows.size else batch.best
+        return cls(
+            x=batch.x[best].copy(), fun=float(batch.fun[best]), jac=batch.jac[best].copy(),
+            status=int(batch.status[best]), success=bool(batch.success[best]),
+            message=f"{len(rows)} distinct minima from {counts.sum()} of {len(starts)} starts.",
+            minima_x=batch.x[rows], minima_fun=batch.fun[rows], counts=counts, starts=starts,
+            batch=batch, nit=int(batch.nit.sum()), nfev=int(batch.nfev.sum()),
+            njev=int(batch.njev.sum()),
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        lines = [self.message]
+        shown = list(zip(self.minima_fun, self.counts, strict=True))
+        lines += [f"  f = {fun:.10g}  from {count} starts" for fun, count in shown[:12]]
+        if len(shown) > 12:
+            lines.append(f"  and {len(shown) - 12} more")
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+
 def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
     """Return status and message for a reason to stop."""
     polish = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])

@@ -1,0 +1,167 @@
+"""`multistart`: one problem from many starts, and the distinct minima that they lead to."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds
+from scipy.stats import qmc
+
+from ._arguments import SCHEMES, gradient_form, limits
+from ._batch import minimize_batch
+from ._minimize import merged
+from ._objective import Objective
+from ._options import OPTIONS, check
+from ._result import BatchResult, MultistartResult
+from ._second_order import lower_point
+
+SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}
+
+
+def multistart(
+    fun: Callable,
+    bounds: Any,
+    n_starts: int = 128,
+    args: Any = (),
+    method: Any = "adam",
+    jac: Any = None,
+    sampler: Any = "sobol",
+    rng: Any = None,
+    same: str = "x",
+    same_tol: float = 1e-3,
+    keep_bounds: bool = True,
+    **batch: Any,
+) -> MultistartResult:
+    """Minimise from many starts spread evenly between the bounds, and list the distinct minima.
+
+    Parameters
+    ----------
+    fun, args, method, jac
+        As in `minimize`.
+    bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs
+        Finite; starts are spread between them.
+    n_starts : int
+        Number of starts, at least 1.
+    sampler : "sobol", "halton", "lhs" or `scipy.stats.qmc.QMCEngine`
+        Where the starts come from, points of the unit cube.
+    rng : int or `numpy.random.Generator`, optional
+        Seed of a sampler given by name; without it every call has other starts.
+    same : "x" or "fun"
+        What makes two minima the same: their places, or, where the problem has symmetries, their
+        values.
+    same_tol : float
+        How near is the same: in "x" as part of the distance between the bounds, in "fun" as part of
+        the larger of \\|f\\| and the range of f over all minima.
+    keep_bounds : bool
+        Whether minima are sought within the bounds only.
+    **batch
+        Options and arguments of `minimize_batch`. `verify` (here 32) looks at one of each group of
+        minima that are the same, and drops the group where f curves downwards.
+
+    Returns
+    -------
+    MultistartResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong argument, before anything is computed.
+
+    Examples
+    --------
+    >>> import numpy as np, adamnb
+    >>> def double_well(x):
+    ...     return (x[0] ** 2 - 1) ** 2 + 0.1 * x[0], np.array([4 * x[0] * (x[0] ** 2 - 1) + 0.1])
+    >>> res = adamnb.multistart(double_well, [(-2, 2)], 16, jac=True, rng=1)
+    >>> res.minima_x[:, 0].round(3).tolist(), int(res.counts.sum())
+    ([-1.012, 0.987], 16)
+    """
+    if isinstance(n_starts, bool) or not isinstance(n_starts, int | np.integer) or n_starts < 1:
+        raise ValueError(f"`n_starts` must be a whole number >= 1; got {n_starts!r}.")
+    if same not in ("x", "fun"):
+        raise ValueError(f"`same` must be 'x' or 'fun'; got {same!r}.")
+    if not (np.ndim(same_tol) == 0 and same_tol >= 0):
+        raise ValueError(f"`same_tol` must be a number >= 0; got {same_tol!r}.")
+    if "data" in batch:
+        raise TypeError("`data` is for `minimize_batch`: here all starts share `args`.")
+    lower, upper = _box(bounds)
+    starts = lower + (upper - lower) * _unit_points(sampler, lower.size, int(n_starts), rng)
+    given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in OPTIONS})
+    batch = {n: v for n, v in batch.items() if n not in OPTIONS}
+    verify = given.pop("verify", OPTIONS["verify"].default)
+    check("verify", verify, OPTIONS["verify"])
+    args = args if isinstance(args, tuple) else (args,)
+    limit, pair = (Bounds(lower, upper), (lower, upper)) if keep_bounds else (None, None)
+    found = minimize_batch(
+        fun, starts, args, method=method, jac=jac, bounds=limit, options=given, **batch
+    )
+    rows = np.flatnonzero(found.success)
+    rows = rows[np.argsort(found.fun[rows], kind="stable")]
+    places, tol = found.x[rows] / np.where(upper > lower, upper - lower, 1.0), same_tol
+    if same == "fun" and rows.size:
+        places = found.fun[rows, None]
+        tol = same_tol * max(np.abs(places).min(), np.ptp(places))
+    first, counts = _distinct(places, tol)
+    rows = rows[first]
+    if lower.size <= verify and gradient_form(fun, jac, None)[1] not in SCHEMES:
+        objective = Objective(*gradient_form(fun, jac, None), args, pair, starts.dtype)
+        true = np.array([_is_minimum(objective, found, b) for b in rows], bool)
+        rows, counts = rows[true], counts[true]
+    return MultistartResult.of(found, starts, rows, counts)
+
+
+def _is_minimum(objective: Objective, found: BatchResult, b: int) -> bool:
+    """Return whether f curves upwards around the minimum that start `b` led to, or may do so."""
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        g = np.empty_like(x)
+        return objective.evaluate(x, g), g
+
+    x, f = found.x[b], float(found.fun[b])
+    size = np.where(x != 0, np.abs(x), 1.0)
+    return lower_point(evaluate, x, f, found.jac[b], size, objective.bounds) is None
+
+
+def _box(bounds: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return finite lower and upper bounds."""
+    if bounds is None:
+        raise ValueError("`bounds` must be given: starts are spread between them.")
+    if isinstance(bounds, Bounds):
+        n = np.broadcast(bounds.lb, bounds.ub).size
+    else:
+        bounds = list(bounds)
+        n = len(bounds)
+    pair = limits(bounds, (n,), np.dtype(float))
+    if pair is None or not (np.isfinite(pair[0]).all() and np.isfinite(pair[1]).all()):
+        raise ValueError(
+            f"`bounds` must be finite: starts are spread between them; got {bounds!r}."
+        )
+    return pair
+
+
+def _unit_points(sampler: Any, n: int, count: int, rng: Any) -> np.ndarray:
+    """Return `count` points of the unit cube."""
+    if isinstance(sampler, qmc.QMCEngine):
+        if sampler.d != n:
+            raise ValueError(f"`sampler` must have d = {n}, as many as `bounds`; got {sampler.d}.")
+        return sampler.random(count)
+    if not (isinstance(sampler, str) and sampler in SAMPLERS):
+        raise ValueError(
+            f"`sampler` must be one of {', '.join(map(repr, SAMPLERS))} or a"
+            f" scipy.stats.qmc.QMCEngine; got {sampler!r}."
+        )
+    engine = SAMPLERS[sampler](n, seed=rng)
+    if sampler == "sobol":  # balanced where it comes in powers of two
+        return engine.random_base2(int(count - 1).bit_length())[:count]
+    return engine.random(count)
+
+
+def _distinct(places: np.ndarray, tol: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first of each group of places that are the same, and the size of the groups."""
+    left, first, counts = np.arange(len(places)), [], []
+    while left.size:
+        near = np.abs(places[left] - places[left[0]]).max(axis=1) <= tol
+        first.append(left[0])
+        counts.append(int(near.sum()))
+        left = left[~near]
+    return np.array(first, int), np.array(counts, int)

@@ -1,0 +1,474 @@
+"""`minimize_batch`: every row is `minimize`, and nothing of a row reaches its neighbours."""
+
+import threading
+from functools import partial
+from multiprocessing.pool import ThreadPool
+
+import numba
+import numpy as np
+import pytest
+from scipy.optimize import Bounds
+
+import adamnb
+from adamnb.schedules import Plateau
+
+B = 23
+
+
+@numba.njit
+def inplace(x, g, y, w, t):
+    f = 0.0
+    g[:] = 0.0
+    for i in range(t.size):
+        decay = np.exp(-x[1] * t[i])
+        r = x[0] * decay - y[i]
+        f += w * r * r
+        g[0] += 2 * w * r * decay
+        g[1] -= 2 * w * r * x[0] * t[i] * decay
+    return f
+
+
+@numba.njit
+def both(x, y, w, t):
+    g = np.empty_like(x)
+    return inplace(x, g, y, w, t), g
+
+
+@numba.njit
+def fun(x, y, w, t):
+    return both(x, y, w, t)[0]
+
+
+@numba.njit
+def jac(x, y, w, t):
+    return both(x, y, w, t)[1]
+
+
+def python_both(x, y, w, t):
+    decay = np.exp(-x[1] * t)
+    r = x[0] * decay - y
+    return w * (r @ r), 2 * w * np.array([r @ decay, -x[0] * ((r * decay) @ t)])
+
+
+def python_fun(x, y, w, t):
+    return python_both(x, y, w, t)[0]
+
+
+FORMS = {
+    "inplace": (inplace, "inplace"),
+    "both": (both, True),
+    "separate": (fun, jac),
+    "python": (python_both, True),
+    "differences": (python_fun, None),
+    "compiled differences": (fun, "3-point"),
+}
+NAMES = ("x", "fun", "jac", "nit", "nfev", "njev", "status", "success")
+
+
+def decays(count=B, seed=3):
+    """Return data, weights and times of `count` noisy decays."""
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0, 4, 12)
+    a, k = rng.uniform(1, 5, (count, 1)), rng.uniform(0.3, 2, (count, 1))
+    y = a * np.exp(-k * t) + 0.02 * rng.standard_normal((count, t.size))
+    return y, rng.uniform(0.5, 2, count), t
+
+
+def batch(form="inplace", x0=(1.0, 1.0), rows=slice(None), **options):
+    f, g = FORMS[form]
+    y, w, t = decays()
+    return adamnb.minimize_batch(f, x0, (t,), (y[rows], w[rows]), jac=g, **options)
+
+
+def assert_same(one, other, rows=slice(None)):
+    """Compare the bits of two results, of the second those in `rows`."""
+    for name in NAMES:
+        assert one[name].tobytes() == np.ascontiguousarray(other[name][rows]).tobytes(), name
+
+
+def assert_rows_are_minimize(result, form, x0, one_by_one, **options):
+    """Compare the bits of every row with those of `minimize`."""
+    f, g = FORMS[form]
+    y, w, t = decays()
+    for b in range(B):
+        alone = adamnb.minimize(
+            f, x0[b], (y[b], w[b], t), jac=g, **({"verify": 0} | options), **one_by_one(b)
+        )
+        for name in NAMES:
+            assert np.asarray(alone[name]).tobytes() == result[name][b].tobytes(), (name, b)
+
+
+def starts(dtype=float):
+    return np.random.default_rng(5).uniform(0.5, 2, (B, 2)).astype(dtype)
+
+
+def schedule(t):
+    return 0.1 / t**0.5
+
+
+VARIANTS = {
+    "automatic": {},
+    "fixed": {"learning_rate": 0.05, "maxiter": 200},
+    "per variable": {"learning_rate": np.array([0.1, 0.01]), "maxiter": 200},
+    "schedule": {"learning_rate": schedule, "maxiter": 200},
+    "plateau": {"learning_rate": Plateau(0.1, patience=5), "maxiter": 200},
+    "scaled": {"x_scale": [10.0, 0.1]},
+    "bounded": {"bounds": [(0, 2.5), (None, 1.0)]},
+    "clipped": {"clip_norm": 1e-3, "learning_rate": 0.05, "maxiter": 100},
+    "stops": {"gtol": 1e-3, "ftol": 0.0, "xtol": 1e-4, "maxfun": 60},
+    "verified": {"verify": 32},
+    "polished": {"polish": True, "maxiter": 30},
+    "yogi": {"method": "yogi", "maxiter": 100},
+    "momentum": {"method": "momentum", "maxiter": 100},
+    "adamw": {"method": "adamw", "weight_decay": 0.1, "maxiter": 100},
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_rows_are_minimize(options):
+    result = batch(x0=starts(), **options)
+    assert_rows_are_minimize(result, "inplace", starts(), lambda b: {}, **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [float, np.float32])
+def test_rows_are_minimize_in_every_form(form, dtype):
+    result = batch(form, starts(dtype), maxiter=60)
+    assert result.x.dtype == dtype
+    assert_rows_are_minimize(result, form, starts(dtype), lambda b: {}, maxiter=60)
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_what_differs_from_problem_to_problem(form):
+    rng = np.random.default_rng(1)
+    upper, scale = rng.uniform(1, 4, (B, 2)), rng.uniform(0.1, 10, (B, 2))
+    rates = rng.uniform(0.01, 0.2, (B, 2))
+    result = batch(
+        form, starts(), bounds=Bounds(0, upper), x_scale=scale, learning_rate=rates, maxiter=50
+    )
+    assert_rows_are_minimize(
+        result, form, starts(), maxiter=50,
+        one_by_one=lambda b: {
+            "bounds": Bounds(0, upper[b]), "x_scale": scale[b], "learning_rate": rates[b]
+        },
+    )  # fmt: skip
+    column = rates[:, :1]  # a number per problem, not an array per variable
+    result = batch(form, starts(), learning_rate=column, x_scale=scale[:, :1], maxiter=50)
+    assert_rows_are_minimize(
+        result, form, starts(), maxiter=50,
+        one_by_one=lambda b: {"learning_rate": column[b, 0], "x_scale": scale[b, 0]},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_threads_and_order_change_no_bit(threads):
+    if threads == 2 and numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("needs two threads")
+    y, w, t = decays(500)
+    x0 = np.random.default_rng(5).uniform(0.5, 2, (500, 2))
+    order = np.random.default_rng(0).permutation(500)
+    expected = adamnb.minimize_batch(inplace, x0, (t,), (y, w), jac="inplace", threads=1)
+    shuffled = adamnb.minimize_batch(
+        inplace, x0[order], (t,), (y[order], w[order]), jac="inplace", threads=threads
+    )
+    assert_same(shuffled, expected, order)
+
+
+def test_one_start_for_all_is_a_start_for_each():
+    assert_same(batch(x0=(1.0, 2.0)), batch(x0=np.tile([1.0, 2.0], (B, 1))))
+
+
+# ------------------------------------------------------------------------------- failure stays at home
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+@pytest.mark.parametrize("poison", [np.nan, np.inf, 1e300])
+def test_poisoned_data_change_no_other_bit(form, poison):
+    y, w, t = decays()
+    f, g = FORMS[form]
+    clean = batch(form)
+    y[7] = poison
+    with np.errstate(all="ignore"):
+        poisoned = adamnb.minimize_batch(f, (1.0, 1.0), (t,), (y, w), jac=g)
+    others = np.arange(B) != 7
+    for name in NAMES:
+        assert np.array_equal(poisoned[name][others], clean[name][others]), name
+    assert poisoned.status[7] == 3
+    assert poisoned.failed.tolist() == [7]
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_a_start_that_is_not_finite_fails_alone(form):
+    x0 = starts()
+    clean = batch(form, x0.copy())
+    x0[4, 1] = np.nan
+    result = batch(form, x0)
+    others = np.arange(B) != 4
+    assert_same(adamnb.BatchResult({n: result[n][others] for n in NAMES}), clean, others)
+    assert result.status[4] == 3
+    assert result.nfev[4] == 0
+    assert np.isnan(result.fun[4])
+    assert "`x0` not finite: 1" in result.message[3]
+
+
+@numba.njit
+def raises(x, g, kind, y):
+    if kind == 1 and x[0] < 0.5:  # after some steps
+        raise ValueError("no logarithm of that")
+    if kind == 2:
+        raise ArithmeticError("at once")
+    g[0] = 2 * (x[0] - y)
+    return (x[0] - y) ** 2
+
+
+def python_raises(x, kind, y):
+    g = np.empty(1)
+    return raises(x, g, kind, y), g
+
+
+@pytest.mark.parametrize("form", ["compiled", "python"])
+def test_an_exception_stays_in_its_problem(form):
+    f, g = (raises, "inplace") if form == "compiled" else (python_raises, True)
+    kind = np.zeros(9, int)
+    solve = partial(adamnb.minimize_batch, f, [1.0], args=(-3.0,), jac=g)
+    clean = solve(data=(kind,))
+    kind[[2, 5]] = 1, 2
+    result = solve(data=(kind,))
+    others = kind == 0
+    for name in NAMES:
+        assert np.array_equal(result[name][others], clean[name][others]), name
+    assert result.status[~others].tolist() == [5, 5]
+    assert isinstance(result.errors[2], ValueError)
+    assert isinstance(result.errors[5], ArithmeticError)
+    assert 0.5 <= result.x[2, 0] < 1  # the best point before
+    assert result.fun[2] == (result.x[2, 0] + 3) ** 2
+    assert np.isnan(result.fun[5])
+    assert "raised" in repr(result)
+
+
+@pytest.mark.parametrize("form", ["compiled", "python"])
+def test_an_exception_in_every_problem_is_raised(form):
+    f, g = (raises, "inplace") if form == "compiled" else (python_raises, True)
+    with pytest.raises(ArithmeticError, match="at once"):
+        adamnb.minimize_batch(f, [1.0], (-3.0,), (np.full(4, 2),), jac=g)
+
+
+@numba.njit
+def gradient_of_any_length(x, n):
+    return x @ x, np.ones(n)
+
+
+def test_a_gradient_of_wrong_length_fails_alone():
+    solve = partial(adamnb.minimize_batch, gradient_of_any_length, [1.0, 2.0], jac=True)
+    result = solve(data=(np.array([2, 3, 2]),), maxiter=3)
+    assert result.status.tolist() == [1, 5, 1]
+    assert "shape (3,), expected (2,)" in str(result.errors[1])
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(2,\)"):
+        solve(data=(np.array([3, 3]),))
+
+
+@numba.njit
+def slow(x, g, rounds):
+    s = 0.0
+    for i in range(rounds):
+        s += np.sin(s + i)
+    g[0] = 2 * x[0]
+    return x[0] ** 2 + 0.0 * s
+
+
+def test_time_limit_ends_what_is_not_done():
+    rounds = np.ones(400, int)
+    solve = partial(
+        adamnb.minimize_batch, slow, [1.0], data=(rounds,), jac="inplace", threads=1,
+        gtol=0.0, ftol=0.0, f_target=1e-30,
+    )  # fmt: skip
+    assert solve().success.all()  # and compiled
+    rounds[399] = 20_000_000
+    result = solve(max_time=1.5)
+    assert result.status[399] == 4
+    assert np.isfinite(result.fun[399])
+    assert set(result.status) == {0, 4}
+
+
+# ------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_no_problem_and_one(form):
+    empty = batch(form, np.empty((0, 2)), slice(0, 0))
+    assert empty.x.shape == empty.jac.shape == (0, 2)
+    assert empty.success.shape == (0,)
+    assert empty.message == {}
+    assert "0 problems" in repr(empty)
+    with pytest.raises(ValueError, match="No problem"):
+        _ = empty.best
+    assert_same(batch(form, rows=slice(4, 5)), batch(form), slice(4, 5))
+
+
+def test_mixed_dtypes_and_layouts():
+    y, w, t = decays()
+    expected = batch()
+    swapped = y.astype(">f8"), np.asfortranarray(np.stack([w, w], 1))[:, 0]
+    result = adamnb.minimize_batch(inplace, [1, 1], (t,), swapped, jac="inplace")
+    assert_same(result, expected)
+    narrow = y.astype(np.float32)
+    result = adamnb.minimize_batch(inplace, [1, 1], (t,), (narrow, w), jac="inplace")
+    alone = adamnb.minimize(inplace, [1, 1], (narrow[3], w[3], t), jac="inplace", verify=0)
+    assert result.x[3].tobytes() == alone.x.tobytes()
+
+
+def test_data_on_disk_are_read_block_by_block(tmp_path):
+    y, w, t = decays(5000)
+    y.tofile(tmp_path / "y")
+    on_disk = np.memmap(tmp_path / "y", float, "r", shape=y.shape)
+
+    class Counting:
+        """What slices like an array, as HDF5 data sets do."""
+
+        shape, dtype, largest = y.shape, y.dtype, 0
+
+        def __getitem__(self, rows):
+            part = on_disk[rows]
+            Counting.largest = max(Counting.largest, len(part))
+            return part
+
+    result = adamnb.minimize_batch(inplace, [1, 1], (t,), (Counting(), w), jac="inplace")
+    assert 0 < Counting.largest <= 4096
+    assert_same(result, adamnb.minimize_batch(inplace, [1, 1], (t,), (y, w), jac="inplace"))
+
+
+def test_nothing_of_the_caller_is_changed():
+    y, w, t = decays()
+    x0, scale = starts(), np.full((B, 2), 2.0)
+    lower, upper = np.zeros((B, 2)), np.full((B, 2), 1.5)
+    ours = (y, w, t, x0, scale, lower, upper)
+    before = [array.tobytes() for array in ours]
+    for array in ours:
+        array.setflags(write=False)
+    options = {"x_scale": scale, "bounds": Bounds(lower, upper), "maxiter": 20}
+    result = adamnb.minimize_batch(inplace, x0, (t,), (y, w), jac="inplace", **options)
+    assert [array.tobytes() for array in ours] == before
+    result.x[:] = 0  # ours to write to
+
+
+# ------------------------------------------------------------------------------- workers and progress
+
+
+def test_workers_of_every_kind():
+    expected = batch("python")
+    assert_same(batch("python", workers=2), expected)
+    assert_same(batch("python", workers=map), expected)
+    with ThreadPool(2) as pool:
+        assert_same(batch("python", workers=pool.map), expected)
+        assert_same(batch("python", workers=pool.imap_unordered), expected)
+    assert_same(batch(workers=map), batch())
+    assert_same(batch(workers=1), batch())
+
+
+def test_exceptions_come_back_from_other_processes():
+    kind = np.array([0, 2, 0])
+    result = adamnb.minimize_batch(python_raises, [1.0], (-3.0,), (kind,), jac=True, workers=2)
+    assert result.status.tolist() == [0, 5, 0]
+    assert isinstance(result.errors[1], ArithmeticError)
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_progress_counts_every_problem(form):
+    seen = []
+    batch(form, progress=lambda done, total: seen.append((done, total)))
+    assert [total for _, total in seen] == [B] * len(seen)
+    done = [count for count, _ in seen]
+    assert done == sorted(done)
+    assert done[-1] == B
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_progress_may_end_it(form):
+    y, w, t = decays(3000 if form == "inplace" else 60)
+    f, g = FORMS[form]
+
+    def enough(done, total):
+        raise StopIteration
+
+    result = adamnb.minimize_batch(f, [1.0, 1.0], (t,), (y, w), jac=g, progress=enough)
+    assert set(result.status) == {0, 99}
+    assert (result.nit[result.status == 0] > 0).all()
+    stopped = result.status == 99
+    assert (result.x[stopped & (result.nfev == 0)] == 1.0).all()
+
+
+def test_an_exception_in_progress_ends_the_threads():
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        batch(progress=interrupt)
+    assert threading.active_count() == before
+
+
+# ------------------------------------------------------------------------------------------ result
+
+
+def test_result_says_what_happened():
+    y, w, t = decays()
+    y[3] = np.nan
+    result = adamnb.minimize_batch(inplace, [1, 1], (t,), (y, w), jac="inplace")
+    assert result.failed.tolist() == [3]
+    assert result.fun[result.best] == np.nanmin(result.fun)
+    assert set(result.message) == {0, 3}
+    assert "`fun` not finite: 1" in result.message[3]
+    lines = repr(result).splitlines()
+    assert len(lines) < 12
+    assert "23 problems of 2 variables: 22 converged, 1 not" in lines[0]
+    assert result.time > 0
+
+
+def test_disp_prints_the_summary(capsys):
+    batch(disp=True)
+    assert "23 problems" in capsys.readouterr().out
+
+
+WRONG = {
+    "no axis of problems": ({"x0": [1.0, 2.0], "data": ()}, ValueError, "`x0` must have shape"),
+    "three axes": ({"x0": np.ones((2, 2, 2))}, ValueError, "`x0` must have shape"),
+    "no variable": ({"x0": np.ones((B, 0))}, ValueError, "at least one variable"),
+    "scalar data": ({"data": (1.0, 2.0)}, ValueError, r"`data\[0\]` must have a leading axis"),
+    "two lengths": ({"x0": np.ones((B + 1, 2))}, ValueError, "`x0` has 24, `data.0.` has 23"),
+    "rates": ({"learning_rate": np.ones((3, 2))}, ValueError, r"`learning_rate` must .* \(23, 1\)"),
+    "scales": ({"x_scale": np.ones(3)}, ValueError, "`x_scale` must have shape"),
+    "bounds": ({"bounds": Bounds(0, np.ones((3, 2)))}, ValueError, "number of bounds"),
+    "crossed": (
+        {"bounds": Bounds(np.eye(B, 2) * 2, 1)}, ValueError, r"upper bound is less .*\(0, 0\)"
+    ),
+    "history": ({"history": True}, ValueError, "`history` is not kept"),
+    "device": ({"device": "tpu"}, ValueError, "`device` must"),
+    "option": ({"maxitre": 3}, TypeError, "Did you mean `maxiter`"),
+    "workers": ({"workers": "two"}, TypeError, "`workers` must"),
+    "no workers": ({"workers": 0}, ValueError, "`workers` must"),
+    "progress": ({"progress": 3}, TypeError, "`progress` must"),
+    "text": ({"x0": "abc"}, TypeError, "`x0` must be an array"),
+    "polish": ({"polish": "BFGS", "bounds": [(0, 1)] * 2}, ValueError, "`polish` must keep"),
+    "method": ({"method": "adma"}, ValueError, "`method` must be one of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "error", "text"), WRONG.values(), ids=WRONG)
+def test_bad_input_is_one_clear_error(wrong, error, text):
+    y, w, t = decays()
+    calls = []
+
+    def counted(x, *args):
+        calls.append(x)
+        return python_both(x, *args)
+
+    call = {"x0": [1.0, 1.0], "args": (t,), "data": (y, w), "jac": True} | wrong
+    with pytest.raises(error, match=text):
+        adamnb.minimize_batch(counted, **call)
+    assert not calls
+
+
+def test_what_does_not_compile_says_so():
+    y, w, _t = decays()
+    with pytest.raises(TypeError, match="does not compile"):
+        adamnb.minimize_batch(inplace, [1, 1], ("text",), (y, w), jac="inplace")
