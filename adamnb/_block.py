@@ -96,7 +96,7 @@ class CompiledBlocks:
         shared = tuple(numba.typeof(argument) for argument in batch.args)
         signature = (
             method, fun_type, jac_type, numba.types.Tuple(kinds), numba.types.Tuple(shared),
-            numba.int64[::1], numba.int64[::1], *blocks[:-1], blocks[-1], D.RATES,
+            numba.int64[::1], numba.int64[::1], *blocks[:-1], D.RATES, D.RATES,
         )  # fmt: skip
         self.run = machine_code(run_rows, signature)
 
@@ -107,7 +107,7 @@ class CompiledBlocks:
     def solve(self, block: Block, stopped: Callable[[], bool]) -> Solved:
         """Solve a block; `stopped` is asked from time to time."""
         batch, state = self.batch, self.state(block)
-        o = np.tile(option_vector(batch.method, batch.options, block.x0.dtype), (len(block), 1))
+        o = option_vector(batch.method, batch.options, block.x0.dtype)
         reasons = np.zeros(len(block), np.int64)
         reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
         errors: dict[int, Exception] = {}
@@ -117,7 +117,7 @@ class CompiledBlocks:
                 reasons[going] = INTERRUPTED
                 break
             if time.time() > batch.deadline:
-                o[going, R.MAXITER], late = state.s[going, D.NIT], True
+                o[R.MAXITER], late = 0, True
             rates = self.rates(done, steps)
             begun = time.perf_counter()
             self._run(block, state, o, reasons, rates, errors)
@@ -130,7 +130,7 @@ class CompiledBlocks:
             shapes = (int(state.s[b, D.WRONG_SIZE]),), block.x0.shape[1:]
             errors[int(b)] = ValueError(wrong_shape(*shapes, int(state.s[b, D.NIT])))
             reasons[b] = RAISED
-        self._finish(block, state, o, reasons)
+        self._finish(block, state, reasons)
         return self._solved(block, state, reasons, errors)
 
     def rates(self, done: int, steps: int) -> np.ndarray:
@@ -156,7 +156,7 @@ class CompiledBlocks:
                 place[0] += 1
         return None
 
-    def _finish(self, block: Block, state: State, o: np.ndarray, reasons: np.ndarray) -> None:
+    def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
         options = self.batch.options
         if not options["polish"] and block.x0.shape[1] > options["verify"]:
@@ -164,7 +164,7 @@ class CompiledBlocks:
         for b in np.flatnonzero(reasons >= D.GOING):
             run = Run(problem_of(self.batch, block, int(b)))
             run.state = state.problem(int(b))
-            run.s, run.o = run.state.s, o[b]
+            run.s = run.state.s
             reasons[b] = finish(run, int(reasons[b]))
 
     def _solved(

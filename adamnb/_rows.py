@@ -53,8 +53,9 @@ def run_rows(
 ):  # fmt: skip
     """Iterate every problem from number place[0] on that is still going, `len(rates)` times at most.
 
-    All blocks have one axis more than in `run`, the problems. `place` holds the number of the
-    problem at work, should the user's function raise.
+    All blocks but the options `o` have one axis more than in `run`, the problems; what is adapted in
+    the options is set anew in every iteration. `place` holds the number of the problem at work,
+    should the user's function raise.
     """
     shared = borrowed(args)
     for b in range(place[0], len(reasons)):
@@ -63,5 +64,5 @@ def run_rows(
             reasons[b] = _iterate_row(
                 method, fun, jac, rows_of(data, b) + shared, row_of(x, b), row_of(g, b),
                 row_of(slots, b), row_of(gain, b), row_of(last, b), row_of(scale, b),
-                row_of(lower, b), row_of(upper, b), row_of(s, b), row_of(o, b), rates, None,
+                row_of(lower, b), row_of(upper, b), row_of(s, b), o, rates, None,
             )  # fmt: skip
