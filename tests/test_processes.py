@@ -129,6 +129,20 @@ def test_an_interpreted_run_compiles_nothing_twice(warm):
     assert run(code + "print(Count.names)", folder) == "[]\n"
 
 
+BATCH = """
+    import user
+    fits = adamnb.minimize_batch(user.fun, [3.0, -2.0], data=(np.ones((5, 2)),), jac=user.jac)
+    assert fits.success.all()
+"""
+
+
+def test_a_second_batch_compiles_nothing(warm):
+    folder, _ = warm
+    code = textwrap.dedent(PREAMBLE) + COUNT + textwrap.dedent(BATCH)
+    assert "run_rows" in run(code + "print(Count.names)", folder)
+    assert run(code + "print(Count.names)", folder) == "[]\n"
+
+
 def test_changed_sources_are_not_served_stale(used, tmp_path):
     """A coefficient is changed in a file that is not the one of the cached entry points."""
     folder, first = used
@@ -311,6 +325,26 @@ print(found == {serial}, numba.threading_layer())
 """
     )
     assert run(code, warm[0], NUMBA_THREADING_LAYER=layer) == f"True {layer}\n"
+
+
+@several
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.parametrize("layer", LAYERS)
+def test_batch_after_fork(layer, warm):
+    """Threads over problems are Python's: a child may start them."""
+    code = """
+    import multiprocessing, user
+    if __name__ == "__main__":
+        def solve():
+            y = np.random.default_rng(0).uniform(1, 2, (500, 2))
+            fits = adamnb.minimize_batch(user.fun, [3.0, -2.0], data=(y,), jac=user.jac, threads=2)
+            return fits.x.tobytes()
+        here = solve()
+        adamnb.Optimizer(np.ones(300_000)).step(np.ones(300_000))  # starts Numba's threads
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.starmap(solve, [(), ()]) == [here, here]
+    """
+    run(textwrap.dedent(PREAMBLE) + textwrap.dedent(code), warm[0], NUMBA_THREADING_LAYER=layer)
 
 
 @several

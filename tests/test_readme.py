@@ -13,10 +13,13 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_of_the_readme(code, capsys):
+PRINTED = ("[3.  0.7] Converged", "10,000 problems of 2 variables: 10,000 converged")
+
+
+@pytest.mark.parametrize(("code", "printed"), list(zip(blocks("python"), PRINTED, strict=True)))
+def test_python_of_the_readme(code, printed, capsys):
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("[3.  0.7] Converged")
+    assert capsys.readouterr().out.startswith(printed)
 
 
 def test_two_commands_set_up_a_machine():
