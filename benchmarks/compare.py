@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-GROUPS = ("step", "loop", "overhead", "import", "first")
+GROUPS = ("step", "loop", "overhead", "batch", "import", "first")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -56,6 +56,7 @@ def main(arguments=None):
     chosen = parse(arguments)
     limit_threads(chosen.threads)
 
+    import batches
     import loops
     import measure
     import overhead
@@ -63,7 +64,9 @@ def main(arguments=None):
     import starts
     import steps
 
-    groups = (steps.rows, loops.rows, overhead.rows, starts.import_rows, starts.first_rows)
+    groups = (
+        steps.rows, loops.rows, overhead.rows, batches.rows, starts.import_rows, starts.first_rows,
+    )  # fmt: skip
     effort = measure.QUICK if chosen.quick else measure.FULL
     rows = []
     for name, group in zip(GROUPS, groups, strict=True):

@@ -112,3 +112,41 @@ def optax_while(x0, steps):
     if (done := int(run(x0)[0])) != steps:
         raise RuntimeError(f"lax.while_loop stopped after {done} of {steps} steps")
     return lambda: np.asarray(run(x0)[1])
+
+
+def optax_batch(fun, x0, data, args, rate, gtol, cap=5_000):
+    """Optax Adam on many problems side by side, until the last has met our gradient test.
+
+    Every problem stands still once it has met the test. Returns a callable that returns the
+    parameters.
+    """
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    adam = optax.adam(rate)
+    objective = jax.vmap(jax.value_and_grad(lambda x, *d: fun(x, *d, *map(jnp.asarray, args), jnp)))
+    scale = jnp.where(x0 != 0, jnp.abs(x0), 1.0)
+
+    def slope(g):
+        return jnp.abs(g * scale).max(axis=1)
+
+    def solve(x, *data):
+        _, g = objective(x, *data)
+        limit = gtol * slope(g)
+
+        def going(carry):
+            _, g, _, t = carry
+            return (slope(g) > limit).any() & (t < cap)
+
+        def step(carry):
+            x, g, state, t = carry
+            move, state = adam.update(g, state, x)
+            x = jnp.where((slope(g) > limit)[:, None], x + move, x)
+            return x, objective(x, *data)[1], state, t + 1
+
+        return jax.lax.while_loop(going, step, (x, g, adam.init(x), 0))[0]
+
+    compiled = jax.jit(solve)
+    inputs = [jnp.asarray(x0), *map(jnp.asarray, data)]
+    return lambda: np.asarray(compiled(*inputs))
