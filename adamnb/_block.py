@@ -111,21 +111,20 @@ class CompiledBlocks:
         reasons = np.zeros(len(block), np.int64)
         reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
         errors: dict[int, Exception] = {}
-        steps, done, late = 1, 0, False
+        steps, done, late = 1, 0, np.zeros(0, np.int64)
         while (going := np.flatnonzero(reasons == D.GOING)).size:
             if stopped():
                 reasons[going] = INTERRUPTED
                 break
             if time.time() > batch.deadline:
-                o[R.MAXITER], late = 0, True
+                o[R.MAXITER], late = 0, going
             rates = self.rates(done, steps)
             begun = time.perf_counter()
             self._run(block, state, o, reasons, rates, errors)
             taken = time.perf_counter() - begun
             steps = int(min(max(1, steps * CALL_SECONDS / taken), 64 * steps, LONGEST_BLOCK))
             done += len(rates)
-        if late:
-            reasons[reasons == D.BY_MAXITER] = OUT_OF_SECONDS
+        reasons[late[reasons[late] == D.BY_MAXITER]] = OUT_OF_SECONDS
         for b in np.flatnonzero(reasons == D.WRONG_SHAPE):
             shapes = (int(state.s[b, D.WRONG_SIZE]),), block.x0.shape[1:]
             errors[int(b)] = ValueError(wrong_shape(*shapes, int(state.s[b, D.NIT])))
