@@ -20,7 +20,7 @@ from numba.extending import NativeValue, models, overload, register_model, unbox
 # No fastmath: contraction would give scalar and vector loops different bits.
 JIT = {"error_model": "numpy"}
 # A call would put every array's seven words on the stack, and count references atomically.
-INLINED = {"forceinline": True, **JIT}
+INLINED = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **JIT}
 inner = numba.njit(**INLINED)
 
 
@@ -31,7 +31,7 @@ def entry(function=None, **options):
     try:
         return numba.njit(cache=True, **JIT, **options)(function)
     except RuntimeError:  # Numba found no place for its cache
-        return numba.njit(**INLINED, **options)(function)
+        return numba.njit(**JIT, **options)(function)
 
 
 def _stamp() -> str:
