@@ -10,7 +10,8 @@ ways. Where a descent ends depends on where it starts, so many are run, side by 
 # The energy and its gradient, in units of the depth of the pair potential and of its zero. A compiled
 # function is run for all starts on all cores.
 
-import matplotlib.pyplot as plt
+import importlib.util
+
 import numba
 import numpy as np
 
@@ -49,15 +50,18 @@ print(found)
 known = [-16.505384, -15.935043, -15.593211, -15.533060]
 assert np.allclose(found.minima_fun[:4], known, atol=1e-5)
 
-plt.figure(figsize=(6, 3.5))
-shapes = [
-    "pentagonal bipyramid",
-    "capped octahedron",
-    "tricapped tetrahedron",
-    "bicapped bipyramid",
-]
-plt.bar(range(4), found.counts[:4], color="C0")
-plt.xticks(range(4), [f"{e:.3f}\n{s}" for e, s in zip(known, shapes, strict=True)], fontsize=7)
-plt.ylabel("starts that end there")
-plt.tight_layout()
-plt.show()
+if importlib.util.find_spec("matplotlib"):
+    import matplotlib.pyplot as plt
+
+    plt.figure(figsize=(6, 3.5))
+    shapes = [
+        "pentagonal bipyramid",
+        "capped octahedron",
+        "tricapped tetrahedron",
+        "bicapped bipyramid",
+    ]
+    plt.bar(range(4), found.counts[:4], color="C0")
+    plt.xticks(range(4), [f"{e:.3f}\n{s}" for e, s in zip(known, shapes, strict=True)], fontsize=7)
+    plt.ylabel("starts that end there")
+    plt.tight_layout()
+    plt.show()
