@@ -277,3 +277,9 @@ def step(method, x, g, slots, rates, o, t, rate):
     c = narrow(coefficients(method, o, t, rate), x)
     k = shell(o, rate, 1.0, x)
     sweep_all(method, x, 0, None, None, g, 0, slots, rates, None, None, None, None, c, k)
+
+
+@entry
+def numbers(method, o, t, rate, x):
+    """Return the coefficients and the loop's numbers of step t for `sweep` on another device."""
+    return narrow(coefficients(method, o, t, rate), x), shell(o, rate, 1.0, x)

@@ -21,14 +21,15 @@ class Optimizer:
 
     Parameters
     ----------
-    x : ndarray, any shape, float32 or float64, C-contiguous and writeable
-        The variables. `step` changes this very array; nothing else is kept of it.
+    x : ndarray or array on a GPU, any shape, float32 or float64, C-contiguous and writeable
+        The variables. `step` changes this very array; nothing else is kept of it. A GPU's array is
+        any object with ``__cuda_array_interface__`` (CuPy, PyTorch, Numba): all is kept there.
     method : str
         One of the thirteen methods.
     learning_rate : float, ndarray of the shape of x, or callable ``t -> float``
         Step size; t counts steps from 1.
     threads : int, optional
-        None chooses by size, 1 is serial. The bits do not depend on it.
+        None chooses by size, 1 is serial. The bits do not depend on it. Not used on a GPU.
     **hyperparameters
         `beta1`, `beta2`, `eps`, `weight_decay`, `momentum`, `centered`, as far as the method has
         them; the defaults are those of the papers and of PyTorch.
@@ -52,18 +53,20 @@ class Optimizer:
 
     def __init__(
         self,
-        x: np.ndarray,
+        x: Any,
         method: str = "adam",
         learning_rate: float | np.ndarray | Callable[[int], float] = 1e-3,
         threads: int | None = None,
         **hyperparameters: Any,
     ) -> None:
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"`x` must be a NumPy array; got {type(x).__name__}.")
-        if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
-            raise TypeError(f"`x` must have dtype float32 or float64; got {x.dtype}.")
-        if not (x.flags.c_contiguous and x.flags.writeable):
-            raise ValueError("`x` must be C-contiguous and writeable; use np.ascontiguousarray(x).")
+        self._device = None
+        if hasattr(x, "__cuda_array_interface__"):
+            self._device = _device_vector(x)
+            self._shape, self._dtype = self._device.shape, self._device.dtype
+            self._size = self._device.size
+        else:
+            _check(x)
+            self._shape, self._dtype, self._size = x.shape, x.dtype, x.size
         if method not in METHODS:
             text = f"`method` must be one of {', '.join(METHODS)}; got {method!r}."
             raise ValueError(text + _options.suggest(str(method), METHODS))
@@ -86,18 +89,25 @@ class Optimizer:
         self._options = _options.complete(row, given)
         self.x, self.method, self.learning_rate, self.threads = x, row, learning_rate, threads
         self.t = 0
-        self._block = x.reshape(1, -1)
-        self._slots = np.full((row.slots, x.size), row.start, x.dtype)
-        self._numbers = option_vector(row, self._options, x.dtype)
-        self._rates: np.ndarray | None = None
+        self._numbers = option_vector(row, self._options, self._dtype)
+        self._rates: Any = None
         if not callable(learning_rate) and np.ndim(learning_rate):
-            if np.shape(learning_rate) != x.shape:
+            if np.shape(learning_rate) != self._shape:
                 raise ValueError(
-                    f"`learning_rate` must have shape {x.shape}, the shape of x;"
+                    f"`learning_rate` must have shape {self._shape}, the shape of x;"
                     f" got {np.shape(learning_rate)}."
                 )
-            self._rates = per_variable("learning_rate", np.ravel(learning_rate), x.size)
-            self._rates = self._rates.astype(x.dtype)
+            self._rates = per_variable("learning_rate", np.ravel(learning_rate), self._size)
+            self._rates = self._rates.astype(self._dtype)
+        self._block: Any
+        self._slots: Any
+        if self._device is None:
+            self._block = x.reshape(1, -1)
+            self._slots = np.full((row.slots, self._size), row.start, self._dtype)
+        else:
+            self._block, self._slots = self._device.block, self._device.full(row.slots, row.start)
+            if self._rates is not None:
+                self._rates = self._device.upload(self._rates)
         self._schedule, self._rate = None, 1.0
         if callable(learning_rate):
             self._schedule = learning_rate
@@ -106,35 +116,43 @@ class Optimizer:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Choose between the serial and the parallel loop, and have it compiled."""
-        self._parallel = use_threads(self.x.size, self.threads)
+        """Choose between the GPU, the serial and the parallel loop, and have it compiled."""
+        if self._device is not None:
+            self._parallel = False
+            self._step = self._device.stepper(self.method, self._rates is not None)
+            return
+        self._parallel = use_threads(self._size, self.threads)
         self._step = machine_code(_kernels.step, self._types())
 
     def _types(self) -> tuple:
-        real = numba.from_dtype(self.x.dtype)
+        real = numba.from_dtype(self._dtype)
         vector, block = types.Array(real, 1, "C"), types.Array(real, 2, "C")
         rates = types.none if self._rates is None else vector
         numbers = types.Array(types.float64, 1, "C")
         kind = self.method.numba_type(self._parallel)
         return kind, block, block, block, rates, numbers, types.float64, types.float64
 
-    def step(self, gradient: np.ndarray) -> None:
+    def step(self, gradient: Any) -> None:
         """Take one step.
 
         Parameters
         ----------
-        gradient : ndarray
-            Of the shape and dtype of x, C-contiguous; read, never changed or kept.
+        gradient : ndarray or array on the GPU of x
+            Of the shape and dtype of x, C-contiguous; read, never changed or kept. On a GPU the step
+            runs on the stream of the gradient, and the host does not wait for it.
         """
         g = gradient
-        if (
-            type(g) is not np.ndarray
-            or g.dtype != self.x.dtype
-            or g.shape != self.x.shape
-            or not g.flags.c_contiguous
-        ):
-            self._complain(gradient)
-        g = g.reshape(1, -1)
+        if self._device is not None:
+            g = self._device.gradient(gradient)
+        else:
+            if (
+                type(g) is not np.ndarray
+                or g.dtype != self._dtype
+                or g.shape != self._shape
+                or not g.flags.c_contiguous
+            ):
+                self._complain(gradient)
+            g = g.reshape(1, -1)
         t = self.t + 1
         rate = self._rate if self._schedule is None else _options.checked_rate(self._schedule, t)
         if self._parallel and forked():
@@ -148,15 +166,19 @@ class Optimizer:
 
     def _complain(self, gradient: Any) -> None:
         """Raise the error that fits a gradient which is not as it must be."""
+        if hasattr(gradient, "__cuda_array_interface__"):
+            raise TypeError(
+                f"`gradient` must be on the host, where x is; got {type(gradient).__name__} on a GPU."
+            )
         if not isinstance(gradient, np.ndarray):
             raise TypeError(f"`gradient` must be a NumPy array; got {type(gradient).__name__}.")
-        if gradient.dtype != self.x.dtype:
+        if gradient.dtype != self._dtype:
             raise TypeError(
-                f"`gradient` must have dtype {self.x.dtype}, that of x; got {gradient.dtype}."
+                f"`gradient` must have dtype {self._dtype}, that of x; got {gradient.dtype}."
             )
-        if gradient.shape != self.x.shape:
+        if gradient.shape != self._shape:
             raise ValueError(
-                f"`gradient` must have shape {self.x.shape}, that of x; got {gradient.shape}."
+                f"`gradient` must have shape {self._shape}, that of x; got {gradient.shape}."
             )
         if not gradient.flags.c_contiguous:
             raise ValueError("`gradient` must be C-contiguous; use np.ascontiguousarray(gradient).")
@@ -166,10 +188,11 @@ class Optimizer:
         """Method, step count, hyper-parameters and slots as plain numbers and arrays, in copies.
 
         Give it back to an `Optimizer` of the same method, shape and dtype, and the steps go on with
-        the same bits.
+        the same bits. The arrays are NumPy's wherever x is: a state moves between CPU and GPU.
         """
         settings = {name: self._options[name] for name in self.method.defaults}
-        return {"method": self.method.name, "t": self.t, **settings, "slots": self._slots.copy()}
+        slots = self._slots.copy() if self._device is None else self._device.download(self._slots)
+        return {"method": self.method.name, "t": self.t, **settings, "slots": slots}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
@@ -188,10 +211,37 @@ class Optimizer:
             )
         settings = {name: state[name] for name in self.method.defaults}
         self._options = _options.complete(self.method, self._options | settings)
-        self._numbers = option_vector(self.method, self._options, self.x.dtype)
-        self._slots[:] = slots
+        self._numbers = option_vector(self.method, self._options, self._dtype)
+        if self._device is None:
+            self._slots[:] = slots
+        else:
+            self._device.replace(self._slots, slots)
         self.t = int(state["t"])
 
     def __repr__(self) -> str:
-        shape, dtype = self.x.shape, self.x.dtype
-        return f"Optimizer({self.method.name}, shape={shape}, dtype={dtype}, t={self.t})"
+        return (
+            f"Optimizer({self.method.name}, shape={self._shape}, dtype={self._dtype}, t={self.t})"
+        )
+
+
+def _check(x: Any) -> None:
+    """Raise unless x is an array of the host that can be stepped in place."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"`x` must be a NumPy array; got {type(x).__name__}.")
+    if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
+        raise TypeError(f"`x` must have dtype float32 or float64; got {x.dtype}.")
+    if not (x.flags.c_contiguous and x.flags.writeable):
+        raise ValueError("`x` must be C-contiguous and writeable; use np.ascontiguousarray(x).")
+
+
+def _device_vector(x: Any) -> Any:
+    """Return x as the GPU's loops take it; numba.cuda is imported here, and only for such arrays."""
+    try:
+        from ._cuda import DeviceVector
+    except ImportError as error:
+        raise RuntimeError(
+            f"`x` ({type(x).__name__}) is on a CUDA device, and numba-cuda does not import ({error})."
+            ' `pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver); or copy the'
+            " array to the host, where NumPy arrays are stepped on all cores."
+        ) from None
+    return DeviceVector(x)

@@ -258,7 +258,12 @@ def _coefficients(method, o, t, rate):
 
 
 def apply(method, g, slots, i, c):
-    """Stand in for the rule of `method` on element i; Numba picks it by type."""
+    """Return the step of element i by the rule of `method`; compiled loops pick the rule by type."""
+    rule, count = RULES[method.rule]
+    step, *new = rule(g, *[slots[slot, i] for slot in range(count)], c)
+    for slot in range(count):
+        slots[slot, i] = new[slot]
+    return step
 
 
 @overload(apply, jit_options=INLINED)

@@ -1,0 +1,273 @@
+"""Everything for NVIDIA GPUs: arrays that live there, and the kernel that steps them.
+
+The kernel is the CPU's loop body, one element at a time: no formula stands here. Coefficients come
+from the host, where they are computed once a step. Imported when the first array on a device is met.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numba
+import numpy as np
+from numba import cuda, types
+
+from . import _kernels
+from ._compiled import array_type, machine_code
+from ._methods import Method
+from ._rules import Coefficients, MethodType
+
+THREADS = 256  # a block
+BLOCKS = 4096  # at most: more than any GPU runs at once, so that every one is full
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)
+
+INSTALL = (
+    '`pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver) installs what is needed;'
+    " or copy the array to the host, where NumPy arrays are stepped on all cores."
+)
+
+
+class Opaque:
+    """Hands arguments without data to a kernel: a method is its type, None is None."""
+
+    @staticmethod
+    def prepare_args(kind: Any, value: Any, **_: Any) -> tuple[Any, Any]:
+        nothing = isinstance(kind, MethodType | types.NoneType)
+        return (types.uint64, 0) if nothing else (kind, value)
+
+
+# The simulator knows fewer options. Nothing is linked to, so what the compiler gives is what runs.
+KERNEL: dict[str, Any] = {} if SIMULATED else {"extensions": [Opaque], "lto": False}
+DEVICE: dict[str, Any] = {"device": True} | ({} if SIMULATED else {"forceinline": True})
+
+sweep = cuda.jit(**DEVICE)(_kernels.sweep.py_func)
+
+
+def step(method, x, g, slots, rates, c, k):
+    """Step all elements of x in place; one launch passes over memory once."""
+    n, stride, one = np.uintp(x.shape[1]), np.uintp(cuda.gridsize(1)), np.uintp(1)
+    i = np.uintp(cuda.grid(1))
+    while i < n:
+        sweep(
+            method, i, i + one, x, 0, None, None, g, 0, slots, rates, None, None, None, None, c, k
+        )
+        i += stride
+
+
+def fill(block, value):
+    """Set all elements of a block."""
+    n, stride = np.uintp(block.shape[1]), np.uintp(cuda.gridsize(1))
+    for row in range(block.shape[0]):
+        i = np.uintp(cuda.grid(1))
+        while i < n:
+            block[row, i] = value
+            i += stride
+
+
+def step_signature(method: MethodType, dtype: np.dtype, rated: bool) -> tuple[types.Type, ...]:
+    """Return the types of `step`, with an array of learning rates or without."""
+    real, block = numba.from_dtype(dtype), array_type(dtype, 2)
+    c, k = (
+        types.NamedUniTuple(real, len(kind._fields), kind)
+        for kind in (Coefficients, _kernels.Shell)
+    )
+    rates = array_type(dtype, 1) if rated else types.none
+    return method, block, block, block, rates, c, k
+
+
+def fill_signature(dtype: np.dtype) -> tuple[types.Type, ...]:
+    """Return the types of `fill`."""
+    return array_type(dtype, 2), numba.from_dtype(dtype)
+
+
+@cache
+def kernel(function: Callable, signature: tuple[types.Type, ...]) -> Any:
+    """Compile a kernel for exactly these types: a launch then looks nothing up."""
+    return cuda.jit(signature, **KERNEL)(function)
+
+
+class DeviceVector:
+    """The caller's variables on a GPU, and the steps taken on them.
+
+    A step runs on the stream of its gradient, after all that was launched here before; the host
+    waits for nothing.
+
+    Parameters
+    ----------
+    x : object with ``__cuda_array_interface__``
+        float32 or float64, C-contiguous, not read-only; no copy is made.
+    """
+
+    def __init__(self, x: Any) -> None:
+        _require_gpu(x)
+        interface = x.__cuda_array_interface__
+        self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
+        if self.dtype not in (np.float32, np.float64) or not self.dtype.isnative:
+            raise TypeError(f"`x` must have dtype float32 or float64; got {self.dtype}.")
+        if not contiguous(interface):
+            raise ValueError("`x` must be C-contiguous; make it so before its first step.")
+        if interface["data"][1]:
+            raise ValueError(
+                f"`x` must be writeable, it is stepped in place; this {type(x).__name__} is"
+                " read-only, as JAX's arrays are: copy it into a CuPy array or a PyTorch tensor."
+            )
+        self.device = device_of(interface)
+        self.context = cuda.gpus[self.device]
+        self.size = int(np.prod(self.shape, dtype=np.int64))
+        with self.context:
+            self.block = view(x, interface, self.size)
+        self.stream: int | None = None  # the handle of the stream used last
+
+    def full(self, rows: int, value: float) -> Any:
+        """Return a new block of as many elements a row as x."""
+        with self.context:
+            block = cuda.device_array((rows, self.size), self.dtype)
+            self._launch(kernel(fill, fill_signature(self.dtype)), block, self.dtype.type(value))
+        return block
+
+    def upload(self, vector: np.ndarray) -> Any:
+        """Return a copy on the device."""
+        with self.context:
+            return cuda.to_device(vector)
+
+    def download(self, block: Any) -> np.ndarray:
+        """Return a copy on the host of what all steps so far have left."""
+        with self.context:
+            return block.copy_to_host(stream=as_stream(self.stream))
+
+    def replace(self, block: Any, value: np.ndarray) -> None:
+        """Overwrite a block with an array of the host, after all steps so far."""
+        with self.context:
+            block.copy_to_device(np.ascontiguousarray(value), stream=as_stream(self.stream))
+
+    def gradient(self, gradient: Any) -> Any:
+        """Return a view of the gradient, and order the next step after its producer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not on the device of x, or not of its shape, dtype and layout.
+        """
+        interface = getattr(gradient, "__cuda_array_interface__", None)
+        if interface is None:
+            raise TypeError(
+                f"`gradient` must be on the device, where x is; got {type(gradient).__name__} on the"
+                " host."
+            )
+        dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
+        if dtype != self.dtype:
+            raise TypeError(f"`gradient` must have dtype {self.dtype}, that of x; got {dtype}.")
+        if shape != self.shape:
+            raise ValueError(f"`gradient` must have shape {self.shape}, that of x; got {shape}.")
+        if not contiguous(interface):
+            raise ValueError("`gradient` must be C-contiguous.")
+        device = device_of(interface)
+        if device != self.device:
+            raise ValueError(
+                f"`gradient` must be on device {self.device}, that of x; got device {device}."
+            )
+        self._follow(stream_of(gradient, interface))
+        with self.context:
+            return view(gradient, interface, self.size)
+
+    def stepper(self, method: Method, rated: bool) -> Callable:
+        """Return a function of the arguments of `_kernels.step` that launches a step."""
+        kind, real = method.numba_type(), self.dtype.type
+        numbers = machine_code(
+            _kernels.numbers,
+            (
+                kind,
+                array_type(np.dtype(float), 1),
+                *2 * (types.float64,),
+                array_type(self.dtype, 1),
+            ),
+        )
+        with self.context:
+            launched = kernel(step, step_signature(kind, self.dtype, rated))
+        like = np.empty(0, self.dtype)
+
+        def take_step(_, x, g, slots, rates, o, t, rate):
+            c, k = numbers(None, o, t, rate, like)
+            c, k = Coefficients(*map(real, c)), _kernels.Shell(*map(real, k))
+            with self.context:
+                self._launch(launched, kind, x, g, slots, rates, c, k)
+
+        return take_step
+
+    def _launch(self, kernel: Any, *arguments: Any) -> None:
+        blocks = min(BLOCKS, max(1, -(-self.size // THREADS)))
+        kernel[blocks, THREADS, as_stream(self.stream)](*arguments)
+
+    def _follow(self, stream: int | None) -> None:
+        """Go on with another stream, after what the last one has been given."""
+        if stream != self.stream:
+            with self.context:
+                event = cuda.event(timing=False) if not SIMULATED else cuda.event()
+                event.record(as_stream(self.stream))
+                event.wait(as_stream(stream))
+            self.stream = stream
+
+
+def contiguous(interface: dict[str, Any]) -> bool:
+    """Return whether the array is C-contiguous and unmasked."""
+    if interface.get("mask") is not None:
+        return False
+    strides, expected = interface.get("strides"), np.dtype(interface["typestr"]).itemsize
+    if strides is None or 0 in interface["shape"]:
+        return True
+    for length, stride in zip(reversed(interface["shape"]), reversed(strides), strict=True):
+        if length != 1 and stride != expected:
+            return False
+        expected *= length
+    return True
+
+
+def view(owner: Any, interface: dict[str, Any], size: int) -> Any:
+    """Return the array as one row; no copy."""
+    row = {"version": 3, "shape": (1, size), "strides": None}
+    row |= {name: interface[name] for name in ("typestr", "data")}
+    if SIMULATED:  # its devices have the host's memory
+        return np.asarray(SimpleNamespace(__array_interface__=row))
+    return cuda.from_cuda_array_interface(row, owner=owner, sync=False)
+
+
+def device_of(interface: dict[str, Any]) -> int:
+    """Return the number of the device that an array is on."""
+    pointer = interface["data"][0]
+    if SIMULATED or not pointer:
+        return 0
+    binding, driver = cuda.cudadrv.driver.binding, cuda.cudadrv.driver.driver
+    ordinal = binding.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    return int(driver.cuPointerGetAttribute(ordinal, binding.CUdeviceptr(pointer)))
+
+
+def stream_of(array: Any, interface: dict[str, Any]) -> int | None:
+    """Return the handle of the stream that an array is made on, None for the default stream.
+
+    PyTorch's interface has no stream; its streams wait for no other, so its current one is asked for.
+    """
+    stream = interface.get("stream")
+    if stream == 0:
+        raise ValueError("`__cuda_array_interface__` must not have the stream 0: it is ambiguous.")
+    if stream is None and type(array).__module__.partition(".")[0] == "torch":
+        import torch
+
+        stream = torch.cuda.current_stream(array.device).cuda_stream or None
+    return stream
+
+
+@cache
+def as_stream(handle: int | None) -> Any:
+    """Return Numba's stream for a handle."""
+    return 0 if SIMULATED or handle is None else cuda.external_stream(handle)
+
+
+def _require_gpu(x: Any) -> None:
+    """Raise a `RuntimeError` where Numba finds no GPU."""
+    if not cuda.is_available():
+        reason = getattr(cuda, "cuda_error", lambda: None)() or "no device was found"
+        raise RuntimeError(
+            f"`x` ({type(x).__name__}) is on a CUDA device, and Numba can use none"
+            f" ({str(reason).strip().splitlines()[0]}). {INSTALL}"
+        )
