@@ -1,0 +1,443 @@
+"""Steps on a GPU.
+
+Without one, every kernel is compiled for several GPUs and its machine code is looked at, and the tests
+of steps run in Numba's simulator, which must be chosen before Numba is imported: in a process of their
+own. With one, they run on it.
+"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import reference
+from numba import types
+
+import adamnb
+from adamnb._methods import METHODS
+from adamnb._rules import RULES, MethodType, inner
+
+INSTALLED = importlib.util.find_spec("numba_cuda") is not None
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+DTYPES = (np.float32, np.float64)
+CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
+
+if INSTALLED:
+    from numba import cuda
+
+    from adamnb import _cuda
+
+AVAILABLE = INSTALLED and cuda.is_available()
+needs_numba_cuda = pytest.mark.skipif(not INSTALLED, reason="numba-cuda is not installed")
+on_device = pytest.mark.skipif(not AVAILABLE, reason="no GPU, and not in the simulator")
+
+
+class Exported:
+    """An array of the host, or a changed description of it, as the simulator's devices would export it."""
+
+    def __init__(self, array, **changes):
+        self.array, self.changes = array, changes
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.array.__array_interface__ | self.changes
+
+    def copy_to_host(self):
+        return self.array.copy()
+
+
+def put(array):
+    return Exported(array.copy()) if SIMULATED else cuda.to_device(array)
+
+
+# ------------------------------------------------------------------------------------- without a GPU
+
+
+def process(code, **environment):
+    """Run Python code in a process of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_numba_cuda_is_imported_for_device_arrays_only():
+    process(
+        "import sys, numpy, adamnb, adamnb._minimize\n"
+        "adamnb.Optimizer(numpy.ones(3)).step(numpy.ones(3))\n"
+        "assert 'adamnb._cuda' not in sys.modules\n"
+        "assert 'numba.cuda.dispatcher' not in sys.modules\n"
+    )
+
+
+@pytest.mark.skipif(AVAILABLE, reason="there is a GPU")
+def test_without_a_gpu_the_error_has_reason_and_way_out():
+    with pytest.raises(RuntimeError, match=r"CUDA device.*adamnb\[cu12\].*NumPy"):
+        adamnb.Optimizer(Exported(np.ones(3)))
+
+
+def test_without_numba_cuda_the_error_has_reason_and_way_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adamnb._cuda", None)
+    with pytest.raises(RuntimeError, match=r"does not import.*adamnb\[cu12\].*NumPy"):
+        adamnb.Optimizer(Exported(np.ones(3)))
+
+
+def test_array_of_a_device_for_variables_of_the_host():
+    optimizer = adamnb.Optimizer(np.ones(3))
+    with pytest.raises(TypeError, match="must be on the host, where x is; got Exported on a GPU"):
+        optimizer.step(Exported(np.ones(3)))
+
+
+@needs_numba_cuda
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.ones((3, 4)), True),
+        (np.ones((3, 4)).T, False),
+        (np.ones((3, 4))[:, :2], False),
+        (np.ones((1, 4))[:, :4:2], False),
+        (np.ones((3, 4))[:1], True),
+        (np.ones((3, 4))[::-1], False),
+        (np.ones(0)[::2], True),
+    ],
+    ids=str,
+)
+def test_contiguous(array, expected):
+    described = array.__array_interface__
+    assert _cuda.contiguous(described) is expected
+    assert _cuda.contiguous(described | {"strides": array.strides}) is expected
+
+
+@needs_numba_cuda
+def test_stream_of_the_producer():
+    array = Exported(np.ones(3))
+    assert _cuda.stream_of(array, {}) is None
+    assert _cuda.stream_of(array, {"stream": None}) is None
+    assert _cuda.stream_of(array, {"stream": 2}) == 2
+    with pytest.raises(ValueError, match="stream 0"):
+        _cuda.stream_of(array, {"stream": 0})
+
+
+def test_stream_of_torch_is_its_current_one(monkeypatch):
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    current = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=7 * device))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=current))
+    tensor = type("Tensor", (), {"__module__": "torch", "device": 3})()
+    assert _cuda.stream_of(tensor, {"version": 2}) == 21
+    tensor.device = 0  # the default stream has the handle 0
+    assert _cuda.stream_of(tensor, {"version": 2}) is None
+
+
+# --------------------------------------------------------------------------------------- machine code
+
+compiles = pytest.mark.skipif(
+    not INSTALLED or SIMULATED, reason="numba-cuda is not installed, or simulated"
+)
+
+
+@pytest.fixture(scope="module")
+def no_device():
+    """Let Numba compile functions for the device, which ask for its generation, without one."""
+    from numba.cuda import dispatcher
+    from numba.cuda.cudadrv import nvvm
+
+    try:
+        nvvm.NVVM()
+    except Exception as error:
+        pytest.skip(f"numba-cuda finds no compiler: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        oldest = SimpleNamespace(compute_capability=CAPABILITIES[0])
+        patch.setattr(dispatcher, "get_current_device", lambda: oldest)
+        yield
+
+
+def step_code(method, dtype, capability, rated=False):
+    """Return a step's PTX."""
+    signature = _cuda.step_signature(method, np.dtype(dtype), rated)
+    return cuda.compile_ptx(_cuda.step, signature, cc=capability)[0]
+
+
+def parameters(ptx):
+    return len(re.findall(r"^\s*\.param", ptx, re.MULTILINE))
+
+
+def assembled(ptx, capability, path):
+    """Return what the assembler says of a kernel, None where there is none."""
+    ptxas = next(iter(Path(importlib.util.find_spec("numba_cuda").origin).parents[1].glob(
+        "nvidia/*/bin/ptxas"
+    )), None)  # fmt: skip
+    if ptxas is None:
+        return None
+    source = path / "kernel.ptx"
+    source.write_text(ptx)
+    arch = "sm_{}{}".format(*capability)
+    command = [ptxas, "-v", f"-arch={arch}", source, "-o", path / "kernel.cubin"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def check_code(ptx, capability, dtype, loads, stores, path):
+    """Check that a kernel is what it should be: no traffic, arithmetic or memory but what it needs."""
+    assert f".target sm_{capability[0]}{capability[1]}" in ptx
+    assert len(re.findall(r"\bld\.global", ptx)) == loads
+    assert len(re.findall(r"\bst\.global", ptx)) == stores
+    assert ".local" not in ptx
+    assert not re.search(r"^\s*call", ptx, re.MULTILINE)
+    assert re.search(r"setp\.\w+\.[us]64", ptx)  # the index has 64 bits
+    if dtype is np.float32:
+        assert ".f64" not in ptx
+    said = assembled(ptx, capability, path)
+    if said is not None:
+        assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in said
+        assert int(re.search(r"Used (\d+) registers", said)[1]) <= 64  # 1,024 threads on any GPU
+
+
+KERNELS = {method.rule: method for method in METHODS.values()}  # coefficients are arguments
+
+
+@compiles
+@pytest.mark.parametrize("capability", CAPABILITIES, ids="{0[0]}.{0[1]}".format)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", RULES)
+def test_code_of_a_step(no_device, rule, dtype, capability, tmp_path):
+    method, slots = KERNELS[rule].numba_type(), RULES[rule][1]
+    ptx = step_code(method, dtype, capability)
+    check_code(ptx, capability, dtype, slots + 2, slots + 1, tmp_path)
+
+
+@compiles
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", RULES)
+def test_code_of_a_step_with_an_array_of_learning_rates(no_device, rule, dtype, tmp_path):
+    method, slots = KERNELS[rule].numba_type(), RULES[rule][1]
+    ptx = step_code(method, dtype, (9, 0), rated=True)
+    check_code(ptx, (9, 0), dtype, slots + 3, slots + 1, tmp_path)
+
+
+@compiles
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_code_of_fill(no_device, dtype, tmp_path):
+    signature = _cuda.fill_signature(np.dtype(dtype))
+    ptx = cuda.compile_ptx(_cuda.fill, signature, cc=(9, 0))[0]
+    check_code(ptx, (9, 0), dtype, 0, 1, tmp_path)
+
+
+@compiles
+def test_literal_that_promotes_float32_is_found(no_device, monkeypatch):
+    def careless(g, m, c):
+        m = c.mu * m + (1.0 - c.mu) * g
+        return c.a * m, m
+
+    monkeypatch.setitem(RULES, "careless", (inner(careless), 1))
+    assert ".f64" in step_code(MethodType("careless", "adam"), np.float32, (9, 0))
+
+
+@compiles
+def test_arguments_of_a_launch_are_the_parameters_of_the_code(no_device):
+    from numba.cuda.dispatcher import _Kernel
+
+    method = METHODS["adam"].numba_type()
+    signature = _cuda.step_signature(method, np.dtype(np.float32), rated=False)
+    launched = _Kernel.__new__(_Kernel)
+    launched.extensions = _cuda.KERNEL["extensions"]
+    arguments = []
+    for kind in signature:
+        if isinstance(kind, types.Array):
+            arguments += ["pointers, sizes and strides"] * (5 + 2 * kind.ndim)
+        else:
+            value = [np.float32(1)] * len(kind) if isinstance(kind, types.BaseTuple) else None
+            launched._prepare_args(kind, value, 0, [], arguments)
+    assert len(arguments) == parameters(step_code(method, np.float32, (9, 0)))
+
+
+@needs_numba_cuda
+@pytest.mark.skipif(AVAILABLE, reason="the tests of steps run here")
+def test_in_the_simulator():
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=6", __file__]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 60
+
+
+# ------------------------------------------------------------------------------------------ on a device
+
+
+@pytest.fixture(autouse=True)
+def small_grid(monkeypatch):
+    """Let few threads do much, so that each takes several elements."""
+    if AVAILABLE:
+        monkeypatch.setattr(_cuda, "THREADS", 16)
+        monkeypatch.setattr(_cuda, "BLOCKS", 2)
+
+
+def ulps(got, expected):
+    """Return the largest difference in units of the last place; the simulator has none to give away."""
+    allowed = np.spacing(np.maximum(np.abs(got), np.abs(expected)))
+    return 0 if got.size == 0 else float((np.abs(got - expected) / allowed).max())
+
+
+ALLOWED = 0 if SIMULATED else 4  # a GPU rounds a product and a sum once
+
+CASES = [
+    (method, changes)
+    for method in METHODS
+    for changes in ({}, {"weight_decay": 0.1}, {"learning_rate": "array"}, {"centered": True})
+    if set(changes) <= {"learning_rate", *METHODS[method].defaults}
+]
+
+
+@on_device
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("method", "changes"), CASES, ids=str)
+def test_step_is_that_of_the_cpu(method, changes, dtype):
+    rng = np.random.default_rng(4)
+    n = 100
+    settings = {"learning_rate": 1e-2} | changes
+    if settings["learning_rate"] == "array":
+        settings["learning_rate"] = rng.uniform(0, 1e-2, n)
+    x, gradients = rng.normal(size=n).astype(dtype), rng.normal(size=(3, n)).astype(dtype)
+    there = put(x)
+    host = adamnb.Optimizer(x, method, **settings)
+    device = adamnb.Optimizer(there, method, **settings)
+    for g in gradients:
+        host.step(g)
+        device.step(put(g))
+        assert ulps(there.copy_to_host(), x) <= ALLOWED * host.t
+    assert host.t == device.t
+
+
+@on_device
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", METHODS)
+def test_step_is_that_of_an_80_bit_reference(method, dtype):
+    rng = np.random.default_rng(1)
+    x, gradients = rng.normal(size=9).astype(dtype), rng.normal(size=(10, 9)).astype(dtype)
+    settings = {"eps_root": METHODS[method].defaults["eps"]} if method == "adabelief" else {}
+    expected = reference.trajectory(method, x, gradients, 1e-2, **settings)[-1]
+    there = put(x)
+    device = adamnb.Optimizer(there, method, 1e-2)
+    for g in gradients:
+        device.step(put(g))
+    np.testing.assert_allclose(there.copy_to_host(), expected, atol=40 * np.finfo(dtype).eps)
+
+
+@on_device
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 4, 5), ()])
+def test_shapes(shape):
+    x, g = np.full(shape, 2.0), np.full(shape, 3.0)
+    there = put(x)
+    host, device = adamnb.Optimizer(x), adamnb.Optimizer(there)
+    host.step(g)
+    device.step(put(g))
+    assert ulps(there.copy_to_host(), x) <= ALLOWED
+    assert repr(device) == repr(host)
+
+
+@on_device
+@pytest.mark.parametrize("method", ["adam", "yogi"])  # yogi's slots do not start at zero
+def test_state_moves_between_cpu_and_device(method):
+    rng = np.random.default_rng(5)
+    x, gradients = rng.normal(size=50), rng.normal(size=(6, 50))
+    y = x.copy()
+    host = adamnb.Optimizer(x, method, 0.01)
+    first = adamnb.Optimizer(y, method, 0.01)
+    for g in gradients[:2]:
+        host.step(g)
+        first.step(g)
+    there = put(y)
+    second = adamnb.Optimizer(there, method, 0.01)
+    second.state = first.state
+    for g in gradients[2:4]:
+        host.step(g)
+        second.step(put(g))
+    z = there.copy_to_host()
+    third = adamnb.Optimizer(z, method, 0.01)
+    third.state = second.state
+    assert type(second.state["slots"]) is np.ndarray
+    for g in gradients[4:]:
+        host.step(g)
+        third.step(g)
+    assert ulps(z, x) <= ALLOWED * len(gradients)
+    assert third.t == host.t == 6
+
+
+@on_device
+def test_schedule_and_repeat_runs():
+    rng = np.random.default_rng(6)
+    x, gradients = rng.normal(size=50), rng.normal(size=(5, 50))
+    runs = []
+    for _ in range(2):
+        there = put(x)
+        device = adamnb.Optimizer(there, learning_rate=lambda t: 0.1 / t)
+        for g in gradients:
+            device.step(put(g))
+        runs.append(there.copy_to_host().tobytes())
+    assert runs[0] == runs[1]
+
+
+simulated = pytest.mark.skipif(not SIMULATED, reason="the simulator takes descriptions of arrays")
+
+
+@simulated
+@pytest.mark.parametrize(
+    ("array", "error", "text"),
+    [
+        (Exported(np.ones(3, np.float16)), TypeError, "dtype float32 or float64; got float16"),
+        (Exported(np.ones(3, ">f8")), TypeError, "dtype float32 or float64; got >f8"),
+        (Exported(np.ones(3, int)), TypeError, "dtype float32 or float64; got int64"),
+        (Exported(np.ones((3, 4)).T), ValueError, "C-contiguous"),
+        (Exported(np.ones(3), mask=Exported(np.ones(3, bool))), ValueError, "C-contiguous"),
+        (Exported(np.ones(3), data=(1, True)), ValueError, "writeable.*JAX"),
+    ],
+    ids=str,
+)
+def test_wrong_variables(array, error, text):
+    with pytest.raises(error, match=f"`x` must.*{text}"):
+        adamnb.Optimizer(array)
+
+
+@simulated
+@pytest.mark.parametrize(
+    ("gradient", "error", "text"),
+    [
+        (np.ones((3, 4)), TypeError, "on the device, where x is; got ndarray on the host"),
+        (None, TypeError, "on the device"),
+        (Exported(np.ones((3, 4), np.float32)), TypeError, "dtype float64, that of x; got float32"),
+        (Exported(np.ones(12)), ValueError, r"shape \(3, 4\), that of x; got \(12,\)"),
+        (Exported(np.ones((4, 3)).T), ValueError, "C-contiguous"),
+    ],
+    ids=str,
+)
+def test_wrong_gradient(gradient, error, text):
+    x = np.ones((3, 4))
+    optimizer = adamnb.Optimizer(Exported(x))
+    with pytest.raises(error, match=f"`gradient` must.*{text}"):
+        optimizer.step(gradient)
+    assert (x == 1).all()
+    assert optimizer.t == 0
+
+
+@simulated
+def test_gradient_of_another_device(monkeypatch):
+    optimizer = adamnb.Optimizer(Exported(np.ones(3)))
+    monkeypatch.setattr(_cuda, "device_of", lambda interface: 1)
+    with pytest.raises(ValueError, match="must be on device 0, that of x; got device 1"):
+        optimizer.step(Exported(np.ones(3)))
+
+
+@simulated
+def test_read_only_gradient_is_read_only():
+    x, g = np.ones(3), np.ones(3)
+    optimizer = adamnb.Optimizer(Exported(x))
+    optimizer.step(Exported(g, data=(g.ctypes.data, False)))
+    assert (g == 1).all()
+    assert (x < 1).all()
