@@ -30,7 +30,16 @@ def environment() -> None:
         sep=", ",
     )
     print(f"CPU: {numba.get_num_threads()} threads, Numba threading layer {threading_layer()}")
-    print("GPU: not supported yet, everything runs on the CPU")
+    print(f"GPU: {devices()}")
+
+
+def devices() -> str:
+    """The GPUs that arrays may be on."""
+    try:
+        from ._cuda import devices
+    except ImportError:
+        return 'none, numba-cuda is not installed (pip install "adamnb[cu12]")'
+    return devices()
 
 
 def threading_layer() -> str:

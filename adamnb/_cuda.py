@@ -263,11 +263,26 @@ def as_stream(handle: int | None) -> Any:
     return 0 if SIMULATED or handle is None else cuda.external_stream(handle)
 
 
+def devices() -> str:
+    """Return the names of the GPUs, or why there is none."""
+    if SIMULATED:
+        return "simulated"
+    if not cuda.is_available():
+        return f"none, {_reason()}"
+    names = (cuda.gpus[i].name for i in range(len(cuda.gpus)))
+    return ", ".join(name.decode() if isinstance(name, bytes) else name for name in names)
+
+
+def _reason() -> str:
+    """Return why no GPU can be used."""
+    error = getattr(cuda, "cuda_error", lambda: None)()
+    return str(error).strip().splitlines()[0].rstrip(".") if error else "no device was found"
+
+
 def _require_gpu(x: Any) -> None:
     """Raise a `RuntimeError` where Numba finds no GPU."""
     if not cuda.is_available():
-        reason = getattr(cuda, "cuda_error", lambda: None)() or "no device was found"
         raise RuntimeError(
-            f"`x` ({type(x).__name__}) is on a CUDA device, and Numba can use none"
-            f" ({str(reason).strip().splitlines()[0]}). {INSTALL}"
+            f"`x` ({type(x).__name__}) is on a CUDA device, and Numba can use none ({_reason()})."
+            f" {INSTALL}"
         )

@@ -94,6 +94,11 @@ def test_array_of_a_device_for_variables_of_the_host():
         optimizer.step(Exported(np.ones(3)))
 
 
+def test_minimize_says_what_steps_arrays_of_a_device():
+    with pytest.raises(TypeError, match=r"`x0` must be on the host.*adamnb\.Optimizer"):
+        adamnb.minimize(lambda x: 0.0, Exported(np.ones(3)))
+
+
 @needs_numba_cuda
 @pytest.mark.parametrize(
     ("array", "expected"),
