@@ -11,6 +11,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import numba_cuda  # noqa: F401 - Numba's own, older copy of numba.cuda is not what is tested
 from numba import cuda, types
 
 from . import _kernels
@@ -20,6 +21,7 @@ from ._rules import Coefficients, MethodType
 
 THREADS = 256  # a block
 BLOCKS = 4096  # at most: more than any GPU runs at once, so that every one is full
+FEWEST = 128  # below, Numba warns of a GPU that is not full; those with nothing to do cost nothing
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 
 INSTALL = (
@@ -134,12 +136,15 @@ class DeviceVector:
     def download(self, block: Any) -> np.ndarray:
         """Return a copy on the host of what all steps so far have left."""
         with self.context:
-            return block.copy_to_host(stream=as_stream(self.stream))
+            copy = block.copy_to_host(stream=as_stream(self.stream))
+            self._wait()
+        return copy
 
     def replace(self, block: Any, value: np.ndarray) -> None:
         """Overwrite a block with an array of the host, after all steps so far."""
         with self.context:
             block.copy_to_device(np.ascontiguousarray(value), stream=as_stream(self.stream))
+            self._wait()
 
     def gradient(self, gradient: Any) -> Any:
         """Return a view of the gradient, and order the next step after its producer.
@@ -196,8 +201,13 @@ class DeviceVector:
         return take_step
 
     def _launch(self, kernel: Any, *arguments: Any) -> None:
-        blocks = min(BLOCKS, max(1, -(-self.size // THREADS)))
+        blocks = min(BLOCKS, max(FEWEST, -(-self.size // THREADS)))
         kernel[blocks, THREADS, as_stream(self.stream)](*arguments)
+
+    def _wait(self) -> None:
+        """Wait for a copy: without a stream it is over already."""
+        if self.stream is not None:
+            as_stream(self.stream).synchronize()
 
     def _follow(self, stream: int | None) -> None:
         """Go on with another stream, after what the last one has been given."""

@@ -58,8 +58,8 @@ def traffic(cuda, x, g, slots):
 
     @cuda.jit
     def move(x, g, slots):
-        i, stride = np.uintp(cuda.grid(1)), np.uintp(cuda.gridsize(1))
-        while i < x.size:
+        n, i, stride = np.uintp(x.size), np.uintp(cuda.grid(1)), np.uintp(cuda.gridsize(1))
+        while i < n:
             d = g[i]
             p, m, v = x[i], slots[0, i], slots[1, i]
             x[i] = p if p > d else d  # finite, and no slot negative, however often
@@ -67,9 +67,9 @@ def traffic(cuda, x, g, slots):
             slots[1, i] = v if v > d else d
             i += stride
 
-    from adamnb._cuda import BLOCKS, THREADS
+    from adamnb._cuda import BLOCKS, FEWEST, THREADS
 
-    blocks = min(BLOCKS, -(-x.size // THREADS))
+    blocks = min(BLOCKS, max(FEWEST, -(-x.size // THREADS)))
     return lambda: move[blocks, THREADS](x, g, slots)
 
 

@@ -146,7 +146,7 @@ compiles = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def no_device():
     """Let Numba compile functions for the device, which ask for its generation, without one."""
     from numba.cuda import dispatcher
@@ -158,7 +158,8 @@ def no_device():
         pytest.skip(f"numba-cuda finds no compiler: {error}")
     with pytest.MonkeyPatch.context() as patch:
         oldest = SimpleNamespace(compute_capability=CAPABILITIES[0])
-        patch.setattr(dispatcher, "get_current_device", lambda: oldest)
+        if not AVAILABLE:
+            patch.setattr(dispatcher, "get_current_device", lambda: oldest)
         yield
 
 
@@ -280,8 +281,9 @@ def test_in_the_simulator():
 def small_grid(monkeypatch):
     """Let few threads do much, so that each takes several elements."""
     if AVAILABLE:
-        monkeypatch.setattr(_cuda, "THREADS", 16)
-        monkeypatch.setattr(_cuda, "BLOCKS", 2)
+        threads, blocks = (16, 2) if SIMULATED else (32, _cuda.FEWEST)
+        monkeypatch.setattr(_cuda, "THREADS", threads)
+        monkeypatch.setattr(_cuda, "BLOCKS", blocks)
 
 
 def ulps(got, expected):
@@ -305,7 +307,7 @@ CASES = [
 @pytest.mark.parametrize(("method", "changes"), CASES, ids=str)
 def test_step_is_that_of_the_cpu(method, changes, dtype):
     rng = np.random.default_rng(4)
-    n = 100
+    n = 100 if SIMULATED else 10_000  # more than threads
     settings = {"learning_rate": 1e-2} | changes
     if settings["learning_rate"] == "array":
         settings["learning_rate"] = rng.uniform(0, 1e-2, n)
