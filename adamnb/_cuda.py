@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numba
-import numpy as np
 import numba_cuda  # noqa: F401 - Numba's own, older copy of numba.cuda is not what is tested
+import numpy as np
 from numba import cuda, types
 
 from . import _kernels
