@@ -260,7 +260,7 @@ def _coefficients(method, o, t, rate):
 def apply(method, g, slots, i, c):
     """Return the step of element i by the rule of `method`; compiled loops pick the rule by type."""
     rule, count = RULES[method.rule]
-    step, *new = rule(g, *[slots[slot, i] for slot in range(count)], c)
+    step, *new = rule.py_func(g, *[slots[slot, i] for slot in range(count)], c)
     for slot in range(count):
         slots[slot, i] = new[slot]
     return step
