@@ -91,7 +91,7 @@ class CompiledBlocks:
         own = CompiledObjective(batch.fun, batch.jac, first + batch.args, sample.x0.dtype)
         fun_type, jac_type, _ = own.types
         self.functions = own.values[:2]
-        method, *blocks = self.state(sample).types(parallel=False)
+        method, *blocks = self.state(sample).types("serial")
         kinds = tuple(numba.typeof(array) for array in sample.data)
         shared = tuple(numba.typeof(argument) for argument in batch.args)
         signature = (

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ._kernels import forget, narrow, shell, slope_all, sums, sweep_all
+from ._kernels import empty, forget, largest_move, narrow, shell, slope_all, sums, sweep_all
 from ._rules import (
     BETA1,
     CLIP_NORM,
@@ -129,16 +129,13 @@ def too_high(method, x, g, last, scale, lower, upper, s, o):
 
 
 @inner
-def back_to_best(slots, last, s):
+def back_to_best(method, g, slots, last, s):
     """Return to the best point with a tenth of the learning rate and an empty memory."""
     s[X], s[G], s[FUN], s[SLOPE] = s[X_BEST], s[G_BEST], s[FUN_BEST], s[SLOPE_BEST]
     s[RATE] *= 0.1
     s[FAILURES] += 1
     s[T] = s[STREAK] = 0.0
-    for i in range(last.size):
-        last[i] = 0
-        for slot in range(slots.shape[0]):
-            slots[slot, i] = 0
+    empty(method, g, slots, last)
 
 
 @inner
@@ -161,16 +158,6 @@ def adapt(along, norm2, last2, s, o):
 
 
 @inner
-def largest_move(x, here, there, scale):
-    """Return the largest step relative to the size of its variable."""
-    top = 0.0
-    for i in range(x.shape[1]):
-        unit = scale[i] if scale is not None else 1.0
-        top = max(top, abs(x[there, i] - x[here, i]) / max(abs(x[here, i]), unit))
-    return top
-
-
-@inner
 def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     """Judge the current point, whose f is s[FUN] and whose gradient stands in g, and step on.
 
@@ -179,8 +166,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     the reason to stop there.
     """
     # A point is moved into another row, never over itself: rows only change names.
-    top = slope_all(method, x, int(s[X]), g, int(s[G]), scale, lower, upper)
-    s[SLOPE] = np.uint64(top).view(np.float64)
+    s[SLOPE] = slope_all(method, x, int(s[X]), g, int(s[G]), scale, lower, upper)
     reason = GOING
     if not isfinite(s[FUN]):
         reason = BAD_FUN
@@ -198,7 +184,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
         and s[FAILURES] < MAX_FAILURES
         and (reason != GOING or too_high(method, x, g, last, scale, lower, upper, s, o))
     ):
-        back_to_best(slots, last, s)
+        back_to_best(method, g, slots, last, s)
         reason = GOING
     elif reason == GOING and s[FUN] < s[FUN_BEST]:
         s[FUN_BEST], s[SLOPE_BEST], s[X_BEST], s[G_BEST] = s[FUN], s[SLOPE], s[X], s[G]
@@ -230,7 +216,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     k = shell(o, rate, shrink, x)
     sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k)
     if o[XTOL] > 0.0:
-        s[STEP] = largest_move(x, here, there, scale)
+        s[STEP] = largest_move(method, x, here, there, g, scale)
     s[X], s[G] = there, 1.0 - s[G_BEST]
     return GOING
 

@@ -1,5 +1,7 @@
 """Loops over elements: one step, norms and products, serial and on threads.
 
+`iterate` calls them through stand-ins, so that they may run elsewhere (`_remote.py`).
+
 Arguments that are None are pruned when a loop is compiled, so what is not asked for costs nothing.
 """
 
@@ -196,7 +198,7 @@ def parallel_products(x, here, g, row, last, scale, lower, upper, lanes):
 
 
 def sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
-    """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
+    """Stand in for the loop over all elements; Numba picks by type."""
 
 
 @overload(sweep_all, jit_options=INLINED)
@@ -214,26 +216,27 @@ def _sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, l
             method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
         )
 
-    return parallel if method.parallel else serial
+    return {"serial": serial, "threads": parallel}.get(method.loops)
 
 
 def slope_all(method, x, here, g, row, scale, lower, upper):
-    """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
+    """Stand in for the loop over all elements; Numba picks by type."""
 
 
 @overload(slope_all, jit_options=INLINED)
 def _slope_all(method, x, here, g, row, scale, lower, upper):
     def serial(method, x, here, g, row, scale, lower, upper):
-        return slope(0, x.shape[1], x, here, g, row, scale, lower, upper)
+        top = slope(0, x.shape[1], x, here, g, row, scale, lower, upper)
+        return np.uint64(top).view(np.float64)
 
     def parallel(method, x, here, g, row, scale, lower, upper):
-        return parallel_slope(x, here, g, row, scale, lower, upper)
+        return np.uint64(parallel_slope(x, here, g, row, scale, lower, upper)).view(np.float64)
 
-    return parallel if method.parallel else serial
+    return {"serial": serial, "threads": parallel}.get(method.loops)
 
 
 def products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
-    """Stand in for the serial or the parallel loop over all elements; Numba picks by type."""
+    """Stand in for the loop over all elements; Numba picks by type."""
 
 
 @overload(products_all, jit_options=INLINED)
@@ -247,12 +250,20 @@ def _products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
     def parallel(method, x, here, g, row, last, scale, lower, upper, lanes):
         parallel_products(x, here, g, row, last, scale, lower, upper, lanes)
 
-    return parallel if method.parallel else serial
+    return {"serial": serial, "threads": parallel}.get(method.loops)
 
 
-@inner
 def sums(method, x, here, g, row, last, scale, lower, upper):
-    """Return g.last, g.g and last.last, g projected and scaled, block after block."""
+    """Stand in for g.last, g.g and last.last, g projected and scaled; Numba picks by type."""
+
+
+@overload(sums, jit_options=INLINED)
+def _sums(method, x, here, g, row, last, scale, lower, upper):
+    return {"serial": sums_here, "threads": sums_here}.get(method.loops)
+
+
+def sums_here(method, x, here, g, row, last, scale, lower, upper):
+    """Sum block after block, so that bits do not depend on the number of threads."""
     along = norm2 = last2 = 0.0
     if x.shape[1] <= LANES:  # one element a lane: the same sums without the lanes
         for i in range(np.uintp(x.shape[1])):
@@ -269,6 +280,43 @@ def sums(method, x, here, g, row, last, scale, lower, upper):
         norm2 += lanes[b, 1, 0]
         last2 += lanes[b, 2, 0]
     return along, norm2, last2
+
+
+def empty(method, g, slots, last):
+    """Stand in for the loop that empties the memory; Numba picks by type."""
+
+
+@overload(empty, jit_options=INLINED)
+def _empty(method, g, slots, last):
+    def here(method, g, slots, last):
+        for i in range(last.size):
+            last[i] = 0
+            for slot in range(slots.shape[0]):
+                slots[slot, i] = 0
+
+    return {"serial": here, "threads": here}.get(method.loops)
+
+
+def largest_move(method, x, here, there, g, scale):
+    """Stand in for the largest step relative to the size of its variable; Numba picks by type."""
+
+
+@overload(largest_move, jit_options=INLINED)
+def _largest_move(method, x, here, there, g, scale):
+    def at_once(method, x, here, there, g, scale):
+        top = 0.0
+        for i in range(x.shape[1]):
+            top = max(top, moved(x, here, there, i, scale))
+        return top
+
+    return {"serial": at_once, "threads": at_once}.get(method.loops)
+
+
+@inner
+def moved(x, here, there, i, scale):
+    """Return how far a variable was moved, relative to its size."""
+    unit = scale[i] if scale is not None else 1.0
+    return abs(x[there, i] - x[here, i]) / max(abs(x[here, i]), unit)
 
 
 @entry

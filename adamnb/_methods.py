@@ -42,9 +42,9 @@ class Method:
         """Number of vectors that the method remembers."""
         return RULES[self.rule][1]
 
-    def numba_type(self, parallel: bool = False) -> MethodType:
+    def numba_type(self, loops: str = "serial") -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
-        return MethodType(self.rule, self.coefficients, parallel)
+        return MethodType(self.rule, self.coefficients, loops)
 
 
 def _moments(beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> dict[str, float]:

@@ -129,7 +129,7 @@ class Optimizer:
         vector, block = types.Array(real, 1, "C"), types.Array(real, 2, "C")
         rates = types.none if self._rates is None else vector
         numbers = types.Array(types.float64, 1, "C")
-        kind = self.method.numba_type(self._parallel)
+        kind = self.method.numba_type("threads" if self._parallel else "serial")
         return kind, block, block, block, rates, numbers, types.float64, types.float64
 
     def step(self, gradient: Any) -> None:

@@ -41,7 +41,7 @@ def _stamp() -> str:
     and the digest is part of the method's type, code compiled from other sources is never loaded.
     """
     digest = hashlib.sha256()
-    for name in ("_rules.py", "_kernels.py", "_driver.py", "_rows.py"):
+    for name in ("_rules.py", "_kernels.py", "_driver.py", "_rows.py", "_remote.py"):
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -50,13 +50,17 @@ STAMP = _stamp()
 
 
 class MethodType(types.Type):
-    """Numba type of a method: the names of its rule and coefficients, and whether it uses threads."""
+    """Numba type of a method: the names of its rule and coefficients, and where loops over elements run.
 
-    def __init__(self, rule: str, coefficients: str, parallel: bool = False) -> None:
+    `loops` is "serial", "threads", or "elsewhere": on a device, that has measured what is asked for and
+    is told what to do (`_kernels`, at the end).
+    """
+
+    def __init__(self, rule: str, coefficients: str, loops: str = "serial") -> None:
         self.rule = rule
         self.coefficients = coefficients
-        self.parallel = parallel
-        super().__init__(name=f"Method({rule}, {coefficients}, {parallel}, {STAMP})")
+        self.loops = loops
+        super().__init__(name=f"Method({rule}, {coefficients}, {loops}, {STAMP})")
 
 
 register_model(MethodType)(models.OpaqueModel)

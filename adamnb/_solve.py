@@ -51,7 +51,7 @@ class Run:
         self.s, self.o = self.state.s, option_vector(problem.method, o, problem.x0.dtype)
         self.deadline = self.started + o["max_time"]
         self.parallel = use_threads(problem.x0.size, o["threads"])
-        self.types = self.state.types(self.parallel)
+        self.types = self.state.types("threads" if self.parallel else "serial")
         self.history: list[np.ndarray] | None = [] if o["history"] else None
 
     def iterate(self) -> int:

@@ -139,8 +139,8 @@ class State:
                 named[name] = vector.copy()
         return named | {"method": self.method.name}
 
-    def types(self, parallel: bool) -> tuple:
+    def types(self, loops: str) -> tuple:
         """Return the Numba types of the method, `vectors`, scalars and options."""
         kinds = [types.none if a is None else array_type(a.dtype, a.ndim) for a in self.vectors]
         numbers = array_type(self.s.dtype, self.s.ndim)
-        return self.method.numba_type(parallel), *kinds, numbers, numbers
+        return self.method.numba_type(loops), *kinds, numbers, numbers
