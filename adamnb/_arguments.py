@@ -25,14 +25,54 @@ def start_vector(x0: Any) -> np.ndarray:
     return vector
 
 
+def on_device(array: Any) -> bool:
+    """Return whether an array is on a GPU."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def device_vector(x: Any, name: str = "x", in_place: bool = True) -> Any:
+    """Return x as the GPU's loops take it; numba.cuda is imported here, and only for such arrays."""
+    try:
+        from ._cuda import DeviceVector
+    except ImportError as error:
+        raise RuntimeError(
+            f"`{name}` ({type(x).__name__}) is on a CUDA device, and numba-cuda does not import"
+            f' ({error}). `pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver); or'
+            " copy the array to the host, where NumPy arrays are stepped on all cores."
+        ) from None
+    return DeviceVector(x, name, in_place)
+
+
+def device_start(x0: Any, fun: Any, jac: Any, o: dict[str, Any]) -> Any:
+    """Return a start that is on a GPU, and refuse what cannot be done there."""
+    vector = device_vector(x0, "x0", in_place=False)
+    if len(vector.shape) != 1:
+        raise ValueError("'x0' must only have one dimension.")
+    if vector.size == 0:
+        raise ValueError("`x0` must have at least one element; got an empty array.")
+    if isinstance(jac, str) and jac in SCHEMES:
+        raise ValueError(
+            "`jac` must be given where x0 is on a GPU: a callable, True or 'inplace'. Finite differences"
+            " are taken on the host; PyTorch and JAX differentiate automatically."
+        )
+    if any(hasattr(function, "py_func") for function in (fun, jac)):
+        raise TypeError(
+            "`fun` and `jac` must be Python functions of arrays where x0 is on a GPU, or launch"
+            " kernels; Numba functions (@njit) run on the host."
+        )
+    if o["polish"]:
+        raise ValueError("`polish` runs on the host; copy x0 to a NumPy array, or leave it out.")
+    return vector
+
+
 def real_array(x0: Any) -> np.ndarray:
     """Return x0 as an array of real numbers."""
     if x0 is None or isinstance(x0, str | bytes):
         raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    if hasattr(x0, "__cuda_array_interface__"):
+    if on_device(x0):
         raise TypeError(
-            f"`x0` must be on the host; got {type(x0).__name__} on a GPU. Copy it to a NumPy array, or"
-            " step it there with `adamnb.Optimizer`."
+            f"`x0` must be on the host here; got {type(x0).__name__} on a GPU. Copy it to a NumPy"
+            " array; `adamnb.minimize` and `adamnb.Optimizer` take it as it is."
         )
     if isinstance(x0, np.ma.MaskedArray):
         raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")

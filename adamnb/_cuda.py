@@ -1,4 +1,4 @@
-"""Everything for NVIDIA GPUs: arrays that live there, and the kernel that steps them.
+"""Arrays on NVIDIA GPUs, and the kernel that steps them.
 
 The kernel is the CPU's loop body, one element at a time: no formula stands here. Coefficients come
 from the host, where they are computed once a step. Imported when the first array on a device is met.
@@ -98,20 +98,24 @@ class DeviceVector:
     Parameters
     ----------
     x : object with ``__cuda_array_interface__``
-        float32 or float64, C-contiguous, not read-only; no copy is made.
+        float32 or float64, C-contiguous; no copy is made.
+    name : str
+        What errors call it.
+    in_place : bool
+        Whether it is stepped in place: it must then not be read-only.
     """
 
-    def __init__(self, x: Any) -> None:
-        _require_gpu(x)
-        interface = x.__cuda_array_interface__
+    def __init__(self, x: Any, name: str = "x", in_place: bool = True) -> None:
+        _require_gpu(x, name)
+        interface, self.owner = x.__cuda_array_interface__, x
         self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         if self.dtype not in (np.float32, np.float64) or not self.dtype.isnative:
-            raise TypeError(f"`x` must have dtype float32 or float64; got {self.dtype}.")
+            raise TypeError(f"`{name}` must have dtype float32 or float64; got {self.dtype}.")
         if not contiguous(interface):
-            raise ValueError("`x` must be C-contiguous; make it so before its first step.")
-        if interface["data"][1]:
+            raise ValueError(f"`{name}` must be C-contiguous.")
+        if in_place and interface["data"][1]:
             raise ValueError(
-                f"`x` must be writeable, it is stepped in place; this {type(x).__name__} is"
+                f"`{name}` must be writeable, it is stepped in place; this {type(x).__name__} is"
                 " read-only, as JAX's arrays are: copy it into a CuPy array or a PyTorch tensor."
             )
         self.device = device_of(interface)
@@ -119,19 +123,33 @@ class DeviceVector:
         self.size = int(np.prod(self.shape, dtype=np.int64))
         with self.context:
             self.block = view(x, interface, self.size)
-        self.stream: int | None = None  # the handle of the stream used last
+        self.blocks = min(BLOCKS, max(FEWEST, -(-self.size // THREADS)))
+        self.stream = stream_of(x, interface)  # the handle of the stream used last
+
+    def empty(self, shape: int | tuple[int, int]) -> Any:
+        """Return a new array on the device."""
+        with self.context:
+            return cuda.device_array(shape, self.dtype)
 
     def full(self, rows: int, value: float) -> Any:
         """Return a new block of as many elements a row as x."""
+        block = self.empty((rows, self.size))
         with self.context:
-            block = cuda.device_array((rows, self.size), self.dtype)
-            self._launch(kernel(fill, fill_signature(self.dtype)), block, self.dtype.type(value))
+            filled = kernel(fill, fill_signature(self.dtype))
+        self.launch(filled, block, self.dtype.type(value))
         return block
 
     def upload(self, vector: np.ndarray) -> Any:
         """Return a copy on the device."""
         with self.context:
             return cuda.to_device(vector)
+
+    def copy(self, array: Any) -> Any:
+        """Return a copy of an array on the device, as a vector, after all steps so far."""
+        new = self.empty(self.size)
+        with self.context:
+            new.copy_to_device(array.reshape(self.size), stream=as_stream(self.stream))
+        return new
 
     def download(self, block: Any) -> np.ndarray:
         """Return a copy on the host of what all steps so far have left."""
@@ -146,7 +164,7 @@ class DeviceVector:
             block.copy_to_device(np.ascontiguousarray(value), stream=as_stream(self.stream))
             self._wait()
 
-    def gradient(self, gradient: Any) -> Any:
+    def gradient(self, gradient: Any, name: str = "gradient") -> Any:
         """Return a view of the gradient, and order the next step after its producer.
 
         Raises
@@ -154,25 +172,26 @@ class DeviceVector:
         TypeError, ValueError
             If it is not on the device of x, or not of its shape, dtype and layout.
         """
+        gradient = gradient.detach() if hasattr(gradient, "detach") else gradient
         interface = getattr(gradient, "__cuda_array_interface__", None)
         if interface is None:
             raise TypeError(
-                f"`gradient` must be on the device, where x is; got {type(gradient).__name__} on the"
+                f"`{name}` must be on the device, where x is; got {type(gradient).__name__} on the"
                 " host."
             )
         dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         if dtype != self.dtype:
-            raise TypeError(f"`gradient` must have dtype {self.dtype}, that of x; got {dtype}.")
+            raise TypeError(f"`{name}` must have dtype {self.dtype}, that of x; got {dtype}.")
         if shape != self.shape:
-            raise ValueError(f"`gradient` must have shape {self.shape}, that of x; got {shape}.")
+            raise ValueError(f"`{name}` must have shape {self.shape}, that of x; got {shape}.")
         if not contiguous(interface):
-            raise ValueError("`gradient` must be C-contiguous.")
+            raise ValueError(f"`{name}` must be C-contiguous.")
         device = device_of(interface)
         if device != self.device:
             raise ValueError(
-                f"`gradient` must be on device {self.device}, that of x; got device {device}."
+                f"`{name}` must be on device {self.device}, that of x; got device {device}."
             )
-        self._follow(stream_of(gradient, interface))
+        self.follow(stream_of(gradient, interface))
         with self.context:
             return view(gradient, interface, self.size)
 
@@ -195,21 +214,21 @@ class DeviceVector:
         def take_step(_, x, g, slots, rates, o, t, rate):
             c, k = numbers(None, o, t, rate, like)
             c, k = Coefficients(*map(real, c)), _kernels.Shell(*map(real, k))
-            with self.context:
-                self._launch(launched, kind, x, g, slots, rates, c, k)
+            self.launch(launched, kind, x, g, slots, rates, c, k)
 
         return take_step
 
-    def _launch(self, kernel: Any, *arguments: Any) -> None:
-        blocks = min(BLOCKS, max(FEWEST, -(-self.size // THREADS)))
-        kernel[blocks, THREADS, as_stream(self.stream)](*arguments)
+    def launch(self, kernel: Any, *arguments: Any) -> None:
+        """Run a kernel over all elements, after all that was launched here before."""
+        with self.context:
+            kernel[self.blocks, THREADS, as_stream(self.stream)](*arguments)
 
     def _wait(self) -> None:
         """Wait for a copy: without a stream it is over already."""
         if self.stream is not None:
             as_stream(self.stream).synchronize()
 
-    def _follow(self, stream: int | None) -> None:
+    def follow(self, stream: int | None) -> None:
         """Go on with another stream, after what the last one has been given."""
         if stream != self.stream:
             with self.context:
@@ -240,6 +259,24 @@ def view(owner: Any, interface: dict[str, Any], size: int) -> Any:
     if SIMULATED:  # its devices have the host's memory
         return np.asarray(SimpleNamespace(__array_interface__=row))
     return cuda.from_cuda_array_interface(row, owner=owner, sync=False)
+
+
+def like(owner: Any, array: Any) -> Any:
+    """Return a vector on the device as the package of `owner` has arrays: a view, where it has views."""
+    package = type(owner).__module__.partition(".")[0]
+    if package == "cupy":
+        import cupy
+
+        return cupy.asarray(array)
+    if package == "torch":
+        import torch
+
+        return torch.as_tensor(array, device=owner.device)
+    if package in ("jax", "jaxlib"):
+        import jax
+
+        return jax.numpy.array(array, copy=True)  # JAX's arrays never change
+    return array
 
 
 def device_of(interface: dict[str, Any]) -> int:
@@ -289,10 +326,10 @@ def _reason() -> str:
     return str(error).strip().splitlines()[0].rstrip(".") if error else "no device was found"
 
 
-def _require_gpu(x: Any) -> None:
+def _require_gpu(x: Any, name: str) -> None:
     """Raise a `RuntimeError` where Numba finds no GPU."""
     if not cuda.is_available():
         raise RuntimeError(
-            f"`x` ({type(x).__name__}) is on a CUDA device, and Numba can use none ({_reason()})."
+            f"`{name}` ({type(x).__name__}) is on a CUDA device, and Numba can use none ({_reason()})."
             f" {INSTALL}"
         )

@@ -9,7 +9,15 @@ import numpy as np
 from scipy.optimize import OptimizeWarning
 
 from . import _options
-from ._arguments import gradient_form, limits, observer, per_variable, start_vector
+from ._arguments import (
+    device_start,
+    gradient_form,
+    limits,
+    observer,
+    on_device,
+    per_variable,
+    start_vector,
+)
 from ._methods import METHODS
 from ._objective import is_compiled
 from ._result import LIMIT, Result
@@ -45,7 +53,9 @@ def minimize(
         ``jac="inplace"`` it is ``fun(x, g, *args) -> float`` and writes the gradient into ``g``.
         A Numba function has these arrays during the call only: it copies what it keeps.
     x0 : array_like, shape (n,)
-        Start. float32 stays float32; other real types become float64. Never changed.
+        Start. float32 stays float32; other real types become float64. Never changed. An array on
+        an NVIDIA GPU (CuPy, PyTorch, JAX, Numba: any with ``__cuda_array_interface__``) is minimised
+        there; see Notes.
     args : tuple
         Further arguments of `fun` and `jac`; data belongs here, so that new data compiles nothing.
     method : str or callable of this package
@@ -78,6 +88,12 @@ def minimize(
 
     Notes
     -----
+    With x0 on a GPU, all vectors stay there, `fun` and `jac` get and return arrays of the kind of
+    x0, f may be one too, and the result's arrays are of that kind; float32 and float64 only. Stop
+    tests are made on the GPU and read some 50 times a second, so that `fun` may be called a few
+    times more than the result says. x is lent: it is valid during the call and not to be
+    changed. Finite differences, `polish` and `verify` are of the host alone.
+
     The method's hyper-parameters (`beta1`, `beta2`, `eps`, `weight_decay`, `momentum`, `centered`,
     as far as it has them) and:
 
@@ -145,9 +161,10 @@ class Solver:
         method = self.method
         o = _options.complete(method, given, tol)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
-        vector = start_vector(x0)
+        there = on_device(x0)
+        vector: Any = device_start(x0, fun, jac, o) if there else start_vector(x0)
         pair = limits(bounds, vector.shape, vector.dtype)
-        if pair is not None:
+        if pair is not None and not there:
             vector = np.clip(vector, *pair)
         _options.check_polish(o["polish"], bounded=pair is not None)
         _refuse(constraints)
@@ -163,12 +180,12 @@ class Solver:
         scale = o["x_scale"]
         if scale is not None:
             scale = per_variable("x_scale", scale, vector.size)
-        elif rate is None:
+        elif rate is None and not there:  # there, from the numbers there
             scale = np.where(vector != 0, np.abs(vector), 1)
         result = solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, scale, observer(callback),
-                is_compiled(fun, jac),
+                is_compiled(fun, jac) and not there,
             )
         )  # fmt: skip
         if o["disp"]:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from . import _kernels, _options
-from ._arguments import per_variable
+from ._arguments import device_vector, on_device, per_variable
 from ._compiled import machine_code
 from ._methods import METHODS
 from ._state import option_vector
@@ -60,8 +60,8 @@ class Optimizer:
         **hyperparameters: Any,
     ) -> None:
         self._device = None
-        if hasattr(x, "__cuda_array_interface__"):
-            self._device = _device_vector(x)
+        if on_device(x):
+            self._device = device_vector(x)
             self._shape, self._dtype = self._device.shape, self._device.dtype
             self._size = self._device.size
         else:
@@ -166,7 +166,7 @@ class Optimizer:
 
     def _complain(self, gradient: Any) -> None:
         """Raise the error that fits a gradient which is not as it must be."""
-        if hasattr(gradient, "__cuda_array_interface__"):
+        if on_device(gradient):
             raise TypeError(
                 f"`gradient` must be on the host, where x is; got {type(gradient).__name__} on a GPU."
             )
@@ -232,16 +232,3 @@ def _check(x: Any) -> None:
         raise TypeError(f"`x` must have dtype float32 or float64; got {x.dtype}.")
     if not (x.flags.c_contiguous and x.flags.writeable):
         raise ValueError("`x` must be C-contiguous and writeable; use np.ascontiguousarray(x).")
-
-
-def _device_vector(x: Any) -> Any:
-    """Return x as the GPU's loops take it; numba.cuda is imported here, and only for such arrays."""
-    try:
-        from ._cuda import DeviceVector
-    except ImportError as error:
-        raise RuntimeError(
-            f"`x` ({type(x).__name__}) is on a CUDA device, and numba-cuda does not import ({error})."
-            ' `pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver); or copy the'
-            " array to the host, where NumPy arrays are stepped on all cores."
-        ) from None
-    return DeviceVector(x)

@@ -47,12 +47,17 @@ class Run:
         self.compile_before = _compiled.seconds
         self.problem, o = problem, problem.options
         self.rate = o["learning_rate"]
+        self.deadline = self.started + o["max_time"]
+        self.history: list[np.ndarray] | None = [] if o["history"] else None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Set up the state."""
+        problem, o = self.problem, self.problem.options
         self.state = State(problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds)
         self.s, self.o = self.state.s, option_vector(problem.method, o, problem.x0.dtype)
-        self.deadline = self.started + o["max_time"]
         self.parallel = use_threads(problem.x0.size, o["threads"])
         self.types = self.state.types("threads" if self.parallel else "serial")
-        self.history: list[np.ndarray] | None = [] if o["history"] else None
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
@@ -149,17 +154,15 @@ class Run:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
         bad = None
         if reason == D.BAD_JAC:
-            where = np.flatnonzero(~np.isfinite(state.g[int(s[D.G])]))
-            if where.size:
-                bad = int(where[0])
-            else:  # finite, but not when multiplied by x_scale
+            bad = state.bad_gradient()
+            if bad is None:  # finite, but not when multiplied by x_scale
                 reason = D.TOO_LARGE
         if problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
             reason = ALL_FIXED
         status, message = outcome(reason, s, problem.options, bad)
         rate: Any = float(s[D.RATE])
         if state.gain is not None and not state.automatic:
-            rate = state.gain.copy()
+            rate = state.own(state.gain)
         result = Result(
             x=state.row(state.x, D.X_BEST), fun=float(s[D.FUN_BEST]), jac=jac,
             nit=int(s[D.NIT]), nfev=int(s[D.NFEV]), njev=int(s[D.NJEV]),
@@ -177,5 +180,10 @@ class Run:
 
 def solve(problem: Problem) -> Result:
     """Minimise a checked problem."""
-    run = Run(problem)
-    return run.result(finish(run, run.iterate()))
+    if isinstance(problem.x0, np.ndarray):
+        run = Run(problem)
+        return run.result(finish(run, run.iterate()))
+    from ._cuda_loop import DeviceRun
+
+    run = DeviceRun(problem)
+    return run.result(run.iterate())

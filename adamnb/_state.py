@@ -120,12 +120,16 @@ class State:
             self.x, self.g, self.slots, self.gain, self.last, self.scale, self.lower, self.upper,
         )  # fmt: skip
 
-    def row(self, block: np.ndarray, name: int) -> np.ndarray:
-        """Return a copy of the row of `block` whose number stands in the scalars."""
-        return block[int(self.s[name])].copy()
+    def own(self, array: Any) -> Any:
+        """Return an array that the caller may keep."""
+        return array.copy()
+
+    def row(self, block: Any, name: int) -> Any:
+        """Return the row of `block` whose number stands in the scalars, for the caller to keep."""
+        return self.own(block[int(self.s[name])])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the state by name, in copies."""
+        """Return the state by name, for the caller to keep."""
         named: dict[str, Any] = {
             name: float(value) for name, value in zip(D.SCALARS, self.s, strict=True)
         }
@@ -133,11 +137,15 @@ class State:
         named["x_best"] = self.row(self.x, D.X_BEST)
         named["gradient_best"] = self.row(self.g, D.G_BEST)
         del named["g"], named["g_best"]
-        named["slots"] = self.slots.copy()
-        for name in ("gain", "last", "scale"):
-            if (vector := getattr(self, name)) is not None:
-                named[name] = vector.copy()
+        for name in ("slots", "gain", "last", "scale"):
+            if (array := getattr(self, name)) is not None:
+                named[name] = self.own(array)
         return named | {"method": self.method.name}
+
+    def bad_gradient(self) -> int | None:
+        """Return where the current gradient is not finite."""
+        where = np.flatnonzero(~np.isfinite(self.g[int(self.s[D.G])]))
+        return int(where[0]) if where.size else None
 
     def types(self, loops: str) -> tuple:
         """Return the Numba types of the method, `vectors`, scalars and options."""
