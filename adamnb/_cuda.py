@@ -13,16 +13,18 @@ import numba
 import numba_cuda  # noqa: F401 - Numba's own, older copy of numba.cuda is not what is tested
 import numpy as np
 from numba import cuda, types
+from numba.cuda.cudadrv import devicearray
 
 from . import _kernels
 from ._compiled import array_type, machine_code
 from ._methods import Method
 from ._rules import Coefficients, MethodType
 
-THREADS = 256  # a block
-BLOCKS = 4096  # at most: more than any GPU runs at once, so that every one is full
-FEWEST = 128  # below, Numba warns of a GPU that is not full; those with nothing to do cost nothing
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
+BLOCKS = 4096  # at most: more than any GPU runs at once, so that every one is full
+# Threads of a block; and the fewest blocks: below, Numba warns of a GPU that is not full, and those with
+# nothing to do cost nothing. In the simulator every thread is one of Python's.
+THREADS, FEWEST = (4, 2) if SIMULATED else (256, 128)
 
 INSTALL = (
     '`pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver) installs what is needed;'
@@ -107,7 +109,7 @@ class DeviceVector:
 
     def __init__(self, x: Any, name: str = "x", in_place: bool = True) -> None:
         _require_gpu(x, name)
-        interface, self.owner = x.__cuda_array_interface__, x
+        interface, self.owner = interface_of(x), x
         self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         if self.dtype not in (np.float32, np.float64) or not self.dtype.isnative:
             raise TypeError(f"`{name}` must have dtype float32 or float64; got {self.dtype}.")
@@ -173,7 +175,7 @@ class DeviceVector:
             If it is not on the device of x, or not of its shape, dtype and layout.
         """
         gradient = gradient.detach() if hasattr(gradient, "detach") else gradient
-        interface = getattr(gradient, "__cuda_array_interface__", None)
+        interface = interface_of(gradient)
         if interface is None:
             raise TypeError(
                 f"`{name}` must be on the device, where x is; got {type(gradient).__name__} on the"
@@ -238,6 +240,13 @@ class DeviceVector:
             self.stream = stream
 
 
+def interface_of(array: Any) -> Any:
+    """Return the description of an array on a device, None for what is none."""
+    if SIMULATED and isinstance(array, devicearray.FakeCUDAArray):
+        return array.__array_interface__
+    return getattr(array, "__cuda_array_interface__", None)
+
+
 def contiguous(interface: dict[str, Any]) -> bool:
     """Return whether the array is C-contiguous and unmasked."""
     if interface.get("mask") is not None:
@@ -257,7 +266,7 @@ def view(owner: Any, interface: dict[str, Any], size: int) -> Any:
     row = {"version": 3, "shape": (1, size), "strides": None}
     row |= {name: interface[name] for name in ("typestr", "data")}
     if SIMULATED:  # its devices have the host's memory
-        return np.asarray(SimpleNamespace(__array_interface__=row))
+        return devicearray.FakeCUDAArray(np.asarray(SimpleNamespace(__array_interface__=row)))
     return cuda.from_cuda_array_interface(row, owner=owner, sync=False)
 
 

@@ -16,7 +16,18 @@ from . import _driver as D
 from . import _kernels, _remote
 from . import _rules as R
 from ._compiled import array_type, machine_code
-from ._cuda import DEVICE, SIMULATED, DeviceVector, device_of, kernel, like, stream_of, sweep, view
+from ._cuda import (
+    DEVICE,
+    SIMULATED,
+    DeviceVector,
+    device_of,
+    interface_of,
+    kernel,
+    like,
+    stream_of,
+    sweep,
+    view,
+)
 from ._objective import as_scalar
 from ._options import checked_rate
 from ._remote import (
@@ -172,15 +183,18 @@ def move(method, x, g, slots, gain, last, scale, lower, upper, numbers, orders):
         numbers[SHELL], numbers[SHELL + 1], numbers[SHELL + 2], numbers[SHELL + 3],
         numbers[SHELL + 4], numbers[SHELL + 5], numbers[SHELL + 6], numbers[SHELL + 7],
     )  # fmt: skip
-    here, there, row, empty = orders[HERE], orders[THERE], orders[ROW], orders[EMPTY] == 1
+    here, there, row = orders[HERE], orders[THERE], orders[ROW]
     n, stride, one = np.uintp(x.shape[1]), np.uintp(cuda.gridsize(1)), np.uintp(1)
     i = np.uintp(cuda.grid(1))
-    while i < n:
-        if last is not None:
-            if empty:
+    if last is not None:
+        if orders[EMPTY] == 1:
+            while i < n:
                 last[i] = 0
                 for slot in range(slots.shape[0]):
                     slots[slot, i] = 0
+                i += stride
+            i = np.uintp(cuda.grid(1))
+    while i < n:
         sweep(
             method, i, i + one, x, here, there, D.SPARE, g, row, slots, gain, last, scale, lower, upper, c, k
         )  # fmt: skip
@@ -343,7 +357,7 @@ class DeviceRun(Run):
     def scalar(self, fun: Any) -> Any:
         """Return f as a float, or as a view of what is on the device."""
         fun = fun.detach() if hasattr(fun, "detach") else fun
-        interface = getattr(fun, "__cuda_array_interface__", None)
+        interface = interface_of(fun)
         if interface is None:
             return as_scalar(fun)
         dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])

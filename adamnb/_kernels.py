@@ -78,36 +78,40 @@ def sweep(
     `twin` is None or a further row of x that gets the same.
     """
     for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
-        p = x[here, i]
+        p = x[here, i]  # every number is read once: a compiler would read it again after each write
         q = k.shrink * g[row, i] + k.l2 * p
         if lower is not None:
-            if (p <= lower[i] and q > 0) or (p >= upper[i] and q < 0):
+            low, high = lower[i], upper[i]
+            if (p <= low and q > 0) or (p >= high and q < 0):
                 q = q - q
                 slots[0, i] = q
         if scale is not None:
-            q = q * scale[i]
-        if last is not None:
+            unit = scale[i]
+            q = q * unit
+        if gain is not None:
             factor = gain[i]
+        if last is not None:
             agreement = q * last[i]
             factor = factor * k.gain_up if agreement > 0 else factor
             factor = factor * k.gain_down if agreement < 0 else factor
             factor = factor if factor < k.gain_max else k.gain_max
-            gain[i] = factor if factor > k.gain_min else k.gain_min
+            factor = factor if factor > k.gain_min else k.gain_min
+            gain[i] = factor
         step = apply(method, q, slots, i, c)
         if gain is not None:
-            step = step * gain[i]
+            step = step * factor
         if last is not None:
             last[i] = step
             step = k.rate * step
         if scale is not None:
-            step = step * scale[i]
+            step = step * unit
         shrinkage = k.decay * p
         if gain is not None:
-            shrinkage = shrinkage * gain[i]
+            shrinkage = shrinkage * factor
         p = p - step - shrinkage
         if lower is not None:
-            p = p if p > lower[i] else lower[i]
-            p = p if p < upper[i] else upper[i]
+            p = p if p > low else low
+            p = p if p < high else high
         if there is None:
             x[here, i] = p
         else:
