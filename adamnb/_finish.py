@@ -28,9 +28,9 @@ class Finish:
         problem = run.problem
         self.run, self.o, self.s = run, problem.options, run.s
         self.objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0.dtype
-        )
-        self.objective.nfev, self.objective.njev = int(self.s[D.NFEV]), int(self.s[D.NJEV])
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
+            counts=memoryview(self.s.data)[D.NFEV : D.NJEV + 1],
+        )  # fmt: skip
         self.bounds = problem.bounds
         x0, scale = problem.x0, run.state.scale
         self.unit = np.ones_like(x0) if scale is None else scale  # of the slopes
@@ -40,13 +40,12 @@ class Finish:
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return f and its gradient at x; polishing, the best point is remembered."""
         s, state = self.s, self.run.state
-        if self.objective.nfev >= self.o["maxfun"] or time.perf_counter() > self.run.deadline:
+        if s[D.NFEV] >= self.o["maxfun"] or time.perf_counter() > self.run.deadline:
             raise OutOfBudgetError
         x = x.astype(self.g.dtype)
         if self.bounds is not None:  # rounding in scaled variables
             x = np.clip(x, *self.bounds)
         f = self.objective.evaluate(x, self.g)
-        s[D.NFEV], s[D.NJEV] = self.objective.nfev, self.objective.njev
         if self.polishing and f < s[D.FUN_BEST] and np.isfinite(self.g).all():
             s[D.FUN_BEST], s[D.SLOPE_BEST] = f, self.slope(x, self.g)
             state.x[int(s[D.X_BEST])], state.g[int(s[D.G_BEST])] = x, self.g

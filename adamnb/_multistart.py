@@ -104,7 +104,7 @@ def multistart(
     first, counts = _distinct(places, tol)
     rows = rows[first]
     if lower.size <= verify and gradient_form(fun, jac, None)[1] not in SCHEMES:
-        objective = Objective(*gradient_form(fun, jac, None), args, pair, starts.dtype)
+        objective = Objective(*gradient_form(fun, jac, None), args, pair, starts[0])
         true = np.array([_is_minimum(objective, found, b) for b in rows], bool)
         rows, counts = rows[true], counts[true]
     return MultistartResult.of(found, starts, rows, counts)

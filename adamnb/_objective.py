@@ -9,6 +9,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 from numba.extending import is_jitted
+from numpy import ndarray
 from scipy.optimize._numdiff import approx_derivative
 
 from ._arguments import SCHEMES
@@ -20,14 +21,27 @@ class Objective:
 
     ``evaluate(x, g)`` writes the gradient at `x` to `g` and returns f as a float. The user's
     functions see copies of x that they may keep or spoil.
+
+    Parameters
+    ----------
+    like : ndarray, shape (n,)
+        A vector of the shape and dtype of x.
+    counts : buffer of two float64, optional
+        Counts evaluations of f and of the gradient; kept by the caller if given.
     """
 
     def __init__(
-        self, fun: Callable, jac: Any, args: tuple, bounds: tuple | None, dtype: np.dtype
+        self,
+        fun: Callable,
+        jac: Any,
+        args: tuple,
+        bounds: tuple | None,
+        like: np.ndarray,
+        counts: Any = None,
     ) -> None:
-        self.fun, self.jac, self.args = fun, jac, args
-        self.bounds, self.dtype = bounds, dtype
-        self.nfev = self.njev = 0
+        self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
+        self.dtype, self.shape = like.dtype, like.shape
+        self.counts: Any = memoryview(np.zeros(2)) if counts is None else counts
         if jac is True:
             self.evaluate = self._both
         elif jac == "inplace":
@@ -38,36 +52,48 @@ class Objective:
             self.evaluate = self._separate
 
     def _separate(self, x: np.ndarray, g: np.ndarray) -> float:
-        self.nfev += 1
-        f = self.fun(x.copy(), *self.args)
-        if type(f) is not float:
+        counts, args = self.counts, self.args
+        counts[0] += 1.0
+        f = self.fun(x.copy(), *args)
+        if not isinstance(f, float):
             f = as_scalar(f)
-        self.njev += 1
-        self._take(self.jac(x.copy(), *self.args), g)
+        counts[1] += 1.0
+        gradient = self.jac(x.copy(), *args)
+        if (
+            type(gradient) is not ndarray
+            or gradient.dtype is not self.dtype
+            or gradient.shape != self.shape
+        ):
+            gradient = self._vector(gradient)
+        g[...] = gradient  # takes two thirds of the time of g[:]
         return f
 
     def _both(self, x: np.ndarray, g: np.ndarray) -> float:
-        self.nfev += 1
-        self.njev += 1
+        counts = self.counts
+        counts[0] += 1.0
+        counts[1] += 1.0
         pair = self.fun(x.copy(), *self.args)
         if not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise TypeError(
                 f"`jac=True` needs `fun` to return (f, gradient); it returned {type(pair).__name__}."
             )
-        self._take(pair[1], g)
-        return as_scalar(pair[0])
+        f, gradient = pair
+        g[...] = self._vector(gradient)
+        return f if isinstance(f, float) else as_scalar(f)
 
     def _inplace(self, x: np.ndarray, g: np.ndarray) -> float:
-        self.nfev += 1
-        self.njev += 1
-        return as_scalar(self.fun(x.copy(), g, *self.args))
+        counts = self.counts
+        counts[0] += 1.0
+        counts[1] += 1.0
+        f = self.fun(x.copy(), g, *self.args)
+        return f if isinstance(f, float) else as_scalar(f)
 
     def _differences(self, x: np.ndarray, g: np.ndarray) -> float:
         f = self._count(x)
         if not np.isfinite(f):
             g[:] = 0
             return f
-        self.njev += 1
+        self.counts[1] += 1.0
         free = np.ones(x.size, bool)
         limits: tuple[Any, Any] = (-np.inf, np.inf)
         if self.bounds is not None:
@@ -90,21 +116,20 @@ class Objective:
         return f
 
     def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
-        self.nfev += 1
+        self.counts[0] += 1.0
         f = self.fun(x.astype(self.dtype) if x.dtype.kind == "f" else x.copy(), *self.args)
         if complex_allowed:
             return np.asarray(f).reshape(-1)[0] if np.size(f) == 1 else as_scalar(f)
         return as_scalar(f)
 
-    def _take(self, gradient: Any, g: np.ndarray) -> None:
-        """Copy what `jac` returned into g, if it is a real vector of the right length."""
-        if type(gradient) is not np.ndarray or gradient.dtype != g.dtype:
-            gradient = _real_vector(gradient)
-        if gradient.shape != g.shape:
-            if gradient.size != 1 or g.size != 1:
-                raise ValueError(wrong_shape(gradient.shape, g.shape, self.njev - 1))
-            gradient = gradient.reshape(1)
-        g[:] = gradient
+    def _vector(self, gradient: Any) -> np.ndarray:
+        """Return what `jac` returned as an array of the right shape."""
+        array = _real_vector(gradient)
+        if array.shape != self.shape:
+            if array.size != 1 or self.shape != (1,):
+                raise ValueError(wrong_shape(array.shape, self.shape, int(self.counts[1]) - 1))
+            array = array.reshape(1)
+        return array
 
 
 def _relative_step(objective: Objective) -> float:

@@ -71,34 +71,37 @@ class Run:
 
     def interpreted_loop(self) -> int:
         problem, state, s, o = self.problem, self.state, self.s, self.o
+        scalars: Any = memoryview(s.data)  # a number in a third of the time that an array takes
         objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0.dtype
-        )
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
+            counts=scalars[D.NFEV : D.NJEV + 1],
+        )  # fmt: skip
         advance = _compiled.machine_code(D.advance, self.types)
-        evaluate, vectors = objective.evaluate, state.vectors
-        points, gradients = list(state.x), list(state.g)
+        evaluate, arguments = objective.evaluate, (None, *state.vectors, s, o)
+        # What is looked up in every iteration, by the number that stands in the scalars.
+        points: dict[float, np.ndarray] = dict(enumerate(state.x))
+        gradients: dict[float, np.ndarray] = dict(enumerate(state.g))
+        x_row, g_row, fun = D.X, D.G, D.FUN
         rate = self.rate if callable(self.rate) else None
         observe, history = problem.observe, self.history
         timed = self.deadline < np.inf
-        scalars: Any = memoryview(
-            s.data
-        )  # reads and writes a number in a third of the time of an array
+        watched = observe is not None or timed or rate is not None
         reason = D.GOING
-        while reason == D.GOING:
-            x, g = points[int(scalars[D.X])], gradients[int(scalars[D.G])]
-            scalars[D.FUN] = f = evaluate(x, g)
-            scalars[D.NFEV], scalars[D.NJEV] = objective.nfev, objective.njev
+        while not reason:
+            x, g = points[scalars[x_row]], gradients[scalars[g_row]]
+            scalars[fun] = f = evaluate(x, g)
             why = D.BY_MAXITER
-            if observe is not None and scalars[D.NIT] > 0:
-                try:
-                    observe(self.intermediate(x, g))
-                except StopIteration:
-                    o[R.MAXITER], why = s[D.NIT], INTERRUPTED
-            if timed and time.perf_counter() > self.deadline:
-                o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
-            if rate is not None:
-                scalars[D.RATE] = checked_rate(rate, int(scalars[D.NIT]) + 1)
-            reason = advance(None, *vectors, s, o)
+            if watched:
+                if observe is not None and scalars[D.NIT] > 0:
+                    try:
+                        observe(self.intermediate(x, g))
+                    except StopIteration:
+                        o[R.MAXITER], why = s[D.NIT], INTERRUPTED
+                if timed and time.perf_counter() > self.deadline:
+                    o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
+                if rate is not None:
+                    scalars[D.RATE] = checked_rate(rate, int(scalars[D.NIT]) + 1)
+            reason = advance(*arguments)
             if history is not None:
                 history.append(np.array([[f, s[D.SLOPE], s[D.RATE]]]))
             if why != D.BY_MAXITER and (reason == D.BY_MAXITER or why == INTERRUPTED):
