@@ -21,6 +21,7 @@ from ._rows import run_rows
 from ._solve import LONGEST_BLOCK, Problem, Run
 from ._state import State, option_vector
 
+REMEMBERED = 1024  # steps of which problems share the correction of the bias (`root_correction`)
 CALL_SECONDS = 0.05  # machine code comes back to Python about this often
 
 
@@ -108,6 +109,7 @@ class CompiledBlocks:
         """Solve a block; `stopped` is asked from time to time."""
         batch, state = self.batch, self.state(block)
         o = option_vector(batch.method, batch.options, block.x0.dtype)
+        o = np.concatenate([o, np.zeros(REMEMBERED)])
         reasons = np.zeros(len(block), np.int64)
         reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
         errors: dict[int, Exception] = {}

@@ -123,7 +123,7 @@ def measure(x, g, last, scale, lower, upper, s, o, orders, gradient, parts):
     n, stride = np.uintp(x.shape[1]), np.uintp(cuda.gridsize(1))
     here, row, before = int(s[D.X]), int(s[D.G]), int(orders[HERE])
     x_best, g_best = int(s[D.X_BEST]), int(s[D.G_BEST])
-    first, moves = s[D.T] == 1.0, o[R.XTOL] > 0.0 and s[D.NIT] > 0.0
+    from_best, moves = before == x_best, o[R.XTOL] > 0.0 and s[D.NIT] > 0.0
     top = most = along = norm2 = last2 = along_best = 0.0
     i = np.uintp(cuda.grid(1))
     while i < n:
@@ -135,7 +135,7 @@ def measure(x, g, last, scale, lower, upper, s, o, orders, gradient, parts):
             d = float(last[i])
             along += q * d
             last2 += d * d
-            if first:
+            if from_best:
                 along_best += float(uphill(i, x, x_best, g, g_best, scale, lower, upper)) * d
         if moves:
             most = larger(most, float(moved(x, before, here, i, scale)))

@@ -3,7 +3,7 @@
 The whole state is data: blocks of vectors and one vector of scalars.
 """
 
-from math import exp, inf, isfinite, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 from numba import types
@@ -44,11 +44,11 @@ from ._rules import (
 SCALARS = (
     "t", "nit", "nfev", "njev", "fun", "fun_first", "fun_best", "fun_mark", "nit_mark", "slope",
     "slope_first", "slope_best", "step", "learning_rate", "cosine", "failures", "wrong_size",
-    "x", "x_best", "g", "g_best", "fun_fell", "nit_fell", "streak",
+    "x", "x_best", "g", "g_best", "fun_fell", "nit_fell", "streak", "x_before",
 )  # fmt: skip
 (T, NIT, NFEV, NJEV, FUN, FUN_FIRST, FUN_BEST, FUN_MARK, NIT_MARK, SLOPE, SLOPE_FIRST, SLOPE_BEST,
  STEP, RATE, COSINE, FAILURES, WRONG_SIZE, X, X_BEST, G, G_BEST, FUN_FELL, NIT_FELL,
- STREAK) = range(24)  # fmt: skip
+ STREAK, X_BEFORE) = range(25)  # fmt: skip
 
 # Why `advance` stopped; 0 is "go on".
 (GOING, BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_TARGET, BY_MAXITER, BY_MAXFUN, STUCK, BAD_FUN,
@@ -60,6 +60,7 @@ RATES = types.Array(types.float64, 1, "C")
 TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
 RATE_LOST = 1e-18  # a step below the last bit of every scaled variable
 PROMISED = 4  # roll-backs after which a first step need not keep its promise
+CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of the learning rate after a roll-back
 MAX_FAILURES = 30  # roll-backs without a new best point, then there is no more to be had
 
 
@@ -119,20 +120,38 @@ def too_high(method, x, g, last, scale, lower, upper, s, o):
     the size of the first learning rate. Later f may rise, but not by much of what it has fallen.
     """
     height = s[FUN_FIRST] - s[FUN_BEST]
-    part = min(1.0, o[RISE] * o[LOOSER] ** s[FAILURES])
+    part = o[RISE]
+    if s[FAILURES] > 0.0:  # a power takes as long as the rest
+        part = min(1.0, part * o[LOOSER] ** s[FAILURES])
     if s[FUN] > s[FUN_BEST] + part * height:
         return True
     if s[T] != 1.0 or s[FAILURES] >= PROMISED:
         return False
-    along, _, _ = sums(method, x, int(s[X_BEST]), g, int(s[G_BEST]), last, scale, lower, upper)
-    return s[FUN] > s[FUN_BEST] - o[PROMISE] * s[RATE] * along
+    return s[FUN] > s[FUN_BEST] - o[PROMISE] * promised(method, x, g, last, scale, lower, upper, s)
 
 
 @inner
-def back_to_best(method, g, slots, last, s):
-    """Return to the best point with a tenth of the learning rate and an empty memory."""
+def promised(method, x, g, last, scale, lower, upper, s):
+    """Return the fall that the slope at the best point promised for the step that was made there."""
+    along, _, _ = sums(method, x, int(s[X_BEST]), g, int(s[G_BEST]), last, scale, lower, upper)
+    return s[RATE] * along
+
+
+@inner
+def back_to_best(method, x, g, slots, last, scale, lower, upper, s):
+    """Return to the best point with a lower learning rate and an empty memory.
+
+    If the step came from there, its new length is that of the minimum of the parabola through f and its
+    slope there and f here, as in a backtracking line search (Dennis & Schnabel 1983, A6.3.1).
+    """
+    cut = CUT_LEAST
+    if s[X_BEFORE] == s[X_BEST] and isfinite(s[FUN]):
+        fall = promised(method, x, g, last, scale, lower, upper, s)
+        if fall > 0.0:
+            cut = 0.5 * fall / (s[FUN] - s[FUN_BEST] + fall)
+            cut = min(max(cut, CUT_LEAST), CUT_MOST)
+    s[RATE] *= cut
     s[X], s[G], s[FUN], s[SLOPE] = s[X_BEST], s[G_BEST], s[FUN_BEST], s[SLOPE_BEST]
-    s[RATE] *= 0.1
     s[FAILURES] += 1
     s[T] = s[STREAK] = 0.0
     empty(method, g, slots, last)
@@ -148,9 +167,12 @@ def adapt(along, norm2, last2, s, o):
     that it grows as long as the way leads down.
     """
     if along != 0.0:
-        s[COSINE] = along / sqrt(norm2) / sqrt(last2)
-        s[RATE] *= exp(o[KAPPA] * (o[EARLY_FACTOR] if s[T] <= o[EARLY] else 1.0) * s[COSINE])
-        if s[COSINE] < 0.0 and o[MEAN] > 0.0:
+        lengths = sqrt(norm2) * sqrt(last2)
+        s[COSINE] = along / lengths
+        # exp(2 z cosine) to second order, with one division and no call: up and down cancel exactly.
+        z = 0.5 * o[KAPPA] * (o[EARLY_FACTOR] if s[T] <= o[EARLY] else 1.0)
+        s[RATE] *= (lengths + z * along) / (lengths - z * along)
+        if along < 0.0 and o[MEAN] > 0.0:
             s[STREAK] = 0.0
     s[STREAK] += 1.0
     if o[MEAN] > 0.0:
@@ -184,7 +206,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
         and s[FAILURES] < MAX_FAILURES
         and (reason != GOING or too_high(method, x, g, last, scale, lower, upper, s, o))
     ):
-        back_to_best(method, g, slots, last, s)
+        back_to_best(method, x, g, slots, last, scale, lower, upper, s)
         reason = GOING
     elif reason == GOING and s[FUN] < s[FUN_BEST]:
         s[FUN_BEST], s[SLOPE_BEST], s[X_BEST], s[G_BEST] = s[FUN], s[SLOPE], s[X], s[G]
@@ -217,7 +239,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k)
     if o[XTOL] > 0.0:
         s[STEP] = largest_move(method, x, here, there, g, scale)
-    s[X], s[G] = there, 1.0 - s[G_BEST]
+    s[X_BEFORE], s[X], s[G] = here, there, 1.0 - s[G_BEST]
     return GOING
 
 

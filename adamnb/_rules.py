@@ -108,13 +108,27 @@ def correction(log_beta, t):
     return 1.0 if exponent < NEGLIGIBLE else -expm1(exponent)
 
 
+@inner
+def root_correction(o, t):
+    """Return 1 / sqrt(1 - beta2**t), remembered where `o` is longer than its options.
+
+    It takes as long as all else of a step in three variables, and many small problems share it.
+    """
+    i = len(OPTIONS) + int(t)
+    if i >= o.size:
+        return 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    if o[i] == 0.0:
+        o[i] = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    return o[i]
+
+
 def adam_coefficients(o, t, rate):
     """Kingma & Ba (2014), Algorithm 1."""
     a, s = rate, 1.0  # as they are once all correction is past
     if t * o[LOG_BETA1] >= NEGLIGIBLE:
         a = rate / correction(o[LOG_BETA1], t)
     if t * o[LOG_BETA2] >= NEGLIGIBLE:
-        s = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+        s = root_correction(o, t)
     return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, s, o[EPS])
 
 

@@ -14,7 +14,7 @@ from .schedules import Plateau
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
 AUTOMATIC = {
-    "first_rate": 0.1,
+    "first_rate": 0.3,
     "kappa": 0.1,  # change of the rate's logarithm per unit of the cosine
     "early": 50,  # for so many steps from an empty memory that change is larger ...
     "early_factor": 3.0,  # ... by this factor
