@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ._kernels import empty, forget, largest_move, narrow, shell, slope_all, sums, sweep_all
+from ._kernels import empty, forget, largest_move, measure, narrow, shell, sweep_all
 from ._rules import (
     BETA1,
     CLIP_NORM,
@@ -133,7 +133,8 @@ def too_high(method, x, g, last, scale, lower, upper, s, o):
 @inner
 def promised(method, x, g, last, scale, lower, upper, s):
     """Return the fall that the slope at the best point promised for the step that was made there."""
-    along, _, _ = sums(method, x, int(s[X_BEST]), g, int(s[G_BEST]), last, scale, lower, upper)
+    here, row = int(s[X_BEST]), int(s[G_BEST])
+    _, along, _, _ = measure(method, x, here, g, row, last, scale, lower, upper, True)
     return s[RATE] * along
 
 
@@ -188,7 +189,10 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     the reason to stop there.
     """
     # A point is moved into another row, never over itself: rows only change names.
-    s[SLOPE] = slope_all(method, x, int(s[X]), g, int(s[G]), scale, lower, upper)
+    summed = last is not None or o[CLIP_NORM] < inf
+    s[SLOPE], along, norm2, last2 = measure(
+        method, x, int(s[X]), g, int(s[G]), last, scale, lower, upper, summed
+    )
     reason = GOING
     if not isfinite(s[FUN]):
         reason = BAD_FUN
@@ -207,6 +211,9 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
         and (reason != GOING or too_high(method, x, g, last, scale, lower, upper, s, o))
     ):
         back_to_best(method, x, g, slots, last, scale, lower, upper, s)
+        _, along, norm2, last2 = measure(
+            method, x, int(s[X]), g, int(s[G]), last, scale, lower, upper, True
+        )
         reason = GOING
     elif reason == GOING and s[FUN] < s[FUN_BEST]:
         s[FUN_BEST], s[SLOPE_BEST], s[X_BEST], s[G_BEST] = s[FUN], s[SLOPE], s[X], s[G]
@@ -220,13 +227,11 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
         plateau(s, o)
     here, row = int(s[X]), int(s[G])
     shrink, rate = 1.0, s[RATE]
-    if last is not None or o[CLIP_NORM] < inf:
-        along, norm2, last2 = sums(method, x, here, g, row, last, scale, lower, upper)
-        if norm2 > o[CLIP_NORM] ** 2:
-            shrink = o[CLIP_NORM] / sqrt(norm2)
-        if last is not None:
-            adapt(along, norm2, last2, s, o)
-            rate = s[RATE]
+    if summed and norm2 > o[CLIP_NORM] ** 2:
+        shrink = o[CLIP_NORM] / sqrt(norm2)
+    if last is not None:
+        adapt(along, norm2, last2, s, o)
+        rate = s[RATE]
     s[T] += 1.0
     s[NIT] += 1.0
     best = int(s[X_BEST])

@@ -25,8 +25,7 @@ from ._rules import (
     inner,
 )
 
-BLOCK = 8192  # elements a thread takes at once; also the unit of every sum, so that bits do not
-LANES = 16  # depend on the number of threads
+BLOCK = 8192  # elements a thread takes at once, and every sum: bits do not depend on the threads
 GAIN_MIN, GAIN_MAX = 1e-4, 1e4
 
 
@@ -139,31 +138,51 @@ def slope(lo, hi, x, here, g, row, scale, lower, upper):
     Read as integers, the bits of non-negative floats sort like the floats, with infinity and NaN on
     top: one integer maximum, which vectorises, finds the norm and what is not finite.
     """
-    top = np.uint64(0)
+    top = np.int64(0)
     for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
-        q = uphill(i, x, here, g, row, scale, lower, upper)
-        bits = np.float64(abs(q)).view(np.uint64)
-        top = bits if bits > top else top
+        top = higher(top, uphill(i, x, here, g, row, scale, lower, upper))
     return top
 
 
 @inner
-def products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes):
-    """Add g.last, g.g and last.last over lo..hi to lanes[:, 0], in an order that is always the same."""
-    for j in range(LANES):
-        lanes[0, j] = lanes[1, j] = lanes[2, j] = 0.0
-    for start in range(lo, hi, LANES):
-        for j in range(min(LANES, hi - start)):
-            i = start + j
-            q = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
-            d = np.float64(last[i]) if last is not None else 0.0
-            lanes[0, j] += q * d
-            lanes[1, j] += q * q
-            lanes[2, j] += d * d
-    for j in range(1, min(LANES, hi - lo)):
-        lanes[0, 0] += lanes[0, j]
-        lanes[1, 0] += lanes[1, j]
-        lanes[2, 0] += lanes[2, j]
+def higher(top, q):
+    """Return the larger of `top` and the bits of |q|."""
+    bits = np.float64(abs(q)).view(np.int64)
+    return bits if bits > top else top
+
+
+@inner
+def products(lo, hi, x, here, g, row, last, scale, lower, upper):
+    """Return the slope over lo..hi, and the sums of g.last, g.g and last.last.
+
+    Four sums of every fourth element each, which vectorise, in an order that is always the same.
+    """
+    t0 = t1 = t2 = t3 = np.int64(0)
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = c0 = c1 = c2 = c3 = 0.0
+    one, lo, hi = np.uintp(1), np.uintp(lo), np.uintp(hi)
+    end = hi - (hi - lo) % np.uintp(4)
+    for i in range(lo, end, np.uintp(4)):
+        j, k, m = i + one, i + np.uintp(2), i + np.uintp(3)
+        q0 = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
+        q1 = np.float64(uphill(j, x, here, g, row, scale, lower, upper))
+        q2 = np.float64(uphill(k, x, here, g, row, scale, lower, upper))
+        q3 = np.float64(uphill(m, x, here, g, row, scale, lower, upper))
+        t0, t1, t2, t3 = higher(t0, q0), higher(t1, q1), higher(t2, q2), higher(t3, q3)
+        b0, b1, b2, b3 = b0 + q0 * q0, b1 + q1 * q1, b2 + q2 * q2, b3 + q3 * q3
+        if last is not None:
+            d0, d1, d2, d3 = (
+                np.float64(last[i]), np.float64(last[j]), np.float64(last[k]), np.float64(last[m])
+            )  # fmt: skip
+            a0, a1, a2, a3 = a0 + q0 * d0, a1 + q1 * d1, a2 + q2 * d2, a3 + q3 * d3
+            c0, c1, c2, c3 = c0 + d0 * d0, c1 + d1 * d1, c2 + d2 * d2, c3 + d3 * d3
+    along, norm2, last2 = a0 + a1 + a2 + a3, b0 + b1 + b2 + b3, c0 + c1 + c2 + c3
+    top = max(max(t0, t1), max(t2, t3))
+    for i in range(end, hi):
+        q = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
+        d = np.float64(last[i]) if last is not None else 0.0
+        top = higher(top, q)
+        along, norm2, last2 = along + q * d, norm2 + q * q, last2 + d * d
+    return top, along, norm2, last2
 
 
 @inner
@@ -184,21 +203,16 @@ def parallel_sweep(
 
 
 @numba.njit(parallel=True, **JIT)
-def parallel_slope(x, here, g, row, scale, lower, upper):
+def parallel_measure(x, here, g, row, last, scale, lower, upper, summed, tops, parts):
     n = x.shape[1]
-    tops = np.empty(block_count(n), np.uint64)
     for b in numba.prange(tops.size):
         lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
-        tops[b] = slope(lo, hi, x, here, g, row, scale, lower, upper)
-    return tops.max()
-
-
-@numba.njit(parallel=True, **JIT)
-def parallel_products(x, here, g, row, last, scale, lower, upper, lanes):
-    n = x.shape[1]
-    for b in numba.prange(len(lanes)):
-        lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
-        products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
+        if summed:
+            tops[b], parts[0, b], parts[1, b], parts[2, b] = products(
+                lo, hi, x, here, g, row, last, scale, lower, upper
+            )
+        else:
+            tops[b] = slope(lo, hi, x, here, g, row, scale, lower, upper)
 
 
 def sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
@@ -223,67 +237,37 @@ def _sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, l
     return {"serial": serial, "threads": parallel}.get(method.loops)
 
 
-def slope_all(method, x, here, g, row, scale, lower, upper):
-    """Stand in for the loop over all elements; Numba picks by type."""
+def measure(method, x, here, g, row, last, scale, lower, upper, summed):
+    """Stand in for the slope and, where `summed`, the sums of g.last, g.g and last.last, g projected
+    and scaled; Numba picks by type.
+    """
 
 
-@overload(slope_all, jit_options=INLINED)
-def _slope_all(method, x, here, g, row, scale, lower, upper):
-    def serial(method, x, here, g, row, scale, lower, upper):
-        top = slope(0, x.shape[1], x, here, g, row, scale, lower, upper)
-        return np.uint64(top).view(np.float64)
+@overload(measure, jit_options=INLINED)
+def _measure(method, x, here, g, row, last, scale, lower, upper, summed):
+    def serial(method, x, here, g, row, last, scale, lower, upper, summed):
+        n, top = x.shape[1], np.int64(0)
+        along = norm2 = last2 = 0.0
+        if summed:  # block after block, as threads have them
+            for b in range(block_count(n)):
+                lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
+                t, a, q2, d2 = products(lo, hi, x, here, g, row, last, scale, lower, upper)
+                top = max(top, t)
+                along, norm2, last2 = along + a, norm2 + q2, last2 + d2
+        else:
+            top = slope(0, n, x, here, g, row, scale, lower, upper)
+        return np.int64(top).view(np.float64), along, norm2, last2
 
-    def parallel(method, x, here, g, row, scale, lower, upper):
-        return np.uint64(parallel_slope(x, here, g, row, scale, lower, upper)).view(np.float64)
+    def parallel(method, x, here, g, row, last, scale, lower, upper, summed):
+        blocks = block_count(x.shape[1])
+        tops, parts = np.zeros(blocks, np.int64), np.zeros((3, blocks))
+        parallel_measure(x, here, g, row, last, scale, lower, upper, summed, tops, parts)
+        along = norm2 = last2 = 0.0
+        for b in range(blocks):
+            along, norm2, last2 = along + parts[0, b], norm2 + parts[1, b], last2 + parts[2, b]
+        return np.int64(tops.max()).view(np.float64), along, norm2, last2
 
     return {"serial": serial, "threads": parallel}.get(method.loops)
-
-
-def products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
-    """Stand in for the loop over all elements; Numba picks by type."""
-
-
-@overload(products_all, jit_options=INLINED)
-def _products_all(method, x, here, g, row, last, scale, lower, upper, lanes):
-    def serial(method, x, here, g, row, last, scale, lower, upper, lanes):
-        n = x.shape[1]
-        for b in range(len(lanes)):
-            lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
-            products(lo, hi, x, here, g, row, last, scale, lower, upper, lanes[b])
-
-    def parallel(method, x, here, g, row, last, scale, lower, upper, lanes):
-        parallel_products(x, here, g, row, last, scale, lower, upper, lanes)
-
-    return {"serial": serial, "threads": parallel}.get(method.loops)
-
-
-def sums(method, x, here, g, row, last, scale, lower, upper):
-    """Stand in for g.last, g.g and last.last, g projected and scaled; Numba picks by type."""
-
-
-@overload(sums, jit_options=INLINED)
-def _sums(method, x, here, g, row, last, scale, lower, upper):
-    return {"serial": sums_here, "threads": sums_here}.get(method.loops)
-
-
-def sums_here(method, x, here, g, row, last, scale, lower, upper):
-    """Sum block after block, so that bits do not depend on the number of threads."""
-    along = norm2 = last2 = 0.0
-    if x.shape[1] <= LANES:  # one element a lane: the same sums without the lanes
-        for i in range(np.uintp(x.shape[1])):
-            q = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
-            d = np.float64(last[i]) if last is not None else 0.0
-            along += q * d
-            norm2 += q * q
-            last2 += d * d
-        return along, norm2, last2
-    lanes = np.empty((block_count(x.shape[1]), 3, LANES))
-    products_all(method, x, here, g, row, last, scale, lower, upper, lanes)
-    for b in range(len(lanes)):
-        along += lanes[b, 0, 0]
-        norm2 += lanes[b, 1, 0]
-        last2 += lanes[b, 2, 0]
-    return along, norm2, last2
 
 
 def empty(method, g, slots, last):

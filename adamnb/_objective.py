@@ -41,7 +41,7 @@ class Objective:
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
         self.dtype, self.shape = like.dtype, like.shape
-        self.counts: Any = memoryview(np.zeros(2)) if counts is None else counts
+        self.counts: Any = np.zeros(2).data if counts is None else counts
         if jac is True:
             self.evaluate = self._both
         elif jac == "inplace":

@@ -14,7 +14,7 @@ from math import isnan
 from numba.extending import overload
 
 from ._driver import FUN, G_BEST, NFEV, NJEV, RATE, STEP, iterate
-from ._kernels import Shell, empty, largest_move, slope_all, sums, sweep_all
+from ._kernels import Shell, empty, largest_move, measure, sweep_all
 from ._rules import INLINED, Coefficients, entry
 
 # found: one reduction each; the last two are remembered
@@ -25,20 +25,12 @@ SHELL = len(Coefficients._fields)  # numbers: where those of the loop begin
 NUMBERS = SHELL + len(Shell._fields)
 
 
-@overload(slope_all, jit_options=INLINED)
-def _slope_all(method, x, here, g, row, scale, lower, upper):
-    def measured(method, x, here, g, row, scale, lower, upper):
-        return g[TOP]
-
-    return measured if method.loops == "elsewhere" else None
-
-
-@overload(sums, jit_options=INLINED)
-def _sums(method, x, here, g, row, last, scale, lower, upper):
-    def measured(method, x, here, g, row, last, scale, lower, upper):
+@overload(measure, jit_options=INLINED)
+def _measure(method, x, here, g, row, last, scale, lower, upper, summed):
+    def measured(method, x, here, g, row, last, scale, lower, upper, summed):
         if row == int(g[MEASURED]):
-            return g[ALONG], g[NORM2], g[LAST2]
-        return g[ALONG_BEST], g[NORM2_BEST], 0.0
+            return g[TOP], g[ALONG], g[NORM2], g[LAST2]
+        return g[TOP], g[ALONG_BEST], g[NORM2_BEST], 0.0
 
     return measured if method.loops == "elsewhere" else None
 

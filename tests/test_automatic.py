@@ -230,7 +230,7 @@ def by_hand(fun, x0, steps):
     x, rate, t, streak, failures = x0.copy(), 0.3, 0, 0, 0
     m, v, gain, last = np.zeros_like(x0), np.zeros_like(x0), np.ones_like(x0), np.zeros_like(x0)
     first = best_f = None
-    points, rates = [], []
+    from_best, points, rates = False, [], []
     for _ in range(steps):
         points.append(x.copy())
         f, g = fun(x)

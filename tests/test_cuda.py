@@ -585,11 +585,14 @@ def test_minimize_is_that_of_the_cpu(run, dtype):
     if not SIMULATED:  # a chaotic path: rounding differs
         assert device.success == host.success
         return
-    # Only sums differ, in their order.
-    for name in ("nit", "nfev", "njev", "status", "message", "fun", "fun_last"):
+    for name in ("nit", "nfev", "njev", "status", "message"):
         assert device[name] == host[name], name
+    # Sums differ in their order, and so the learning rate; a path magnifies that.
+    within = {"rtol": 1e6 * np.finfo(dtype).eps if dtype is np.float64 else 1e-4}
+    for name in ("fun", "fun_last"):
+        np.testing.assert_allclose(device[name], host[name], **within)
     for name in ("x", "jac", "x_last"):
-        assert device[name].copy_to_host().tobytes() == host[name].tobytes()
+        np.testing.assert_allclose(device[name].copy_to_host(), host[name], **within, atol=1e-7)
     assert set(device.state) == set(host.state)
 
 
