@@ -108,18 +108,24 @@ def correction(log_beta, t):
     return 1.0 if exponent < NEGLIGIBLE else -expm1(exponent)
 
 
-@inner
 def root_correction(o, t):
-    """Return 1 / sqrt(1 - beta2**t), remembered where `o` is longer than its options.
+    """Stand in for 1 / sqrt(1 - beta2**t); Numba picks by the type of the options."""
 
-    It takes as long as all else of a step in three variables, and many small problems share it.
-    """
-    i = len(OPTIONS) + int(t)
-    if i >= o.size:
+
+@overload(root_correction, jit_options=INLINED)
+def _root_correction(o, t):
+    def computed(o, t):
         return 1.0 / sqrt(correction(o[LOG_BETA2], t))
-    if o[i] == 0.0:
-        o[i] = 1.0 / sqrt(correction(o[LOG_BETA2], t))
-    return o[i]
+
+    def remembered(o, t):  # takes as long as all else of a step in three variables
+        i = len(OPTIONS) + int(t)
+        if i >= o.size:
+            return 1.0 / sqrt(correction(o[LOG_BETA2], t))
+        if o[i] == 0.0:
+            o[i] = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+        return o[i]
+
+    return remembered if isinstance(o, types.Array) else computed
 
 
 def adam_coefficients(o, t, rate):
