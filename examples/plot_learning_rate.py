@@ -11,7 +11,8 @@ Without `learning_rate`, every variable has a step of its own size, which adapts
   of Jacobs (1988, Neural Networks 1, 295), on top of Adam;
 * the **momentum** is the mean of all gradients since the way last led uphill, then it is emptied:
   the adaptive restart of O'Donoghue & Candes (2015, Found. Comput. Math. 15, 715);
-* a step that makes f rise too far is taken back, with a tenth of the rate.
+* a step that makes f rise too far is taken back, and the rate cut to between a half and a tenth: to
+  what the parabola through f and its slope at the start of the step and f at its end asks for.
 
 Near the minimum the cosine turns negative, the rate falls by itself, and the run converges. A number
 given as `learning_rate` switches all this off: the steps are then those of the paper, to the last
