@@ -9,7 +9,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import cuda, types
+from numba import types
 from scipy.optimize import OptimizeResult
 
 from . import _driver as D
@@ -20,6 +20,7 @@ from ._cuda import (
     DEVICE,
     SIMULATED,
     DeviceVector,
+    cuda,
     device_of,
     interface_of,
     kernel,
