@@ -367,8 +367,11 @@ class DeviceRun(Run):
                 f"`fun` must return one float32 or float64; it returned {dtype} of shape {shape}."
             )
         vector = self.vector
-        if device_of(interface) != vector.device:
-            raise ValueError(f"`fun` must return f on device {vector.device}, that of x0.")
+        device = device_of(interface)
+        if device != vector.device:
+            raise ValueError(
+                f"`fun` must return f on device {vector.device}, that of x0; got device {device}."
+            )
         vector.follow(stream_of(fun, interface))
         with vector.context:
             return view(fun, interface, 1)
