@@ -93,6 +93,17 @@ def test_numba_cuda_is_imported_for_device_arrays_only():
     )
 
 
+def test_numba_cuda_is_imported_in_one_file():
+    importing = re.compile(
+        r"^\s*(from numba import [^()\n]*\bcuda\b|from numba import \([^)]*\bcuda\b"
+        r"|(from|import) numba(\.|_)cuda\b)",
+        re.MULTILINE,
+    )
+    package = Path(adamnb.__file__).parent
+    found = {path.name for path in package.glob("*.py") if importing.search(path.read_text())}
+    assert found == {"_cuda.py"}
+
+
 @pytest.mark.skipif(AVAILABLE, reason="there is a GPU")
 def test_without_a_gpu_the_error_has_reason_and_way_out():
     with pytest.raises(RuntimeError, match=r"CUDA device.*adamnb\[cu12\].*NumPy"):
