@@ -2,6 +2,7 @@
 
 The kernel is the CPU's loop body, one element at a time: no formula stands here. Coefficients come
 from the host, where they are computed once a step. Imported when the first array on a device is met.
+Nothing else imports numba.cuda: others take `cuda` from here, and a successor of numba-cuda is one change.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,7 @@ INSTALL = (
     '`pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver) installs what is needed;'
     " or copy the array to the host, where NumPy arrays are stepped on all cores."
 )
+CONTIGUOUS = "use cupy.ascontiguousarray, or contiguous() of a tensor"
 
 
 class Opaque:
@@ -109,12 +111,12 @@ class DeviceVector:
 
     def __init__(self, x: Any, name: str = "x", in_place: bool = True) -> None:
         _require_gpu(x, name)
-        interface, self.owner = interface_of(x), x
+        interface, self.owner, self.name = interface_of(x), x, name
         self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         if self.dtype not in (np.float32, np.float64) or not self.dtype.isnative:
             raise TypeError(f"`{name}` must have dtype float32 or float64; got {self.dtype}.")
         if not contiguous(interface):
-            raise ValueError(f"`{name}` must be C-contiguous.")
+            raise ValueError(f"`{name}` must be C-contiguous; {CONTIGUOUS}.")
         if in_place and interface["data"][1]:
             raise ValueError(
                 f"`{name}` must be writeable, it is stepped in place; this {type(x).__name__} is"
@@ -178,20 +180,24 @@ class DeviceVector:
         interface = interface_of(gradient)
         if interface is None:
             raise TypeError(
-                f"`{name}` must be on the device, where x is; got {type(gradient).__name__} on the"
-                " host."
+                f"`{name}` must be on the device, where {self.name} is; got"
+                f" {type(gradient).__name__} on the host."
             )
         dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         if dtype != self.dtype:
-            raise TypeError(f"`{name}` must have dtype {self.dtype}, that of x; got {dtype}.")
+            raise TypeError(
+                f"`{name}` must have dtype {self.dtype}, that of {self.name}; got {dtype}."
+            )
         if shape != self.shape:
-            raise ValueError(f"`{name}` must have shape {self.shape}, that of x; got {shape}.")
+            raise ValueError(
+                f"`{name}` must have shape {self.shape}, that of {self.name}; got {shape}."
+            )
         if not contiguous(interface):
-            raise ValueError(f"`{name}` must be C-contiguous.")
+            raise ValueError(f"`{name}` must be C-contiguous; {CONTIGUOUS}.")
         device = device_of(interface)
         if device != self.device:
             raise ValueError(
-                f"`{name}` must be on device {self.device}, that of x; got device {device}."
+                f"`{name}` must be on device {self.device}, that of {self.name}; got device {device}."
             )
         self.follow(stream_of(gradient, interface))
         with self.context:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import cuda, types
+from numba import types
 from scipy.optimize import OptimizeResult
 
 from . import _driver as D
@@ -20,6 +20,7 @@ from ._cuda import (
     DEVICE,
     SIMULATED,
     DeviceVector,
+    cuda,
     device_of,
     interface_of,
     kernel,
@@ -366,8 +367,11 @@ class DeviceRun(Run):
                 f"`fun` must return one float32 or float64; it returned {dtype} of shape {shape}."
             )
         vector = self.vector
-        if device_of(interface) != vector.device:
-            raise ValueError(f"`fun` must return f on device {vector.device}, that of x0.")
+        device = device_of(interface)
+        if device != vector.device:
+            raise ValueError(
+                f"`fun` must return f on device {vector.device}, that of x0; got device {device}."
+            )
         vector.follow(stream_of(fun, interface))
         with vector.context:
             return view(fun, interface, 1)

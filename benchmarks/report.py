@@ -89,23 +89,25 @@ def threading_layer():
     return numba.threading_layer()
 
 
-def versions():
-    """Python, the packages and the C compiler, each with its version or "missing"."""
+def versions(packages=PACKAGES):
+    """Python and the packages, each with its version or "missing"."""
     found = [f"Python {platform.python_version()}"]
-    for name in PACKAGES:
+    for name in packages:
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             source_tree = name == "adamnb"
             found.append(f"{name} {'from the source tree' if source_tree else 'missing'}")
-    try:
-        gcc = subprocess.run(
-            ["gcc", "-dumpfullversion"], capture_output=True, text=True
-        ).stdout.strip()
-        found.append(f"gcc {gcc}")
-    except OSError:
-        found.append("gcc missing")
     return ", ".join(found)
+
+
+def compiler():
+    """The C compiler with its version or "missing"."""
+    command = ["gcc", "-dumpfullversion"]
+    try:
+        return "gcc " + subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return "gcc missing"
 
 
 def missing():
@@ -123,7 +125,7 @@ def header(threads, effort):
         [
             f"* machine: {cpu_model()}, {platform.system()} {platform.release()}",
             f"* threads: {threads}, Numba's layer: {threading_layer()}",
-            f"* versions: {versions()}",
+            f"* versions: {versions()}, {compiler()}",
             f"* date: {datetime.date.today().isoformat()}",
             f"* medians of {effort.rounds} alternating rounds ({effort.processes} of processes)",
             "* ratio = time other / time adamnb of the same round: above 1, adamnb is the faster",

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,6 +91,17 @@ def test_numba_cuda_is_imported_for_device_arrays_only():
         "assert 'adamnb._cuda' not in sys.modules\n"
         "assert 'numba.cuda.dispatcher' not in sys.modules\n"
     )
+
+
+def test_numba_cuda_is_imported_in_one_file():
+    importing = re.compile(
+        r"^\s*(from numba import [^()\n]*\bcuda\b|from numba import \([^)]*\bcuda\b"
+        r"|(from|import) numba(\.|_)cuda\b)",
+        re.MULTILINE,
+    )
+    package = Path(adamnb.__file__).parent
+    found = {path.name for path in package.glob("*.py") if importing.search(path.read_text())}
+    assert found == {"_cuda.py"}
 
 
 @pytest.mark.skipif(AVAILABLE, reason="there is a GPU")
@@ -281,6 +293,8 @@ def test_code_of_the_other_kernels(no_device, name, dtype, capability, tmp_path)
         signatures.conclude(np.dtype(dtype)) if name == "conclude" else vars(signatures)[name]
     )
     ptx = cuda.compile_ptx(vars(_cuda_loop)[name], signature, cc=capability)[0]
+    if name != "conclude":  # which passes over blocks
+        assert re.search(r"setp\.\w+\.[us]64", ptx)  # the index has 64 bits
     said = assembled(ptx, capability, tmp_path)
     if said is not None:
         assert "0 bytes spill stores, 0 bytes spill loads" in said
@@ -308,13 +322,21 @@ def test_code_of_fill(no_device, dtype, tmp_path):
 
 
 @compiles
-def test_literal_that_promotes_float32_is_found(no_device, monkeypatch):
+@pytest.mark.parametrize("literal", [True, False])
+def test_literal_that_promotes_float32_is_found(no_device, literal, monkeypatch, tmp_path):
     def careless(g, m, c):
         m = c.mu * m + (1.0 - c.mu) * g
         return c.a * m, m
 
-    monkeypatch.setitem(RULES, "careless", (inner(careless), 1))
-    assert ".f64" in step_code(MethodType("careless", "adam"), np.float32, (9, 0))
+    def careful(g, m, c):
+        m = c.mu * m + c.b * g
+        return c.a * m, m
+
+    rule = careless if literal else careful
+    monkeypatch.setitem(RULES, rule.__name__, (inner(rule), 1))
+    ptx = step_code(MethodType(rule.__name__, "adam"), np.float32, (9, 0))
+    with pytest.raises(AssertionError, match=r"\.f64") if literal else nullcontext():
+        check_code(ptx, (9, 0), np.float32, 3, 2, tmp_path)
 
 
 @compiles
@@ -421,10 +443,11 @@ def test_shapes(shape):
 
 
 @on_device
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", ["adam", "yogi"])  # yogi's slots do not start at zero
-def test_state_moves_between_cpu_and_device(method):
+def test_state_moves_between_cpu_and_device(method, dtype):
     rng = np.random.default_rng(5)
-    x, gradients = rng.normal(size=50), rng.normal(size=(6, 50))
+    x, gradients = rng.normal(size=50).astype(dtype), rng.normal(size=(6, 50)).astype(dtype)
     y = x.copy()
     host = adamnb.Optimizer(x, method, 0.01)
     first = adamnb.Optimizer(y, method, 0.01)
@@ -446,6 +469,40 @@ def test_state_moves_between_cpu_and_device(method):
         third.step(g)
     assert ulps(z, x) <= ALLOWED * len(gradients)
     assert third.t == host.t == 6
+
+
+BEYOND = 2**31 + 5  # no index of 32 bits reaches the end
+
+
+@pytest.mark.skipif(not AVAILABLE or SIMULATED, reason="no GPU")
+def test_step_beyond_31_bits(monkeypatch):
+    monkeypatch.undo()  # the grid that users have
+    n, dtype = BEYOND, np.dtype(np.float32)
+    needed, free = 4.1 * n * dtype.itemsize, cuda.current_context().get_memory_info()[0]
+    if needed > free:
+        pytest.skip(f"needs {needed / 1e9:.0f} GB of GPU memory; {free / 1e9:.0f} GB are free")
+    x, g = (cuda.device_array(n, dtype) for _ in range(2))
+    blank = _cuda.kernel(_cuda.fill, _cuda.fill_signature(dtype))
+    for array, value in ((x, 1.0), (g, 0.5)):
+        blank[4096, 256](array.reshape(1, n), dtype.type(value))
+    rng = np.random.default_rng(7)
+    places = [slice(i, i + 6) for i in (0, n // 4, n // 2, n - 11, n - 6)]  # 2^31 is in n - 6
+    for array in (x, g):
+        for place in places:
+            array[place].copy_to_device(rng.normal(size=6).astype(dtype))
+
+    def looked_at(array):
+        return np.concatenate([array[place].copy_to_host() for place in places])
+
+    expected, gradient = looked_at(x), looked_at(g)
+    host = adamnb.Optimizer(expected, learning_rate=0.1)
+    device = adamnb.Optimizer(x, learning_rate=0.1)
+    for _ in range(2):
+        host.step(gradient)
+        device.step(g)
+        assert ulps(looked_at(x), expected) <= ALLOWED * host.t
+    for k, expected in enumerate(host.state["slots"]):
+        assert ulps(looked_at(device._slots[k]), expected) <= ALLOWED * host.t
 
 
 @on_device
@@ -704,6 +761,109 @@ def test_wrong_minimize(change, error, text):
     x0 = put(given.pop("x0"))
     with pytest.raises(error, match=text):
         adamnb.minimize(given.pop("fun"), x0, **given, maxiter=3)
+
+
+def another_device(interface):
+    """Stand in for `device_of`: the simulator's arrays say where they are."""
+    return interface.get("device", 0)
+
+
+@simulated
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"x0": Exported(np.ones(6)[::2])}, ValueError, "`x0` must be C-contiguous"),
+        ({"x0": Exported(np.ones(3), mask=Exported(np.ones(3, bool)))}, ValueError, "contiguous"),
+        ({"x0": Exported(np.ones(3, ">f4"))}, TypeError, "`x0` must have dtype.*got >f4"),
+        ({"jac": lambda x: Exported(np.ones(6)[::2])}, ValueError, "`jac` must be C-contiguous"),
+        (
+            {"jac": lambda x: Exported(np.ones(3, np.float32))},
+            TypeError,
+            "`jac` must have dtype float64, that of x0; got float32",
+        ),
+        (
+            {"jac": lambda x: Exported(np.ones(3), device=1)},
+            ValueError,
+            "`jac` must be on device 0, that of x0; got device 1",
+        ),
+        ({"jac": lambda x: None}, TypeError, "`jac` must be on the device.*NoneType"),
+        (
+            {"fun": lambda x: Exported(np.ones(1), device=1)},
+            ValueError,
+            "`fun` must return f on device 0, that of x0; got device 1",
+        ),
+        ({"fun": lambda x: Exported(np.ones(1, int))}, ValueError, "one float32 or float64"),
+    ],
+    ids=str,
+)
+def test_wrong_arrays_for_minimize(change, error, text, monkeypatch):
+    for module in (_cuda, _cuda_loop):
+        monkeypatch.setattr(module, "device_of", another_device)
+    call = {"fun": rosen, "x0": put(START), "jac": lambda x: put(rosen_slope(x))} | change
+    with pytest.raises(error, match=text):
+        adamnb.minimize(**call, maxiter=3)
+
+
+class CuPyLike(np.ndarray):
+    """An array of the host that passes for one of CuPy's on a device."""
+
+    __cuda_array_interface__ = property(lambda self: np.asarray(self).__array_interface__)
+
+
+CuPyLike.__module__ = "cupy"
+
+
+@simulated
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_are_of_the_kind_of_x0(dtype, monkeypatch):
+    def asarray(array):
+        return np.asarray(getattr(array, "_ary", array)).view(CuPyLike)
+
+    def misfit(x):
+        seen.append(type(x))
+        return (x * x).sum(), 2 * x
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(asarray=asarray))
+    seen = []
+    x0 = asarray(START.astype(dtype))
+    device = adamnb.minimize(misfit, x0, jac=True, maxiter=5)
+    assert set(seen) == {CuPyLike}
+    for name in ("x", "jac", "x_last"):
+        assert type(device[name]) is CuPyLike
+        assert device[name].dtype == dtype
+    seen.clear()
+    host = adamnb.minimize(misfit, START.astype(dtype), jac=True, maxiter=5, verify=0)
+    assert set(seen) == {np.ndarray}
+    assert type(host.x) is np.ndarray
+    assert device.x.tobytes() == host.x.tobytes()
+
+
+@needs_numba_cuda
+def test_views_for_other_packages(monkeypatch):
+    def owner(module):
+        return type("Array", (), {"__module__": module, "device": "cuda:1"})()
+
+    calls = SimpleNamespace(
+        as_tensor=lambda array, device: ("as_tensor", array, device),
+        numpy=SimpleNamespace(array=lambda array, copy: ("array", array, copy)),
+    )
+    monkeypatch.setitem(sys.modules, "torch", calls)
+    monkeypatch.setitem(sys.modules, "jax", calls)
+    assert _cuda.like(owner("torch.nn.parameter"), 5) == ("as_tensor", 5, "cuda:1")
+    assert _cuda.like(owner("jaxlib._jax"), 5) == ("array", 5, True)
+    assert _cuda.like(owner("numba.cuda"), 5) == 5
+
+
+@pytest.mark.skipif(AVAILABLE and not SIMULATED, reason="there is a GPU")
+def test_without_a_gpu_nothing_is_measured():
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    before = sorted(benchmarks.rglob("*.md")), sorted(benchmarks.rglob("*.json"))
+    command = [sys.executable, benchmarks / "gpu.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(r"No GPU can be measured: .*\n", done.stderr)
+    assert done.stdout == ""
+    assert (sorted(benchmarks.rglob("*.md")), sorted(benchmarks.rglob("*.json"))) == before
 
 
 @on_device
