@@ -59,6 +59,7 @@ G_ROWS = 2  # current and best gradient
 RATES = types.Array(types.float64, 1, "C")
 TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
 RATE_LOST = 1e-18  # a step below the last bit of every scaled variable
+RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
 PROMISED = 4  # roll-backs after which a first step need not keep its promise
 CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of the learning rate after a roll-back
 MAX_FAILURES = 30  # roll-backs without a new best point, then there is no more to be had
@@ -172,7 +173,7 @@ def adapt(along, norm2, last2, s, o):
         s[COSINE] = along / lengths
         # exp(2 z cosine) to second order, with one division and no call: up and down cancel exactly.
         z = 0.5 * o[KAPPA] * (o[EARLY_FACTOR] if s[T] <= o[EARLY] else 1.0)
-        s[RATE] *= (lengths + z * along) / (lengths - z * along)
+        s[RATE] = min(s[RATE] * (lengths + z * along) / (lengths - z * along), RATE_MOST)
         if along < 0.0 and o[MEAN] > 0.0:
             s[STREAK] = 0.0
     s[STREAK] += 1.0

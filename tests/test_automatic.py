@@ -1,5 +1,7 @@
 """The automatic learning rate: what it does, not how well."""
 
+import itertools
+
 import numba
 import numpy as np
 import pytest
@@ -283,3 +285,15 @@ def test_the_rule_is_what_it_is_said_to_be(x0):
     assert np.sum(np.diff(np.log(rates)) < -1.5) >= (x0.size == 2)
     np.testing.assert_allclose(seen[:60], points, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(result.history["learning_rate"][:60], rates, rtol=1e-8)
+
+
+def test_a_slope_without_end():
+    """The rate grows for ever, and may not overflow: x would be NaN, with a finite f."""
+    values = itertools.count(0, -1)
+    result = adamnb.minimize(
+        lambda x: float(next(values)), np.zeros(3), jac=lambda x: np.array([1e-3, 0.0, 1.0]),
+        maxiter=20_000,
+    )  # fmt: skip
+    assert not result.success
+    assert np.isfinite(result.x).all()
+    assert np.isfinite(result.x_last).all()
