@@ -82,8 +82,47 @@ class Solved:
             getattr(self, name)[b] = result[name]
 
 
+class AtWork:
+    """A block in the host's memory while it is solved."""
+
+    def __init__(self, blocks: "CompiledBlocks", block: Block) -> None:
+        self.blocks, self.block, self.state = blocks, block, blocks.state(block)
+        self.reasons = np.zeros(len(block), np.int64)
+        self.reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.errors: dict[int, Exception] = {}
+
+    def going(self) -> np.ndarray:
+        """Return the numbers of the problems that have not stopped."""
+        return np.flatnonzero(self.reasons == D.GOING)
+
+    def count(self) -> int:
+        """Return how many have not stopped."""
+        return int(np.count_nonzero(self.reasons == D.GOING))
+
+    def run(self, o: np.ndarray, rates: np.ndarray) -> None:
+        """Iterate all that are going; one that raises is left, and the next is gone on with."""
+        place, state = np.zeros(1, np.int64), self.state
+        while place[0] < len(self.block):
+            try:
+                return self.blocks.run(
+                    None, *self.blocks.functions, self.block.data, self.blocks.batch.args,
+                    self.reasons, place, *state.vectors, state.s, o, rates,
+                )  # fmt: skip
+            except Exception as error:
+                b = int(place[0])
+                self.errors[b], self.reasons[b] = error, RAISED
+                place[0] += 1
+        return None
+
+    def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
+        """Return the last state, why each problem stopped, and what was raised."""
+        return self.state, self.reasons, self.errors
+
+
 class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
+
+    growth = 64  # a call has at most so many times the iterations of the one before
 
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch = batch
@@ -104,26 +143,27 @@ class CompiledBlocks:
         """Return the state in which the problems of a block start."""
         return State(self.batch.method, block.x0, block.learning_rate, block.x_scale, block.bounds)
 
+    def begin(self, block: Block) -> Any:
+        """Return a block as it is before the first iteration."""
+        return AtWork(self, block)
+
     def solve(self, block: Block, stopped: Callable[[], bool]) -> Solved:
         """Solve a block; `stopped` is asked from time to time."""
-        batch, state = self.batch, self.state(block)
+        batch, work = self.batch, self.begin(block)
         o = option_vector(batch.method, batch.options, block.x0.dtype)
-        reasons = np.zeros(len(block), np.int64)
-        reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
-        errors: dict[int, Exception] = {}
         steps, done, late = 1, 0, np.zeros(0, np.int64)
-        while (going := np.flatnonzero(reasons == D.GOING)).size:
-            if stopped():
-                reasons[going] = INTERRUPTED
-                break
+        while work.count() and not stopped():
             if time.time() > batch.deadline:
-                o[R.MAXITER], late = 0, going
+                o[R.MAXITER], late = 0, work.going()
             rates = self.rates(done, steps)
             begun = time.perf_counter()
-            self._run(block, state, o, reasons, rates, errors)
+            work.run(o, rates)
             taken = time.perf_counter() - begun
-            steps = int(min(max(1, steps * CALL_SECONDS / taken), 64 * steps, LONGEST_BLOCK))
+            most = min(self.growth * steps, LONGEST_BLOCK)
+            steps = int(min(max(1, steps * CALL_SECONDS / taken), most))
             done += len(rates)
+        state, reasons, errors = work.end()
+        reasons[reasons == D.GOING] = INTERRUPTED
         reasons[late[reasons[late] == D.BY_MAXITER]] = OUT_OF_SECONDS
         for b in np.flatnonzero(reasons == D.WRONG_SHAPE):
             shapes = (int(state.s[b, D.WRONG_SIZE]),), block.x0.shape[1:]
@@ -139,21 +179,6 @@ class CompiledBlocks:
             return np.full(steps, np.nan)
         steps = min(steps, max(1, int(self.batch.options["maxiter"]) + 1 - done))
         return np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
-
-    def _run(self, block, state, o, reasons, rates, errors) -> None:
-        """Run all problems that are going; one that raises is left, and the next is gone on with."""
-        place = np.zeros(1, np.int64)
-        while place[0] < len(block):
-            try:
-                return self.run(
-                    None, *self.functions, block.data, self.batch.args, reasons, place,
-                    *state.vectors, state.s, o, rates,
-                )  # fmt: skip
-            except Exception as error:
-                b = int(place[0])
-                errors[b], reasons[b] = error, RAISED
-                place[0] += 1
-        return None
 
     def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""

@@ -286,9 +286,9 @@ def copy_row(x, here, spare):
 
 @inner
 def take(gradient, g, s):
-    """Copy a gradient of the right length."""
-    if gradient.size != g.size:
-        s[WRONG_SIZE] = gradient.size
+    """Copy a gradient of the right length, an array or a tuple."""
+    if len(gradient) != g.size:
+        s[WRONG_SIZE] = len(gradient)
         return False
     for i in range(g.size):
         g[i] = gradient[i]
