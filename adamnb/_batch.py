@@ -12,9 +12,18 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import is_jitted
 
 from . import _compiled
-from ._arguments import gradient_form, limits, per_variable, real_array, working_dtype
+from ._arguments import (
+    gradient_form,
+    limits,
+    on_device,
+    per_variable,
+    real_array,
+    require_gpu,
+    working_dtype,
+)
 from ._block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._minimize import merged, solver_of
 from ._objective import is_compiled
@@ -123,13 +132,14 @@ def minimize_batch(
         raise ValueError(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
-    if device not in ("auto", "cpu"):
-        raise ValueError(f"`device` must be 'auto' or 'cpu' in this version; got {device!r}.")
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     args = args if isinstance(args, tuple) else (args,)
     compiled = is_compiled(fun, jac)
     workers = _checked_workers(workers)
-    problems = _Problems(x0, data, bounds, o)
+    on_gpu = _gpu_chosen(device, x0, data)
+    if on_gpu:
+        _check_gpu(fun, jac, workers)
+    problems = _Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
@@ -157,7 +167,12 @@ def minimize_batch(
 class _Problems:
     """The caller's arrays, checked against each other, and blocks of them."""
 
-    def __init__(self, x0: Any, data: Any, bounds: Any, o: dict[str, Any]) -> None:
+    def __init__(
+        self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False
+    ) -> None:
+        self.on_gpu = on_gpu
+        if on_device(x0):  # as small as the results, which come to the host as well
+            x0 = _viewed(x0, "x0").copy_to_host()
         x = np.atleast_1d(real_array(x0))
         if x.ndim > 2:
             raise ValueError(f"`x0` must have shape (B, n) or (n,); got {x.shape}.")
@@ -218,12 +233,48 @@ class _Problems:
             rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()
         if scale is not None:
             scale = scale[rows].copy()
-        elif self.automatic:
+        elif self.automatic and not self.on_gpu:  # there, from the numbers there
             scale = np.where(x != 0, np.abs(x), 1)
         bounds = None
         if self.bounds is not None:
             bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
-        return Block(first, x, tuple(_own(a[rows]) for a in self.data), bounds, scale, rate)
+        take = _contiguous if self.on_gpu else _own  # there, it is copied anyway
+        return Block(first, x, tuple(take(a[rows]) for a in self.data), bounds, scale, rate)
+
+
+def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
+    """Return whether problems are solved on a GPU: where it is asked for, or arrays are there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"`device` must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
+    arrays = {"x0": x0} | {f"data[{i}]": array for i, array in enumerate(_several(data))}
+    there = [name for name, array in arrays.items() if on_device(array)]
+    if device == "cpu" and there:
+        raise ValueError(
+            f"`{there[0]}` is on a GPU: copy it to a NumPy array for device='cpu', or leave `device` out."
+        )
+    if device == "cuda" or there:
+        subject = f"`{there[0]}` is on a CUDA device" if there else "device='cuda' needs a GPU"
+        require_gpu(subject, "use NumPy arrays with device='cpu', which runs on all cores")
+    return device == "cuda" or bool(there)
+
+
+def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
+    """Refuse what cannot be done on a GPU."""
+    functions = (fun,) if jac is True or jac == "inplace" else (fun, jac)
+    if not all(is_jitted(function) for function in functions):
+        raise TypeError(
+            "`fun` and `jac` must be Numba functions (@njit) on a GPU, and `jac` a function, True or"
+            " 'inplace': differences, and Python, are of device='cpu'."
+        )
+    if workers is not None:
+        raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
+
+
+def _viewed(array: Any, name: str) -> Any:
+    """Return an array on a device as Numba's."""
+    from ._cuda_batch import viewed
+
+    return viewed(array, name)
 
 
 def _several(data: Any) -> tuple:
@@ -237,6 +288,8 @@ def _several(data: Any) -> tuple:
 
 def _sliceable(i: int, array: Any) -> Any:
     """Return data[i] as it is where it slices like an array, from a disk perhaps."""
+    if on_device(array):
+        array = _viewed(array, f"data[{i}]")
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
         try:
             array = np.asarray(array)
@@ -253,6 +306,14 @@ def _own(array: Any) -> np.ndarray:
     """Return a new contiguous array in the machine's byte order."""
     array = np.asarray(array)
     return np.array(array, array.dtype.newbyteorder("="), order="C")
+
+
+def _contiguous(array: Any) -> Any:
+    """Return a contiguous array in the machine's byte order, or one on a device as it is."""
+    if hasattr(array, "copy_to_host"):
+        return array
+    array = np.asarray(array)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def _checked_workers(workers: Any) -> Any:
@@ -276,7 +337,9 @@ def _results(
     """Yield the solved blocks in any order."""
     if problems.count == 0:
         return
-    if callable(workers):
+    if problems.on_gpu:
+        yield from _one_after_another(batch, problems, stopped)
+    elif callable(workers):
         yield from workers(
             partial(solve_block, batch), _equal_blocks(problems, os.cpu_count() or 1)
         )
@@ -293,6 +356,19 @@ def _results(
                 yield part
                 if stopped():
                     return
+
+
+def _one_after_another(
+    batch: Batch, problems: _Problems, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Solve blocks on a GPU, as large as it takes."""
+    from ._cuda_batch import DeviceBlocks
+
+    blocks, first = DeviceBlocks(batch, problems.block(0, 1)), 0
+    while first < problems.count and not stopped():
+        block = problems.block(first, blocks.size())
+        yield blocks.solve(block, stopped)
+        first += len(block)
 
 
 def _equal_blocks(problems: _Problems, workers: int) -> Iterator[Block]:

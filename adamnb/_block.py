@@ -125,7 +125,7 @@ class CompiledBlocks:
     growth = 64  # a call has at most so many times the iterations of the one before
 
     def __init__(self, batch: Batch, sample: Block) -> None:
-        self.batch = batch
+        self.batch, self.n = batch, sample.x0.shape[1]
         first = tuple(array[0] for array in sample.data)
         own = CompiledObjective(batch.fun, batch.jac, first + batch.args, sample.x0.dtype)
         fun_type, jac_type, _ = own.types
@@ -180,10 +180,13 @@ class CompiledBlocks:
         steps = min(steps, max(1, int(self.batch.options["maxiter"]) + 1 - done))
         return np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
 
+    def finishes(self) -> bool:
+        """Return whether Python has the last word."""
+        return self.batch.options["polish"] or self.n <= self.batch.options["verify"]
+
     def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
-        options = self.batch.options
-        if not options["polish"] and block.x0.shape[1] > options["verify"]:
+        if not self.finishes():
             return
         for b in np.flatnonzero(reasons >= D.GOING):
             run = Run(problem_of(self.batch, block, int(b)))
