@@ -1,15 +1,16 @@
 """Many problems on a GPU, a thread each: the compiled loop over iterations, with the user's functions in it.
 
 On the device the problems are the last axis of every block, so that neighbouring threads read
-neighbouring numbers. Up to `SMALL` variables a thread copies its problem's state into arrays of its
-own, of a size that is known when the kernel is compiled: loops over variables are then unrolled and
-most of the state is in registers, and memory is touched twice a launch, not a hundred times an
-iteration. Beyond, a thread works in the blocks themselves.
+neighbouring numbers. Of few variables (`NEAR`) a thread copies its problem's state into arrays of its
+own, whose size is known when the kernel is compiled: loops over variables are unrolled, most of the
+state is in registers, and memory is passed over twice a launch, not many times an iteration. Of more
+variables a thread works in the blocks themselves, which is right for any number of them, and slower.
 
 A launch makes some iterations. Each thread whose problem goes on puts it on the list for the next
-launch, so that no thread waits for what is done. The host reads how many there are, no more.
+launch, so that warps stay full; how many there are is all that the host reads.
 """
 
+import operator
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,8 +21,9 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
+from numba.core import cgutils
 from numba.core.errors import NumbaError
-from numba.extending import is_jitted, overload
+from numba.extending import intrinsic, is_jitted, models, overload, register_model
 
 from . import _compiled
 from . import _driver as D
@@ -42,23 +44,25 @@ from ._cuda import (
     stream_of,
     view,
 )
-
 from ._driver import G_ROWS, GOING, SPARE, X_ROWS
 from ._methods import Method
 from ._objective import CompiledObjective, _reason
 from ._result import BAD_START, RAISED
-from ._rules import INLINED, OPTIONS, MethodType
+from ._rules import BETA1, INLINED, LOG_BETA1, OPTIONS, MethodType
 from ._state import AUTOMATIC, State
 
 if not SIMULATED:
     from . import _cuda_ufuncs  # noqa: F401
 
-SMALL = 16  # variables, up to which a thread has arrays of its own
+NEAR = 48  # bytes of a vector up to which a thread has its own: more would not stay in registers
 WIDTH = THREADS if SIMULATED else 128  # threads of a block; registers allow few of them at once
 LARGEST = 2**20  # problems side by side: the slowest of them is waited for once
 SHARE = 0.25  # of the free memory that a block of problems may take
 GROWTH = 2  # from launch to launch: at most half of the iterations are made beside problems that are done
-SCALARS, OPTION_COUNT = len(D.SCALARS), len(OPTIONS)
+SCALARS = len(D.SCALARS)
+ALL_OPTIONS = types.UniTuple(types.float64, len(OPTIONS))
+ADAPTED = 1 + max(BETA1, LOG_BETA1)  # options that `adapt` may change are among the first
+VECTORS = 5  # gains, last step, scale and bounds
 RAISED_THERE = (
     "`fun` or `jac` raised on the GPU, from where no exception comes: device='cpu' shows which."
 )
@@ -103,15 +107,112 @@ def store(own, block, b):
         block[i, b] = own[i]
 
 
+def taken(blocks, own, b):
+    """Copy vectors of problem b into rows of `own`, and return the tuple of these; None stays None."""
+    for block, row in zip(blocks, own, strict=True):
+        if block is not None:
+            fetch(block, row, b)
+    return tuple(None if block is None else row for block, row in zip(blocks, own, strict=True))
+
+
+@overload(taken, jit_options=INLINED)
+def _taken(blocks, own, b):
+    if blocks.count == 0:
+        return lambda blocks, own, b: ()
+    if isinstance(blocks.types[0], types.NoneType):
+        return lambda blocks, own, b: (None, *taken(blocks[1:], own[1:], b))
+
+    def first_taken(blocks, own, b):
+        row = own[0]
+        fetch(blocks[0], row, b)
+        return (row, *taken(blocks[1:], own[1:], b))
+
+    return first_taken
+
+
+class OptionsType(types.Type):
+    """Numba type of the options of a thread.
+
+    Most are parameters of the kernel, which take no register and no load; those that `adapt` writes are
+    the thread's own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="Options")
+
+
+@register_model(OptionsType)
+class OptionsModel(models.StructModel):
+    """The tuple of all options, and the thread's own first ones."""
+
+    def __init__(self, manager: Any, kind: types.Type) -> None:
+        super().__init__(manager, kind, [("shared", ALL_OPTIONS), ("own", D.RATES)])
+
+
+def options_of(shared, own):
+    """Return the options of a thread; `own` has the first ones."""
+    return np.array(shared)  # in the simulator
+
+
+@intrinsic
+def _paired(typingctx, shared, own):
+    def codegen(context, builder, signature, arguments):
+        pair = cgutils.create_struct_proxy(signature.return_type)(context, builder)
+        pair.shared, pair.own = arguments
+        return pair._getvalue()
+
+    return OptionsType()(shared, own), codegen
+
+
+@intrinsic
+def _own(typingctx, o):
+    def codegen(context, builder, signature, arguments):
+        return cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).own
+
+    return D.RATES(o), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _shared(typingctx, o, i):
+    def codegen(context, builder, signature, arguments):
+        pair = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
+        return builder.extract_value(pair.shared, i.literal_value)
+
+    return types.float64(o, i), codegen
+
+
+@overload(options_of, jit_options=INLINED)
+def _options_of(shared, own):
+    return lambda shared, own: _paired(shared, own)
+
+
+@overload(operator.getitem, jit_options=INLINED, prefer_literal=True)
+def _get_option(o, i):
+    if not isinstance(o, OptionsType):
+        return None
+    return (lambda o, i: _own(o)[i]) if i.literal_value < ADAPTED else (lambda o, i: _shared(o, i))
+
+
+@overload(operator.setitem, jit_options=INLINED)
+def _set_option(o, i, value):
+    if not isinstance(o, OptionsType):
+        return None
+
+    def put(o, i, value):
+        _own(o)[i] = value
+
+    return put
+
+
 def _iterate_simulated(method, fun, jac, args, *rest):
     """Run the host's machine code: the simulator has the host's memory, but no overloads."""
     *blocks, rates, trace = rest
     args = tuple(np.ascontiguousarray(_host(a)) if np.ndim(a) else a for a in args)
-    there = [None if block is None else np.asarray(_host(block)) for block in blocks]
+    there: list[Any] = [None if block is None else np.asarray(_host(block)) for block in blocks]
     here = [None if block is None else np.ascontiguousarray(block) for block in there]
     kinds = [types.none if block is None else array_type(block.dtype, block.ndim) for block in here]
     form = {True: "inplace", None: True}.get(jac, jac)
-    own = CompiledObjective(fun, form, args, here[0].dtype)
+    own = CompiledObjective(fun, form, args, there[0].dtype)
     serial = MethodType(method.rule, method.coefficients)
     run = machine_code(D.run, (serial, *own.types, *kinds, D.RATES, D.NO_TRACE))
     reason = run(None, *own.values, *here, _host(rates), trace)
@@ -194,42 +295,23 @@ def problem_kernel(fun, jac, n, slot_count, real):
         own_x, own_g = cuda.local.array((X_ROWS, n), real), cuda.local.array((G_ROWS, n), real)
         own_slots = cuda.local.array((slot_count, n), real)
         own_s = cuda.local.array(SCALARS, numba.float64)
-        own_o = cuda.local.array(OPTION_COUNT, numba.float64)
+        adapted = cuda.local.array(ADAPTED, numba.float64)
         for row in range(SPARE):
             fetch(x[row], own_x[row], b)
         for row in range(G_ROWS):
             fetch(g[row], own_g[row], b)
         for slot in range(slot_count):
             fetch(slots[slot], own_slots[slot], b)
-        if gain is not None:
-            own_gain = cuda.local.array(n, real)
-            fetch(gain, own_gain, b)
-        else:
-            own_gain = None
-        if last is not None:
-            own_last = cuda.local.array(n, real)
-            fetch(last, own_last, b)
-        else:
-            own_last = None
-        if scale is not None:
-            own_scale = cuda.local.array(n, real)
-            fetch(scale, own_scale, b)
-        else:
-            own_scale = None
-        if lower is not None:
-            own_lower, own_upper = cuda.local.array(n, real), cuda.local.array(n, real)
-            fetch(lower, own_lower, b)
-            fetch(upper, own_upper, b)
-        else:
-            own_lower = own_upper = None
+        vectors = taken((gain, last, scale, lower, upper), cuda.local.array((VECTORS, n), real), b)
         fetch(s, own_s, b)
-        for i in range(own_o.size):
-            own_o[i] = o[i]
+        for i in range(ADAPTED):
+            adapted[i] = o[i]
         reasons[b] = RAISED  # an exception ends a thread
         reason = iterate_row(
-            method, fun, jac, columns_of(data, b) + args, own_x, own_g, own_slots, own_gain,
-            own_last, own_scale, own_lower, own_upper, own_s, own_o, rates, None,
+            method, fun, jac, columns_of(data, b) + args, own_x, own_g, own_slots, vectors[0],
+            vectors[1], vectors[2], vectors[3], vectors[4], own_s, options_of(o, adapted), rates, None,
         )  # fmt: skip
+        b = going[k]  # once more: addresses kept over all iterations would take half the registers
         for row in range(SPARE):
             store(own_x[row], x[row], b)
         for row in range(G_ROWS):
@@ -237,8 +319,8 @@ def problem_kernel(fun, jac, n, slot_count, real):
         for slot in range(slot_count):
             store(own_slots[slot], slots[slot], b)
         if last is not None:
-            store(own_gain, gain, b)
-            store(own_last, last, b)
+            store(vectors[0], gain, b)
+            store(vectors[1], last, b)
         store(own_s, s, b)
         reasons[b] = reason
         if reason == GOING:
@@ -253,18 +335,18 @@ def problem_kernel(fun, jac, n, slot_count, real):
             return
         b = going[k]
         own_s = cuda.local.array(SCALARS, numba.float64)
-        own_o = cuda.local.array(OPTION_COUNT, numba.float64)
+        adapted = cuda.local.array(ADAPTED, numba.float64)
         fetch(s, own_s, b)
-        for i in range(own_o.size):
-            own_o[i] = o[i]
-        x_, g_, slots_, gain_, last_, scale_, lower_, upper_ = columns_of(
-            (x, g, slots, gain, last, scale, lower, upper), b
-        )
+        for i in range(ADAPTED):
+            adapted[i] = o[i]
+        vectors = columns_of((gain, last, scale, lower, upper), b)
         reasons[b] = RAISED
         reason = iterate_row(
-            method, fun, jac, columns_of(data, b) + args, x_, g_, slots_, gain_, last_, scale_,
-            lower_, upper_, own_s, own_o, rates, None,
+            method, fun, jac, columns_of(data, b) + args, x[..., b], g[..., b], slots[..., b],
+            vectors[0], vectors[1], vectors[2], vectors[3], vectors[4], own_s,
+            options_of(o, adapted), rates, None,
         )  # fmt: skip
+        b = going[k]
         store(own_s, s, b)
         reasons[b] = reason
         if reason == GOING:
@@ -297,7 +379,7 @@ class Signatures:
         self.gather = block, block, scalars, self.matrix, self.matrix
         self.problems = (
             method.numba_type("alone"), types.Tuple(data), types.Tuple(args), *4 * (whole,), block,
-            block, block, gain, last, scale, bound, bound, scalars, doubles, doubles,
+            block, block, gain, last, scale, bound, bound, scalars, ALL_OPTIONS, doubles,
         )  # fmt: skip
 
 
@@ -404,7 +486,7 @@ class AtWork:
         self.launch(
             blocks.kernel, self._left, blocks.kind, self.data, blocks.args, self._going[: self._left],
             self._coming, self._count, self.reasons, self.x, self.g, self.slots, self.gain, self.last,
-            self.scale, self.lower, self.upper, self.s, cuda.to_device(o), cuda.to_device(rates),
+            self.scale, self.lower, self.upper, self.s, tuple(o.tolist()), cuda.to_device(rates),
         )  # fmt: skip
         self._going, self._coming = self._coming, self._going
         self._left = int(self._count.copy_to_host()[0])
@@ -422,7 +504,7 @@ class AtWork:
             scale = self.scale.copy_to_host().T
         reasons = self.reasons.copy_to_host().astype(np.int64)
         raised = np.flatnonzero(reasons == RAISED)
-        errors = dict.fromkeys(raised.tolist(), RuntimeError(RAISED_THERE))
+        errors: dict[int, Exception] = dict.fromkeys(raised.tolist(), RuntimeError(RAISED_THERE))
         return Found(x.copy_to_host(), g.copy_to_host(), s.T, scale), reasons, errors
 
 
@@ -442,6 +524,7 @@ class DeviceBlocks(CompiledBlocks):
         self.context: Any = cuda.gpus[devices.pop()] if devices else nullcontext()
         bounded, automatic = sample.bounds is not None, rate is None
         scaled, rated = automatic or sample.x_scale is not None, np.ndim(rate) == 2
+        near = n * dtype.itemsize <= NEAR
         self.kind = batch.method.numba_type("alone")
         with self.context:
             self.args = tuple(map(uploaded, batch.args))
@@ -452,7 +535,7 @@ class DeviceBlocks(CompiledBlocks):
             begun = time.perf_counter()
             try:
                 self.kernel = compiled_kernel(
-                    *own.values[:2], n if n <= SMALL else None, batch.method.slots,
+                    *own.values[:2], n if near else None, batch.method.slots,
                     self.signatures.real, self.signatures.problems,
                 )  # fmt: skip
             except NumbaError as error:

@@ -12,16 +12,16 @@ import numpy as np
 
 from ._cuda import cuda
 
-IN_MATH = {
+IN_MATH: dict[Any, Any] = {
     np.absolute: math.fabs, np.ceil: math.ceil, np.exp: math.exp, np.exp2: math.exp2,
     np.expm1: math.expm1, np.fabs: math.fabs, np.floor: math.floor, np.log1p: math.log1p,
     np.sqrt: math.sqrt, np.trunc: math.trunc,
 }  # fmt: skip
-IN_MATH_OF_TWO = {
+IN_MATH_OF_TWO: dict[Any, Any] = {
     np.copysign: math.copysign, np.fmod: math.fmod, np.nextafter: math.nextafter,
     np.power: math.pow,
 }  # fmt: skip
-WRITTEN_OUT: dict[Any, Callable] = {
+WRITTEN_OUT: dict[Any, Any] = {
     np.isfinite: lambda x: x - x == 0,
     np.isinf: lambda x: x == x and x - x != 0,
     np.square: lambda x: x * x,

@@ -119,7 +119,10 @@ def too_high(method, x, g, last, scale, lower, upper, s, o):
     the size of the first learning rate. Later f may rise, but not by much of what it has fallen.
     """
     height = s[FUN_FIRST] - s[FUN_BEST]
-    part = min(1.0, o[RISE] * o[LOOSER] ** s[FAILURES])
+    looser = 1.0
+    for _ in range(int(s[FAILURES])):  # a power would be a call, and registers be saved around it
+        looser *= o[LOOSER]
+    part = min(1.0, o[RISE] * looser)
     if s[FUN] > s[FUN_BEST] + part * height:
         return True
     if s[T] != 1.0 or s[FAILURES] >= PROMISED:
@@ -229,8 +232,8 @@ def lend(typingctx, array):
     """
 
     def codegen(context, builder, signature, arguments):
-        if signature.args[0] == types.none:
-            return context.get_dummy_value()
+        if not isinstance(signature.args[0], types.Array):
+            return arguments[0]
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
         view.meminfo = view.meminfo.type(None)
         return view._getvalue()
