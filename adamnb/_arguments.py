@@ -82,11 +82,6 @@ def real_array(x0: Any) -> np.ndarray:
     """Return x0 as an array of real numbers."""
     if x0 is None or isinstance(x0, str | bytes):
         raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    if on_device(x0):
-        raise TypeError(
-            f"`x0` must be on the host here; got {type(x0).__name__} on a GPU. Copy it to a NumPy"
-            " array; `adamnb.minimize` and `adamnb.Optimizer` take it as it is."
-        )
     if isinstance(x0, np.ma.MaskedArray):
         raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
     try:

@@ -207,7 +207,7 @@ def _set_option(o, i, value):
 def _iterate_simulated(method, fun, jac, args, *rest):
     """Run the host's machine code: the simulator has the host's memory, but no overloads."""
     *blocks, rates, trace = rest
-    args = tuple(np.ascontiguousarray(_host(a)) if np.ndim(a) else a for a in args)
+    args = tuple(map(_here, args))
     there: list[Any] = [None if block is None else np.asarray(_host(block)) for block in blocks]
     here = [None if block is None else np.ascontiguousarray(block) for block in there]
     kinds = [types.none if block is None else array_type(block.dtype, block.ndim) for block in here]
@@ -225,6 +225,13 @@ def _iterate_simulated(method, fun, jac, args, *rest):
 def _host(array: Any) -> Any:
     """Return what the simulator wraps."""
     return getattr(array, "_ary", array)
+
+
+def _here(argument: Any) -> Any:
+    """Return an argument as the host's machine code takes it."""
+    if isinstance(argument, tuple):
+        return tuple(map(_here, argument))
+    return np.ascontiguousarray(_host(argument)) if np.ndim(argument) else argument
 
 
 iterate_row = _iterate_simulated if SIMULATED else cuda.jit(**DEVICE)(D.run.py_func)
