@@ -136,19 +136,27 @@ def spot(x, g, y, grid):
     return f
 
 
-def code(
-    dtype, method="adam", capability=(9, 0), n=5, form=(spot, True), bounded=False, far=False,
-    automatic=True, rated=False,
-):  # fmt: skip
-    """Return the PTX of the kernel around fits of spots or decays."""
+@numba.njit
+def bowl(x, g, centre):
+    f = 0 * x[0]
+    for i in range(x.size):
+        r = x[i] - centre[i]
+        g[i] = r + r
+        f += r * r
+    return f
+
+
+SHAPES = {bowl: ((2,), ()), spot: ((2,), (2,))}  # axes of data and arguments; of the decays else
+
+
+def code(dtype, method="adam", capability=(9, 0), n=5, form=(bowl, True), bounded=False, far=False):
+    """Return the PTX of the kernel around a user's functions."""
     dtype, method = np.dtype(dtype), METHODS[method]
-    data = (array_type(dtype, 2),)
-    args = (array_type(dtype, 2),)
-    if form[0] is not spot:
-        data, args = (array_type(dtype, 2), array_type(dtype, 1)), (array_type(dtype, 1),)
-    signatures = _cuda_batch.Signatures(
-        method, dtype, data, args, automatic, rated, automatic, bounded
+    data, args = (
+        tuple(array_type(dtype, ndim) for ndim in shapes)
+        for shapes in SHAPES.get(form[0], ((2, 1), (1,)))
     )
+    signatures = _cuda_batch.Signatures(method, dtype, data, args, True, False, True, bounded)
     functions = map(_cuda_batch.device_function, form)
     kernel = _cuda_batch.problem_kernel(
         *functions, None if far else n, method.slots, signatures.real
@@ -185,11 +193,17 @@ def test_code_of_every_rule(no_device, rule, dtype, tmp_path):
 
 
 @compiles
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("capability", CAPABILITIES, ids="{0[0]}.{0[1]}".format)
-def test_code_with_bounds(no_device, capability, dtype, tmp_path):
-    ptx = code(dtype, "amsgrad", capability, bounded=True)
-    check_code(ptx, capability, tmp_path, frame(dtype, 5))
+def test_code_with_bounds_on_every_generation(no_device, capability, tmp_path):
+    ptx = code(np.float64, "amsgrad", capability, bounded=True)
+    check_code(ptx, capability, tmp_path, frame(np.float64, 5))
+
+
+@compiles
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_code_of_fits_of_spots(no_device, dtype, tmp_path):
+    ptx = code(dtype, form=(spot, True))
+    check_code(ptx, (9, 0), tmp_path, frame(dtype, 5))
 
 
 @compiles
@@ -207,20 +221,18 @@ def test_code_for_many_variables(no_device, dtype, tmp_path):
     check_code(ptx, (9, 0), tmp_path, 0)
 
 
-def elementwise(ptx):
-    """Return how many operations are made in float64 for the elements."""
+def slow_operations(ptx):
+    """Return how many roots and quotients there are in float64."""
     return len(re.findall(r"(?:sqrt|div)\.rn\.f64", ptx))
 
 
 @compiles
 def test_elements_of_float32_are_stepped_in_float32(no_device):
-    few, many = (code(np.float32, n=n, form=(inplace, True), rated=True, automatic=False)
-                 for n in (2, 8))  # fmt: skip
+    few, many = code(np.float32, n=2), code(np.float32, n=8)
     assert len(re.findall(r"sqrt\.rn\.f32", many)) == 8
-    assert elementwise(few) == elementwise(many)  # of scalars alone
-    few, many = (code(np.float64, n=n, form=(inplace, True), rated=True, automatic=False)
-                 for n in (2, 6))  # fmt: skip
-    assert elementwise(many) >= elementwise(few) + 8
+    moves = 8 - 2  # relative steps for `xtol`, which is off unless given; all else is per step
+    assert slow_operations(many) == slow_operations(few) + moves
+    assert slow_operations(code(np.float64, n=4)) >= slow_operations(few) + 2 * 4
 
 
 @compiles
@@ -229,12 +241,10 @@ def test_arguments_of_a_launch_are_the_parameters_of_the_code(no_device):
 
     dtype = np.dtype(np.float32)
     signature = _cuda_batch.Signatures(
-        METHODS["adam"], dtype, (array_type(dtype, 2),), (array_type(dtype, 2),), True, False, True,
-        False,
-    ).problems  # fmt: skip
+        METHODS["adam"], dtype, (array_type(dtype, 2),), (), True, False, True, False
+    ).problems
     launched = _Kernel.__new__(_Kernel)
     launched.extensions = _cuda.KERNEL["extensions"]
-    arguments = []
 
     def count(kind):
         if isinstance(kind, types.Array):
