@@ -55,8 +55,8 @@ def minimize_batch(
 ) -> BatchResult:
     """Minimise many independent problems of the same form, each with its own stop.
 
-    If `fun` and `jac` are Numba functions, threads run the whole of each problem in machine code.
-    Every problem has the bits that `minimize` finds for it alone.
+    If `fun` and `jac` are Numba functions, threads run the whole of each problem in machine code, on
+    the CPU or on a GPU. On the CPU every problem has the bits that `minimize` finds for it alone.
 
     Parameters
     ----------
@@ -81,7 +81,9 @@ def minimize_batch(
         As in `minimize`; differences are taken in Python, problem by problem.
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         For all problems, or `Bounds` with arrays of shape (B, n) or (B, 1).
-    device : "auto" or "cpu"
+    device : "auto", "cpu" or "cuda"
+        "cuda" is an NVIDIA GPU, with a thread for each problem; "auto" chooses it where x0 or one of
+        `data` is there already (any array with ``__cuda_array_interface__``). See Notes.
     workers : int or map-like callable, optional
         For Python functions: number of processes (-1: all cores), or a callable
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
@@ -103,6 +105,19 @@ def minimize_batch(
     Exception
         What `fun` or `jac` raised, if it did so in every problem; otherwise that problem has
         status 5 and the others go on.
+    RuntimeError
+        If there is no GPU where one is asked for.
+
+    Notes
+    -----
+    On a GPU `fun` and `jac` are Numba functions as well, compiled into the kernel. They compute with
+    numbers and with elements of `x` and of their arguments, and make no arrays: the gradient is
+    written into g (``jac="inplace"``) or returned as a tuple. An exception raised there comes out
+    without its text, as status 5. Up to 12 variables in float32, or 6 in float64, stay in
+    registers; more are right, and slower. Data may be on the GPU, C-contiguous, and are then only
+    reordered; the result's arrays are NumPy's always. `polish` and `verify` run on the host,
+    problem by problem. Sums and products are rounded differently there, so bits are not the CPU's;
+    they repeat, and depend on no other problem.
 
     Examples
     --------

@@ -545,7 +545,7 @@ class DeviceBlocks(CompiledBlocks):
                     *own.values[:2], n if near else None, batch.method.slots,
                     self.signatures.real, self.signatures.problems,
                 )  # fmt: skip
-            except NumbaError as error:
+            except (NumbaError, KeyError, NotImplementedError) as error:  # KeyError: a ufunc
                 raise TypeError(
                     f"`fun` or `jac` does not compile for the GPU: {_reason(error)}\n{NOT_THERE}"
                 ) from error

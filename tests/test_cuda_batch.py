@@ -22,7 +22,8 @@ from scipy.optimize import Bounds
 from test_batch import NAMES, B, both, decays, fun, inplace, python_both, starts
 
 import adamnb
-from adamnb._compiled import array_type
+from adamnb import _kernels
+from adamnb._compiled import array_type, machine_code
 from adamnb._methods import METHODS
 from adamnb._rules import RULES
 from adamnb.schedules import Plateau
@@ -233,6 +234,42 @@ def test_elements_of_float32_are_stepped_in_float32(no_device):
     moves = 8 - 2  # relative steps for `xtol`, which is off unless given; all else is per step
     assert slow_operations(many) == slow_operations(few) + moves
     assert slow_operations(code(np.float64, n=4)) >= slow_operations(few) + 2 * 4
+
+
+@compiles
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_code_of_the_other_kernels(no_device, dtype, numbered, tmp_path):
+    dtype = np.dtype(dtype)
+    signatures = _cuda_batch.Signatures(
+        METHODS["amsgrad"], dtype, (), (), not numbered, False, True, False, numbered
+    )
+    block = array_type(dtype, 2)
+    for kernel, signature in (
+        (_cuda_batch.first, signatures.first),
+        (_cuda_batch.gather, signatures.gather),
+        (_cuda_batch.turn, (block, block)),
+    ):
+        check_code(cuda.compile_ptx(kernel, signature, cc=(9, 0))[0], (9, 0), tmp_path, 0)
+
+
+@pytest.mark.parametrize("n", [1, 3, 16, 17, 40, 8192, 20_000])
+def test_sums_without_memory_have_the_same_bits(n):
+    rng = np.random.default_rng(n)
+    x, g = rng.normal(size=(2, 1, n))
+    last, scale = rng.normal(size=(2, n))
+    upper = rng.normal(size=n)
+    kinds = [numba.typeof(array) for array in (x, g, last, scale)]
+    found = []
+    for loops in ("serial", "alone"):
+        method = METHODS["adam"].numba_type(loops)
+
+        def total(method, x, g, last, scale, lower, upper):
+            return _kernels.sums(method, x, 0, g, 0, last, scale, lower, upper)
+
+        sums = machine_code(numba.njit(total), (method, *kinds, kinds[-1], kinds[-1]))
+        found.append(sums(None, x, g, last, scale, upper - 1, upper))
+    assert found[0] == found[1]
 
 
 @compiles
