@@ -347,7 +347,7 @@ def _checked_workers(workers: Any) -> Any:
 
 
 def _results(
-    batch: Batch, problems: _Problems, workers: Any, stopped: Callable[[], bool]
+    batch: Batch, problems: _Problems, workers: Any, stopped: Callable[..., bool]
 ) -> Generator[Solved, None, None]:
     """Yield the solved blocks in any order."""
     if problems.count == 0:
@@ -374,7 +374,7 @@ def _results(
 
 
 def _one_after_another(
-    batch: Batch, problems: _Problems, stopped: Callable[[], bool]
+    batch: Batch, problems: _Problems, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
     """Solve blocks on a GPU, as large as it takes."""
     from ._cuda_batch import DeviceBlocks
@@ -420,7 +420,7 @@ def _threaded(
         try:
             while not leave.is_set() and (block := take(size)) is not None:
                 begun = time.perf_counter()
-                queue.put(blocks.solve(block, leave.is_set))
+                queue.put(blocks.solve(block, lambda done: leave.is_set()))
                 if time.perf_counter() - begun < BLOCK_SECONDS:
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
@@ -455,6 +455,7 @@ class _Progress(ExitStack):
     def __init__(self, progress: Any, total: int) -> None:
         super().__init__()
         self.total, self.done, self.ended = total, 0, False
+        self.within = 0  # problems that are done in a block under way
         self.show: Callable[[int], Any] = lambda count: None
         if callable(progress):
             self.show = lambda count: progress(self.done, total)
@@ -469,14 +470,21 @@ class _Progress(ExitStack):
         elif progress is not False:
             raise TypeError(f"`progress` must be True, False or a callable; got {progress!r}.")
 
-    def stopped(self) -> bool:
-        """Return whether the caller has had enough."""
+    def stopped(self, within: int = 0) -> bool:
+        """Return whether the caller has had enough, once `within` problems of the block are shown."""
+        if within > self.within:
+            new, self.within = within - self.within, within
+            self._count(new)
         return self.ended
 
     def advance(self, count: int) -> None:
-        """Count and show problems that are done."""
-        self.done += count
+        """Count and show the problems of a block."""
+        new, self.within = count - self.within, 0
+        self._count(new)
+
+    def _count(self, new: int) -> None:
+        self.done += new
         try:
-            self.show(count)
+            self.show(new)
         except StopIteration:
             self.ended = True

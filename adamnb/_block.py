@@ -147,12 +147,12 @@ class CompiledBlocks:
         """Return a block as it is before the first iteration."""
         return AtWork(self, block)
 
-    def solve(self, block: Block, stopped: Callable[[], bool]) -> Solved:
-        """Solve a block; `stopped` is asked from time to time."""
+    def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
+        """Solve a block; `stopped` is asked from time to time, and told how many problems are done."""
         batch, work = self.batch, self.begin(block)
         o = option_vector(batch.method, batch.options, block.x0.dtype)
         steps, done, late = 1, 0, np.zeros(0, np.int64)
-        while work.count() and not stopped():
+        while (left := work.count()) and not stopped(len(block) - left):
             if time.time() > batch.deadline:
                 o[R.MAXITER], late = 0, work.going()
             rates = self.rates(done, steps)
@@ -197,15 +197,21 @@ class CompiledBlocks:
     def _solved(
         self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
     ) -> Solved:
-        s, every = state.s, np.arange(len(block))
-        x = state.x[every, s[:, D.X_BEST].astype(int)]
-        jac = state.g[every, s[:, D.G_BEST].astype(int)]
+        s = state.s
+        x, jac = _chosen(state.x, s[:, D.X_BEST]), _chosen(state.g, s[:, D.G_BEST])
         nit, nfev, njev = (s[:, i].astype(np.int64) for i in (D.NIT, D.NFEV, D.NJEV))
         fun = s[:, D.FUN_BEST].copy()
         solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, errors)
         unknown = (s[:, D.NFEV] == 0) | ((reasons == RAISED) & (s[:, D.NIT] == 0))
         solved.fun[unknown] = solved.jac[unknown] = np.nan
         return solved
+
+
+def _chosen(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return a row of every problem's block."""
+    if block.shape[1] == 1:  # the best ones, chosen elsewhere
+        return block[:, 0]
+    return block[np.arange(len(block)), rows.astype(int)]
 
 
 def problem_of(batch: Batch, block: Block, b: int) -> Problem:
@@ -253,7 +259,7 @@ def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -
 def solve_block(batch: Batch, block: Block) -> Solved:
     """Solve a block in a process of its own: what is passed and returned can be pickled."""
     if batch.compiled:
-        solved = CompiledBlocks(batch, block).solve(block, lambda: False)
+        solved = CompiledBlocks(batch, block).solve(block, lambda done: False)
     else:
         solved = solve_interpreted(batch, block, lambda: False)
     solved.errors = {b: _portable(error) for b, error in solved.errors.items()}

@@ -565,8 +565,8 @@ class DeviceBlocks(CompiledBlocks):
         """Return a block as it is before the first iteration."""
         return AtWork(self, block)
 
-    def solve(self, block: Block, stopped: Callable[[], bool]) -> Solved:
-        """Solve a block; `stopped` is asked from time to time."""
+    def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
+        """Solve a block; `stopped` is asked between launches."""
         with self.context:
             return super().solve(block, stopped)
 

@@ -208,6 +208,15 @@ def test_code_of_fits_of_spots(no_device, dtype, tmp_path):
 
 
 @compiles
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_code_for_as_many_variables_as_stay_near(no_device, dtype, tmp_path):
+    size = np.dtype(dtype).itemsize
+    n = _cuda_batch.NEAR // size
+    own = (4 + 2 + 3 + 5) * n * size  # some loops are not unrolled: their arrays stay what they are
+    check_code(code(dtype, "amsgrad", n=n, bounded=True), (9, 0), tmp_path, own)
+
+
+@compiles
 @pytest.mark.parametrize("form", TUPLES)
 def test_code_of_every_form_of_the_gradient(no_device, form, tmp_path):
     f, g = TUPLES[form]
@@ -551,6 +560,17 @@ def test_progress_counts_and_may_end_it():
     found = solve(progress=progress, maxiter=5)
     assert seen == [(10, B), (20, B)]
     assert found.status.tolist() == [1] * 20 + [99] * (B - 20)
+
+
+@on_device
+def test_progress_within_a_block(monkeypatch):
+    monkeypatch.setattr(_cuda_batch, "LARGEST", 100)
+    seen = []
+    found = solve(progress=lambda done, total: seen.append(done), gtol=1e-3)
+    assert found.success.all()
+    assert seen == sorted(seen)
+    assert seen[-1] == B
+    assert len(set(seen)) > 2
 
 
 @on_device
