@@ -30,16 +30,29 @@ def on_device(array: Any) -> bool:
     return hasattr(array, "__cuda_array_interface__")
 
 
-def device_vector(x: Any, name: str = "x", in_place: bool = True) -> Any:
-    """Return x as the GPU's loops take it; numba.cuda is imported here, and only for such arrays."""
+def require_gpu(subject: str, instead: str) -> None:
+    """Raise a `RuntimeError` where no GPU can be used; numba.cuda is imported here."""
     try:
-        from ._cuda import DeviceVector
+        from ._cuda import unavailable
     except ImportError as error:
+        reason = f"numba-cuda does not import ({error})"
+    else:
+        reason = unavailable()
+    if reason:
         raise RuntimeError(
-            f"`{name}` ({type(x).__name__}) is on a CUDA device, and numba-cuda does not import"
-            f' ({error}). `pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver); or'
-            " copy the array to the host, where NumPy arrays are stepped on all cores."
-        ) from None
+            f'{subject}, and {reason}. `pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the'
+            f" driver) installs what is needed; or {instead}."
+        )
+
+
+def device_vector(x: Any, name: str = "x", in_place: bool = True) -> Any:
+    """Return x as the GPU's loops take it."""
+    require_gpu(
+        f"`{name}` ({type(x).__name__}) is on a CUDA device",
+        "copy the array to the host, where NumPy arrays are stepped on all cores",
+    )
+    from ._cuda import DeviceVector
+
     return DeviceVector(x, name, in_place)
 
 
@@ -69,11 +82,6 @@ def real_array(x0: Any) -> np.ndarray:
     """Return x0 as an array of real numbers."""
     if x0 is None or isinstance(x0, str | bytes):
         raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    if on_device(x0):
-        raise TypeError(
-            f"`x0` must be on the host here; got {type(x0).__name__} on a GPU. Copy it to a NumPy"
-            " array; `adamnb.minimize` and `adamnb.Optimizer` take it as it is."
-        )
     if isinstance(x0, np.ma.MaskedArray):
         raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
     try:

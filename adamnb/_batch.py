@@ -12,9 +12,18 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import is_jitted
 
 from . import _compiled
-from ._arguments import gradient_form, limits, per_variable, real_array, working_dtype
+from ._arguments import (
+    gradient_form,
+    limits,
+    on_device,
+    per_variable,
+    real_array,
+    require_gpu,
+    working_dtype,
+)
 from ._block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._minimize import merged, solver_of
 from ._objective import is_compiled
@@ -46,8 +55,8 @@ def minimize_batch(
 ) -> BatchResult:
     """Minimise many independent problems of the same form, each with its own stop.
 
-    If `fun` and `jac` are Numba functions, threads run the whole of each problem in machine code.
-    Every problem has the bits that `minimize` finds for it alone.
+    If `fun` and `jac` are Numba functions, threads run the whole of each problem in machine code, on
+    the CPU or on a GPU. On the CPU every problem has the bits that `minimize` finds for it alone.
 
     Parameters
     ----------
@@ -72,7 +81,9 @@ def minimize_batch(
         As in `minimize`; differences are taken in Python, problem by problem.
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         For all problems, or `Bounds` with arrays of shape (B, n) or (B, 1).
-    device : "auto" or "cpu"
+    device : "auto", "cpu" or "cuda"
+        "cuda" is an NVIDIA GPU, with a thread for each problem; "auto" chooses it where x0 or one of
+        `data` is there already (any array with ``__cuda_array_interface__``). See Notes.
     workers : int or map-like callable, optional
         For Python functions: number of processes (-1: all cores), or a callable
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
@@ -94,6 +105,19 @@ def minimize_batch(
     Exception
         What `fun` or `jac` raised, if it did so in every problem; otherwise that problem has
         status 5 and the others go on.
+    RuntimeError
+        If there is no GPU where one is asked for.
+
+    Notes
+    -----
+    On a GPU `fun` and `jac` are Numba functions as well, compiled into the kernel. They compute with
+    numbers and with elements of `x` and of their arguments, and make no arrays: the gradient is
+    written into g (``jac="inplace"``) or returned as a tuple. An exception raised there comes out
+    without its text, as status 5. Up to 12 variables in float32, or 6 in float64, stay in
+    registers; more are right, and slower. Data may be on the GPU, C-contiguous, and are then only
+    reordered; the result's arrays are NumPy's always. `polish` and `verify` run on the host,
+    problem by problem. Sums and products are rounded differently there, so bits are not the CPU's;
+    they repeat, and depend on no other problem.
 
     Examples
     --------
@@ -123,13 +147,14 @@ def minimize_batch(
         raise ValueError(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
-    if device not in ("auto", "cpu"):
-        raise ValueError(f"`device` must be 'auto' or 'cpu' in this version; got {device!r}.")
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     args = args if isinstance(args, tuple) else (args,)
     compiled = is_compiled(fun, jac)
     workers = _checked_workers(workers)
-    problems = _Problems(x0, data, bounds, o)
+    on_gpu = _gpu_chosen(device, x0, data)
+    if on_gpu:
+        _check_gpu(fun, jac, workers)
+    problems = _Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
@@ -157,7 +182,12 @@ def minimize_batch(
 class _Problems:
     """The caller's arrays, checked against each other, and blocks of them."""
 
-    def __init__(self, x0: Any, data: Any, bounds: Any, o: dict[str, Any]) -> None:
+    def __init__(
+        self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False
+    ) -> None:
+        self.on_gpu = on_gpu
+        if on_device(x0):  # as small as the results, which come to the host as well
+            x0 = _viewed(x0, "x0").copy_to_host()
         x = np.atleast_1d(real_array(x0))
         if x.ndim > 2:
             raise ValueError(f"`x0` must have shape (B, n) or (n,); got {x.shape}.")
@@ -218,12 +248,48 @@ class _Problems:
             rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()
         if scale is not None:
             scale = scale[rows].copy()
-        elif self.automatic:
+        elif self.automatic and not self.on_gpu:  # there, from the numbers there
             scale = np.where(x != 0, np.abs(x), 1)
         bounds = None
         if self.bounds is not None:
             bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
-        return Block(first, x, tuple(_own(a[rows]) for a in self.data), bounds, scale, rate)
+        take = _contiguous if self.on_gpu else _own  # there, it is copied anyway
+        return Block(first, x, tuple(take(a[rows]) for a in self.data), bounds, scale, rate)
+
+
+def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
+    """Return whether problems are solved on a GPU: where it is asked for, or arrays are there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"`device` must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
+    arrays = {"x0": x0} | {f"data[{i}]": array for i, array in enumerate(_several(data))}
+    there = [name for name, array in arrays.items() if on_device(array)]
+    if device == "cpu" and there:
+        raise ValueError(
+            f"`{there[0]}` is on a GPU: copy it to a NumPy array for device='cpu', or leave `device` out."
+        )
+    if device == "cuda" or there:
+        subject = f"`{there[0]}` is on a CUDA device" if there else "device='cuda' needs a GPU"
+        require_gpu(subject, "use NumPy arrays with device='cpu', which runs on all cores")
+    return device == "cuda" or bool(there)
+
+
+def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
+    """Refuse what cannot be done on a GPU."""
+    functions = (fun,) if jac is True or jac == "inplace" else (fun, jac)
+    if not all(is_jitted(function) for function in functions):
+        raise TypeError(
+            "`fun` and `jac` must be Numba functions (@njit) on a GPU, and `jac` a function, True or"
+            " 'inplace': differences, and Python, are of device='cpu'."
+        )
+    if workers is not None:
+        raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
+
+
+def _viewed(array: Any, name: str) -> Any:
+    """Return an array on a device as Numba's."""
+    from ._cuda_batch import viewed
+
+    return viewed(array, name)
 
 
 def _several(data: Any) -> tuple:
@@ -237,6 +303,8 @@ def _several(data: Any) -> tuple:
 
 def _sliceable(i: int, array: Any) -> Any:
     """Return data[i] as it is where it slices like an array, from a disk perhaps."""
+    if on_device(array):
+        array = _viewed(array, f"data[{i}]")
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
         try:
             array = np.asarray(array)
@@ -255,6 +323,14 @@ def _own(array: Any) -> np.ndarray:
     return np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
+def _contiguous(array: Any) -> Any:
+    """Return a contiguous array in the machine's byte order, or one on a device as it is."""
+    if hasattr(array, "copy_to_host"):
+        return array
+    array = np.asarray(array)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
 def _checked_workers(workers: Any) -> Any:
     if workers is None or callable(workers):
         return workers
@@ -271,12 +347,14 @@ def _checked_workers(workers: Any) -> Any:
 
 
 def _results(
-    batch: Batch, problems: _Problems, workers: Any, stopped: Callable[[], bool]
+    batch: Batch, problems: _Problems, workers: Any, stopped: Callable[..., bool]
 ) -> Generator[Solved, None, None]:
     """Yield the solved blocks in any order."""
     if problems.count == 0:
         return
-    if callable(workers):
+    if problems.on_gpu:
+        yield from _one_after_another(batch, problems, stopped)
+    elif callable(workers):
         yield from workers(
             partial(solve_block, batch), _equal_blocks(problems, os.cpu_count() or 1)
         )
@@ -293,6 +371,19 @@ def _results(
                 yield part
                 if stopped():
                     return
+
+
+def _one_after_another(
+    batch: Batch, problems: _Problems, stopped: Callable[..., bool]
+) -> Iterator[Solved]:
+    """Solve blocks on a GPU, as large as it takes."""
+    from ._cuda_batch import DeviceBlocks
+
+    blocks, first = DeviceBlocks(batch, problems.block(0, 1)), 0
+    while first < problems.count and not stopped():
+        block = problems.block(first, blocks.size())
+        yield blocks.solve(block, stopped)
+        first += len(block)
 
 
 def _equal_blocks(problems: _Problems, workers: int) -> Iterator[Block]:
@@ -329,7 +420,7 @@ def _threaded(
         try:
             while not leave.is_set() and (block := take(size)) is not None:
                 begun = time.perf_counter()
-                queue.put(blocks.solve(block, leave.is_set))
+                queue.put(blocks.solve(block, lambda done: leave.is_set()))
                 if time.perf_counter() - begun < BLOCK_SECONDS:
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
@@ -364,6 +455,7 @@ class _Progress(ExitStack):
     def __init__(self, progress: Any, total: int) -> None:
         super().__init__()
         self.total, self.done, self.ended = total, 0, False
+        self.within = 0  # problems that are done in a block under way
         self.show: Callable[[int], Any] = lambda count: None
         if callable(progress):
             self.show = lambda count: progress(self.done, total)
@@ -378,14 +470,21 @@ class _Progress(ExitStack):
         elif progress is not False:
             raise TypeError(f"`progress` must be True, False or a callable; got {progress!r}.")
 
-    def stopped(self) -> bool:
-        """Return whether the caller has had enough."""
+    def stopped(self, within: int = 0) -> bool:
+        """Return whether the caller has had enough, once `within` problems of the block are shown."""
+        if within > self.within:
+            new, self.within = within - self.within, within
+            self._count(new)
         return self.ended
 
     def advance(self, count: int) -> None:
-        """Count and show problems that are done."""
-        self.done += count
+        """Count and show the problems of a block."""
+        new, self.within = count - self.within, 0
+        self._count(new)
+
+    def _count(self, new: int) -> None:
+        self.done += new
         try:
-            self.show(count)
+            self.show(new)
         except StopIteration:
             self.ended = True

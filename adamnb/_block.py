@@ -21,7 +21,6 @@ from ._rows import run_rows
 from ._solve import LONGEST_BLOCK, Problem, Run
 from ._state import State, option_vector
 
-REMEMBERED = 1024  # steps of which problems share the correction of the bias (`root_correction`)
 CALL_SECONDS = 0.05  # machine code comes back to Python about this often
 
 
@@ -83,11 +82,53 @@ class Solved:
             getattr(self, name)[b] = result[name]
 
 
+class AtWork:
+    """A block in the host's memory while it is solved."""
+
+    def __init__(self, blocks: "CompiledBlocks", block: Block) -> None:
+        self.blocks, self.block, self.state = blocks, block, blocks.state(block)
+        self.reasons = np.zeros(len(block), np.int64)
+        self.reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.errors: dict[int, Exception] = {}
+
+    def going(self) -> np.ndarray:
+        """Return the numbers of the problems that have not stopped."""
+        return np.flatnonzero(self.reasons == D.GOING)
+
+    def count(self) -> int:
+        """Return how many have not stopped."""
+        return int(np.count_nonzero(self.reasons == D.GOING))
+
+    def run(self, o: np.ndarray, rates: np.ndarray) -> None:
+        """Iterate all that are going; one that raises is left, and the next is gone on with."""
+        place, state = np.zeros(1, np.int64), self.state
+        while place[0] < len(self.block):
+            try:
+                return self.blocks.run(
+                    None, *self.blocks.functions, self.block.data, self.blocks.batch.args,
+                    self.reasons, place, *state.vectors, state.s, o, rates,
+                )  # fmt: skip
+            except Exception as error:
+                b = int(place[0])
+                self.errors[b], self.reasons[b] = error, RAISED
+                place[0] += 1
+        return None
+
+    def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
+        """Return the last state, why each problem stopped, and what was raised."""
+        return self.state, self.reasons, self.errors
+
+
 class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
 
+    growth = 64  # a call has at most so many times the iterations of the one before
+    remembered = (
+        1024  # steps of which problems share the correction of the bias (`root_correction`)
+    )
+
     def __init__(self, batch: Batch, sample: Block) -> None:
-        self.batch = batch
+        self.batch, self.n = batch, sample.x0.shape[1]
         first = tuple(array[0] for array in sample.data)
         own = CompiledObjective(batch.fun, batch.jac, first + batch.args, sample.x0.dtype)
         fun_type, jac_type, _ = own.types
@@ -105,27 +146,28 @@ class CompiledBlocks:
         """Return the state in which the problems of a block start."""
         return State(self.batch.method, block.x0, block.learning_rate, block.x_scale, block.bounds)
 
-    def solve(self, block: Block, stopped: Callable[[], bool]) -> Solved:
-        """Solve a block; `stopped` is asked from time to time."""
-        batch, state = self.batch, self.state(block)
+    def begin(self, block: Block) -> Any:
+        """Return a block as it is before the first iteration."""
+        return AtWork(self, block)
+
+    def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
+        """Solve a block; `stopped` is asked from time to time, and told how many problems are done."""
+        batch, work = self.batch, self.begin(block)
         o = option_vector(batch.method, batch.options, block.x0.dtype)
-        o = np.concatenate([o, np.zeros(REMEMBERED)])
-        reasons = np.zeros(len(block), np.int64)
-        reasons[~np.isfinite(block.x0).all(axis=1)] = BAD_START
-        errors: dict[int, Exception] = {}
+        o = np.concatenate([o, np.zeros(self.remembered)])
         steps, done, late = 1, 0, np.zeros(0, np.int64)
-        while (going := np.flatnonzero(reasons == D.GOING)).size:
-            if stopped():
-                reasons[going] = INTERRUPTED
-                break
+        while (left := work.count()) and not stopped(len(block) - left):
             if time.time() > batch.deadline:
-                o[R.MAXITER], late = 0, going
+                o[R.MAXITER], late = 0, work.going()
             rates = self.rates(done, steps)
             begun = time.perf_counter()
-            self._run(block, state, o, reasons, rates, errors)
+            work.run(o, rates)
             taken = time.perf_counter() - begun
-            steps = int(min(max(1, steps * CALL_SECONDS / taken), 64 * steps, LONGEST_BLOCK))
+            most = min(self.growth * steps, LONGEST_BLOCK)
+            steps = int(min(max(1, steps * CALL_SECONDS / taken), most))
             done += len(rates)
+        state, reasons, errors = work.end()
+        reasons[reasons == D.GOING] = INTERRUPTED
         reasons[late[reasons[late] == D.BY_MAXITER]] = OUT_OF_SECONDS
         for b in np.flatnonzero(reasons == D.WRONG_SHAPE):
             shapes = (int(state.s[b, D.WRONG_SIZE]),), block.x0.shape[1:]
@@ -142,25 +184,13 @@ class CompiledBlocks:
         steps = min(steps, max(1, int(self.batch.options["maxiter"]) + 1 - done))
         return np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
 
-    def _run(self, block, state, o, reasons, rates, errors) -> None:
-        """Run all problems that are going; one that raises is left, and the next is gone on with."""
-        place = np.zeros(1, np.int64)
-        while place[0] < len(block):
-            try:
-                return self.run(
-                    None, *self.functions, block.data, self.batch.args, reasons, place,
-                    *state.vectors, state.s, o, rates,
-                )  # fmt: skip
-            except Exception as error:
-                b = int(place[0])
-                errors[b], reasons[b] = error, RAISED
-                place[0] += 1
-        return None
+    def finishes(self) -> bool:
+        """Return whether Python has the last word."""
+        return self.batch.options["polish"] or self.n <= self.batch.options["verify"]
 
     def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
-        options = self.batch.options
-        if not options["polish"] and block.x0.shape[1] > options["verify"]:
+        if not self.finishes():
             return
         for b in np.flatnonzero(reasons >= D.GOING):
             run = Run(problem_of(self.batch, block, int(b)))
@@ -171,15 +201,21 @@ class CompiledBlocks:
     def _solved(
         self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
     ) -> Solved:
-        s, every = state.s, np.arange(len(block))
-        x = state.x[every, s[:, D.X_BEST].astype(int)]
-        jac = state.g[every, s[:, D.G_BEST].astype(int)]
+        s = state.s
+        x, jac = _chosen(state.x, s[:, D.X_BEST]), _chosen(state.g, s[:, D.G_BEST])
         nit, nfev, njev = (s[:, i].astype(np.int64) for i in (D.NIT, D.NFEV, D.NJEV))
         fun = s[:, D.FUN_BEST].copy()
         solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, errors)
         unknown = (s[:, D.NFEV] == 0) | ((reasons == RAISED) & (s[:, D.NIT] == 0))
         solved.fun[unknown] = solved.jac[unknown] = np.nan
         return solved
+
+
+def _chosen(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return a row of every problem's block."""
+    if block.shape[1] == 1:  # the best ones, chosen elsewhere
+        return block[:, 0]
+    return block[np.arange(len(block)), rows.astype(int)]
 
 
 def problem_of(batch: Batch, block: Block, b: int) -> Problem:
@@ -227,7 +263,7 @@ def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -
 def solve_block(batch: Batch, block: Block) -> Solved:
     """Solve a block in a process of its own: what is passed and returned can be pickled."""
     if batch.compiled:
-        solved = CompiledBlocks(batch, block).solve(block, lambda: False)
+        solved = CompiledBlocks(batch, block).solve(block, lambda done: False)
     else:
         solved = solve_interpreted(batch, block, lambda: False)
     solved.errors = {b: _portable(error) for b, error in solved.errors.items()}

@@ -27,10 +27,6 @@ BLOCKS = 4096  # at most: more than any GPU runs at once, so that every one is f
 # nothing to do cost nothing. In the simulator every thread is one of Python's.
 THREADS, FEWEST = (4, 2) if SIMULATED else (256, 128)
 
-INSTALL = (
-    '`pip install "adamnb[cu12]"` (or `cu13`, the CUDA version of the driver) installs what is needed;'
-    " or copy the array to the host, where NumPy arrays are stepped on all cores."
-)
 CONTIGUOUS = "use cupy.ascontiguousarray, or contiguous() of a tensor"
 
 
@@ -110,7 +106,6 @@ class DeviceVector:
     """
 
     def __init__(self, x: Any, name: str = "x", in_place: bool = True) -> None:
-        _require_gpu(x, name)
         interface, self.owner, self.name = interface_of(x), x, name
         self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         if self.dtype not in (np.float32, np.float64) or not self.dtype.isnative:
@@ -335,16 +330,12 @@ def devices() -> str:
     return ", ".join(name.decode() if isinstance(name, bytes) else name for name in names)
 
 
+def unavailable() -> str:
+    """Return why no GPU can be used, nothing where one can."""
+    return "" if cuda.is_available() else f"Numba can use none ({_reason()})"
+
+
 def _reason() -> str:
-    """Return why no GPU can be used."""
+    """Return what the driver says."""
     error = getattr(cuda, "cuda_error", lambda: None)()
     return str(error).strip().splitlines()[0].rstrip(".") if error else "no device was found"
-
-
-def _require_gpu(x: Any, name: str) -> None:
-    """Raise a `RuntimeError` where Numba finds no GPU."""
-    if not cuda.is_available():
-        raise RuntimeError(
-            f"`{name}` ({type(x).__name__}) is on a CUDA device, and Numba can use none ({_reason()})."
-            f" {INSTALL}"
-        )

@@ -122,8 +122,9 @@ def too_high(method, x, g, last, scale, lower, upper, s, o):
     """
     height = s[FUN_FIRST] - s[FUN_BEST]
     part = o[RISE]
-    if s[FAILURES] > 0.0:  # a power takes as long as the rest
-        part = min(1.0, part * o[LOOSER] ** s[FAILURES])
+    for _ in range(int(s[FAILURES])):  # a power is a call, and takes as long as the rest
+        part *= o[LOOSER]
+    part = min(1.0, part)
     if s[FUN] > s[FUN_BEST] + part * height:
         return True
     if s[T] != 1.0 or s[FAILURES] >= PROMISED:
@@ -257,8 +258,8 @@ def lend(typingctx, array):
     """
 
     def codegen(context, builder, signature, arguments):
-        if signature.args[0] == types.none:
-            return context.get_dummy_value()
+        if not isinstance(signature.args[0], types.Array):
+            return arguments[0]
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
         view.meminfo = view.meminfo.type(None)
         return view._getvalue()
@@ -314,9 +315,9 @@ def copy_row(x, here, spare):
 
 @inner
 def take(gradient, g, s):
-    """Copy a gradient of the right length."""
-    if gradient.size != g.size:
-        s[WRONG_SIZE] = gradient.size
+    """Copy a gradient of the right length, an array or a tuple."""
+    if len(gradient) != g.size:
+        s[WRONG_SIZE] = len(gradient)
         return False
     for i in range(g.size):
         g[i] = gradient[i]

@@ -264,9 +264,6 @@ def _require_number(kind: types.Type) -> None:
 
 
 def _require_vector(kind: types.Type) -> None:
-    if not (
-        isinstance(kind, types.Array)
-        and kind.ndim == 1
-        and isinstance(kind.dtype, types.Float | types.Integer)
-    ):
+    vector = isinstance(kind, types.UniTuple) or (isinstance(kind, types.Array) and kind.ndim == 1)
+    if not (vector and isinstance(kind.dtype, types.Float | types.Integer)):
         raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}.")

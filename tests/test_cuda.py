@@ -5,7 +5,6 @@ of steps run in Numba's simulator, which must be chosen before Numba is imported
 own. With one, they run on it.
 """
 
-import importlib.util
 import inspect
 import os
 import re
@@ -19,57 +18,32 @@ import numba
 import numpy as np
 import pytest
 import reference
+from devices import (
+    AVAILABLE,
+    CAPABILITIES,
+    INSTALLED,
+    SIMULATED,
+    Exported,
+    assembled,
+    compiles,
+    put,
+    simulate,
+)
 from numba import types
 
 import adamnb
 from adamnb._methods import METHODS
 from adamnb._rules import COEFFICIENTS, RULES, MethodType, inner
 
-INSTALLED = importlib.util.find_spec("numba_cuda") is not None
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 DTYPES = (np.float32, np.float64)
-CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
 
 if INSTALLED:
     from numba import cuda
 
     from adamnb import _cuda, _cuda_loop, _kernels
 
-AVAILABLE = INSTALLED and cuda.is_available()
-
-if SIMULATED:
-    from numba.cuda.simulator.kernelapi import FakeCUDAShared
-
-    def shared_array(self, shape, dtype):
-        """Return the array of a block for this line, the same to threads that ask at the same time."""
-        caller = sys._getframe(1)
-        place = caller.f_code, caller.f_lineno
-        return self._allocations.setdefault(
-            place, np.empty(shape, numba.np.numpy_support.as_dtype(dtype))
-        )
-
-    FakeCUDAShared.array = shared_array  # its own makes two where two threads are first
-    sys.setswitchinterval(1e-5)  # it waits for its threads in a loop that yields nothing
 needs_numba_cuda = pytest.mark.skipif(not INSTALLED, reason="numba-cuda is not installed")
 on_device = pytest.mark.skipif(not AVAILABLE, reason="no GPU, and not in the simulator")
-
-
-class Exported:
-    """An array of the host, or a changed description of it, as the simulator's devices would export it."""
-
-    def __init__(self, array, **changes):
-        self.array, self.changes = array, changes
-
-    @property
-    def __cuda_array_interface__(self):
-        return self.array.__array_interface__ | self.changes
-
-    def copy_to_host(self):
-        return self.array.copy()
-
-
-def put(array):
-    return Exported(array.copy()) if SIMULATED else cuda.to_device(array)
 
 
 # ------------------------------------------------------------------------------------- without a GPU
@@ -122,11 +96,6 @@ def test_array_of_a_device_for_variables_of_the_host():
         optimizer.step(Exported(np.ones(3)))
 
 
-def test_batch_says_what_takes_arrays_of_a_device():
-    with pytest.raises(TypeError, match=r"`x0` must be on the host.*adamnb\.minimize"):
-        adamnb.minimize_batch(lambda x: 0.0, Exported(np.ones((3, 2))))
-
-
 @needs_numba_cuda
 @pytest.mark.parametrize(
     ("array", "expected"),
@@ -169,27 +138,6 @@ def test_stream_of_torch_is_its_current_one(monkeypatch):
 
 # --------------------------------------------------------------------------------------- machine code
 
-compiles = pytest.mark.skipif(
-    not INSTALLED or SIMULATED, reason="numba-cuda is not installed, or simulated"
-)
-
-
-@pytest.fixture
-def no_device():
-    """Let Numba compile functions for the device, which ask for its generation, without one."""
-    from numba.cuda import dispatcher
-    from numba.cuda.cudadrv import nvvm
-
-    try:
-        nvvm.NVVM()
-    except Exception as error:
-        pytest.skip(f"numba-cuda finds no compiler: {error}")
-    with pytest.MonkeyPatch.context() as patch:
-        oldest = SimpleNamespace(compute_capability=CAPABILITIES[0])
-        if not AVAILABLE:
-            patch.setattr(dispatcher, "get_current_device", lambda: oldest)
-        yield
-
 
 def step_code(method, dtype, capability, rated=False):
     """Return a step's PTX."""
@@ -199,22 +147,6 @@ def step_code(method, dtype, capability, rated=False):
 
 def parameters(ptx):
     return len(re.findall(r"^\s*\.param", ptx, re.MULTILINE))
-
-
-def assembled(ptx, capability, path):
-    """Return what the assembler says of a kernel, None where there is none."""
-    ptxas = next(iter(Path(importlib.util.find_spec("numba_cuda").origin).parents[1].glob(
-        "nvidia/*/bin/ptxas"
-    )), None)  # fmt: skip
-    if ptxas is None:
-        return None
-    source = path / "kernel.ptx"
-    source.write_text(ptx)
-    arch = "sm_{}{}".format(*capability)
-    command = [ptxas, "-v", f"-arch={arch}", source, "-o", path / "kernel.cubin"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
 
 
 def check_code(ptx, capability, dtype, loads, stores, path):
@@ -360,12 +292,7 @@ def test_arguments_of_a_launch_are_the_parameters_of_the_code(no_device):
 @needs_numba_cuda
 @pytest.mark.skipif(AVAILABLE, reason="the tests of steps run here")
 def test_in_the_simulator():
-    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=6", __file__]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 60
+    assert simulate(__file__) > 60
 
 
 # ------------------------------------------------------------------------------------------ on a device
@@ -868,7 +795,6 @@ def test_without_a_gpu_nothing_is_measured():
 
 @on_device
 def test_functions_of_the_host():
-    import numba
 
     with pytest.raises(TypeError, match="run on the host"):
         adamnb.minimize(numba.njit(lambda x: x[0]), put(START), jac=rosen_slope)
