@@ -46,7 +46,7 @@ from ._cuda import (
 )
 from ._driver import G_ROWS, GOING, SPARE, X_ROWS
 from ._methods import Method
-from ._objective import CompiledObjective, _reason
+from ._objective import CompiledObjective, main_reason
 from ._result import BAD_START, RAISED
 from ._rules import BETA1, INLINED, LOG_BETA1, OPTIONS, MethodType
 from ._state import AUTOMATIC, State
@@ -547,7 +547,7 @@ class DeviceBlocks(CompiledBlocks):
                 )  # fmt: skip
             except (NumbaError, KeyError, NotImplementedError) as error:  # KeyError: a ufunc
                 raise TypeError(
-                    f"`fun` or `jac` does not compile for the GPU: {_reason(error)}\n{NOT_THERE}"
+                    f"`fun` or `jac` does not compile for the GPU: {main_reason(error)}\n{NOT_THERE}"
                 ) from error
             _compiled.seconds += time.perf_counter() - begun
         vectors = 2 + X_ROWS + G_ROWS + batch.method.slots  # and the results

@@ -244,13 +244,13 @@ def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionTy
         signature = function.overloads[arguments].signature
     except (NumbaError, KeyError, RuntimeError) as error:
         raise TypeError(
-            f"`{name}` does not compile for {', '.join(map(str, arguments))}: {_reason(error)}\n"
+            f"`{name}` does not compile for {', '.join(map(str, arguments))}: {main_reason(error)}\n"
             f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
         ) from error
     return types.FunctionType(signature)
 
 
-def _reason(error: Exception) -> str:
+def main_reason(error: Exception) -> str:
     """Return the line of a Numba error that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("Failed in", "- Resolution"))]
