@@ -24,7 +24,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("results")
-SECTIONS = ("steps", "loops", "solves")  # each is a module gpu_<name>.py
+SECTIONS = ("steps", "loops", "solves", "batches")  # each is a module gpu_<name>.py
 PACKAGES = (
     "adamnb",
     "numba",
@@ -54,7 +54,14 @@ def gpu():
 
 def tests():
     """Run the tests of the GPU and return their last line; leave if one fails."""
-    command = [sys.executable, "-m", "pytest", "-q", "tests/test_cuda.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "tests/test_cuda.py",
+        "tests/test_cuda_batch.py",
+    ]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(done.stdout)
     if done.returncode:

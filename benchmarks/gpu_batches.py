@@ -1,23 +1,25 @@
 """Many small fits on a GPU: fits a second, and how near they come to the minimum.
 
-Two ways are timed: from NumPy arrays to NumPy arrays, and with the data on the GPU, from where only
-the parameters cross. Accuracy is that of `batches`: the distance from the minimum in statistical
+Two ways are timed: from NumPy arrays to NumPy arrays, and with the data on the GPU already: starts and
+results cross. Accuracy is that of `batches`: the distance from the minimum in statistical
 errors of the worst parameter, the median over problems. Gpufit publishes 3.0e6 fits a second of spots
 on 5 x 5 pixels (Przybylski et al. 2017, Levenberg-Marquardt, float32, another GPU).
 """
 
-import time
 from functools import partial
 
 import numpy as np
 from batches import PART_OF_ERROR, TOLERANCES, Judge
 from benchmarks.fits import decays, spots
+from measure import alternate_processes
 from numba import njit
+from report import Row
 
 import adamnb
 
 COUNTS = (100_000, 1_000_000)
 DTYPES = (np.float32, np.float64)
+ON_CPU = 100_000  # fits at most
 GPUFIT = 3.0e6  # fits of spots a second
 
 
@@ -74,21 +76,8 @@ def loosest(solve, judge):
     return gtol, distance
 
 
-def seconds(calls, rounds, duration):
-    """Return the median seconds of each call, A B A B; calls wait for the GPU themselves."""
-    samples = np.empty((len(calls), rounds))
-    for r in range(rounds):
-        for k, call in enumerate(calls):
-            begun, made = time.perf_counter(), 0
-            while made == 0 or time.perf_counter() - begun < duration:
-                call()
-                made += 1
-            samples[k, r] = (time.perf_counter() - begun) / made
-    return np.median(samples, axis=1)
-
-
-def rows(cuda, rounds, duration):
-    """Yield a row for every kind, number and dtype of fits."""
+def rows(cuda, effort):
+    """Yield a row for every kind, number and dtype of fits, with data here and there."""
     for name, (make, function) in FITS.items():
         for count in COUNTS:
             fit = make(count)
@@ -98,43 +87,23 @@ def rows(cuda, rounds, duration):
                 data = tuple(array.astype(dtype) for array in fit.data)
                 there = tuple(map(cuda.to_device, data))
 
-                def solve(gtol, data=data, function=function, x0=x0, args=args):
+                def solve(gtol, data=data, x0=x0, args=args, function=function, **where):
                     return adamnb.minimize_batch(
-                        function, x0, args, data, jac="inplace", gtol=gtol, device="cuda"
+                        function, x0, args, data, jac="inplace", gtol=gtol, **where
                     )
 
-                gtol, distance = loosest(solve, judge)
-                found = solve(gtol)
-                calls = partial(solve, gtol), partial(solve, gtol, there)
-                calls[1]()  # both are warm
-                host, device = seconds(calls, rounds, duration)
-                yield {
-                    "fit": name, "count": count, "dtype": np.dtype(dtype).name, "gtol": gtol,
-                    "errors": distance, "converged": float(found.success.mean()),
-                    "iterations": float(np.median(found.nit)),
-                    "fits/s": count / host, "fits/s, data there": count / device,
-                    "ratio to Gpufit": count / host / GPUFIT if name == "spot" else None,
-                }  # fmt: skip
-                del there, calls
-
-
-def table(rows):
-    """Return rows as Markdown."""
-    lines = [
-        "| fit | number | dtype | gtol | distance, errors | converged | iterations |"
-        " 10^6 fits/s | data there |",
-        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['fit']} | {row['count']:,} | {row['dtype']} | {row['gtol']:g} |"
-            f" {row['errors']:.2g} | {row['converged']:.1%} | {row['iterations']:g} |"
-            f" {row['fits/s'] / 1e6:.3g} | {row['fits/s, data there'] / 1e6:.3g} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    from gpu import gpu
-
-    print(table(rows(gpu(), 3, 0.1)))
+                gtol, distance = loosest(partial(solve, device="cuda"), judge)
+                some = {"data": tuple(array[:ON_CPU] for array in data), "x0": x0[:ON_CPU]}
+                calls = (
+                    partial(solve, gtol, device="cuda"), partial(solve, gtol, there),
+                    partial(solve, gtol, **some),
+                )  # fmt: skip
+                host, device, cpu = alternate_processes(calls, effort)
+                work = f"a fit, {name}, {count:,} of them, {np.dtype(dtype).name}"
+                how = f"minimize_batch on the GPU, gtol={gtol:g} ({distance:.2g} of the error)"
+                reach = 1 / GPUFIT if name == "spot" and dtype is np.float32 else None
+                for label, ours in ((how, host), (f"{how}, data there", device)):
+                    yield Row(
+                        work, label, "the same on the CPU, all threads", ours / count,
+                        cpu / min(count, ON_CPU), within=reach,
+                    )  # fmt: skip

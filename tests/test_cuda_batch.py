@@ -32,7 +32,7 @@ DTYPES = (np.float32, np.float64)
 if INSTALLED:
     from numba import cuda
 
-    from adamnb import _cuda, _cuda_batch
+    from adamnb import _cuda, _cuda_batch, _cuda_rows
 
 on_device = pytest.mark.skipif(not AVAILABLE, reason="no GPU, and not in the simulator")
 simulated = pytest.mark.skipif(not SIMULATED, reason="a GPU rounds a product and a sum once")
@@ -156,9 +156,9 @@ def code(dtype, method="adam", capability=(9, 0), n=5, form=(bowl, True), bounde
         tuple(array_type(dtype, ndim) for ndim in shapes)
         for shapes in SHAPES.get(form[0], ((2, 1), (1,)))
     )
-    signatures = _cuda_batch.Signatures(method, dtype, data, args, True, False, True, bounded)
-    functions = map(_cuda_batch.device_function, form)
-    kernel = _cuda_batch.problem_kernel(
+    signatures = _cuda_rows.Signatures(method, dtype, data, args, True, False, True, bounded)
+    functions = map(_cuda_rows.device_function, form)
+    kernel = _cuda_rows.problem_kernel(
         *functions, None if far else n, method.slots, signatures.real
     )
     return cuda.compile_ptx(kernel, signatures.problems, cc=capability)[0]
@@ -210,7 +210,7 @@ def test_code_of_fits_of_spots(no_device, dtype, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_code_for_as_many_variables_as_stay_near(no_device, dtype, tmp_path):
     size = np.dtype(dtype).itemsize
-    n = _cuda_batch.NEAR // size
+    n = _cuda_rows.NEAR // size
     own = (4 + 2 + 3 + 5) * n * size  # some loops are not unrolled: their arrays stay what they are
     check_code(code(dtype, "amsgrad", n=n, bounded=True), (9, 0), tmp_path, own)
 
@@ -249,14 +249,14 @@ def test_elements_of_float32_are_stepped_in_float32(no_device):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_code_of_the_other_kernels(no_device, dtype, numbered, tmp_path):
     dtype = np.dtype(dtype)
-    signatures = _cuda_batch.Signatures(
+    signatures = _cuda_rows.Signatures(
         METHODS["amsgrad"], dtype, (), (), not numbered, False, True, False, numbered
     )
     block = array_type(dtype, 2)
     for kernel, signature in (
-        (_cuda_batch.first, signatures.first),
-        (_cuda_batch.gather, signatures.gather),
-        (_cuda_batch.turn, (block, block)),
+        (_cuda_rows.first, signatures.first),
+        (_cuda_rows.gather, signatures.gather),
+        (_cuda_rows.turn, (block, block)),
     ):
         check_code(cuda.compile_ptx(kernel, signature, cc=(9, 0))[0], (9, 0), tmp_path, 0)
 
@@ -266,7 +266,7 @@ def test_arguments_of_a_launch_are_the_parameters_of_the_code(no_device):
     from numba.cuda.dispatcher import _Kernel
 
     dtype = np.dtype(np.float32)
-    signature = _cuda_batch.Signatures(
+    signature = _cuda_rows.Signatures(
         METHODS["adam"], dtype, (array_type(dtype, 2),), (), True, False, True, False
     ).problems
     launched = _Kernel.__new__(_Kernel)
@@ -501,8 +501,8 @@ def test_an_exception_leaves_a_mark(monkeypatch):
         return _cuda_batch.RAISED if args[1] > 1.0 else iterate_row(method, fun, jac, args, *rest)
 
     if SIMULATED:  # it raises where a GPU ends the thread
-        iterate_row = _cuda_batch.iterate_row
-        monkeypatch.setattr(_cuda_batch, "iterate_row", ended)
+        iterate_row = _cuda_rows.iterate_row
+        monkeypatch.setattr(_cuda_rows, "iterate_row", ended)
     found = solve(raises_above, maxiter=20)
     raised, clean = w_all > 1.0, solve(maxiter=20)
     assert (found.status[raised] == 5).all()
