@@ -95,11 +95,13 @@ def fold(parts):
 
 def begin(x0, x, slots, gain, last, scale, lower, upper, start, own_scale, bad):
     """Write the first state; `bad` gets the least index where x0 is not finite."""
+    one = x.dtype.type(1)
     n, stride = np.uintp(x.shape[1]), np.uintp(cuda.gridsize(1))
     i = np.uintp(cuda.grid(1))
     while i < n:
         p = x0[0, i]
-        if p - p != 0:
+        nothing = p - p  # no literal: one would make float64 of it
+        if nothing != nothing:
             cuda.atomic.min(bad, 0, np.int64(i))
         if lower is not None:
             p = p if p > lower[i] else lower[i]
@@ -109,11 +111,10 @@ def begin(x0, x, slots, gain, last, scale, lower, upper, start, own_scale, bad):
         for slot in range(slots.shape[0]):
             slots[slot, i] = start
         if last is not None:
-            gain[i] = 1
-            last[i] = 0
+            gain[i], last[i] = one, nothing
         if scale is not None:
             if own_scale:
-                scale[i] = abs(p) if p != 0 else 1
+                scale[i] = abs(p) if p != nothing else one
         i += stride
 
 
