@@ -764,7 +764,7 @@ def test_arrays_are_of_the_kind_of_x0(dtype, monkeypatch):
     host = adamnb.minimize(misfit, START.astype(dtype), jac=True, maxiter=5, verify=0)
     assert set(seen) == {np.ndarray}
     assert type(host.x) is np.ndarray
-    assert device.x.tobytes() == host.x.tobytes()
+    np.testing.assert_allclose(np.asarray(device.x), host.x, rtol=1e-4)  # sums in another order
 
 
 @needs_numba_cuda
