@@ -462,7 +462,6 @@ simulated = pytest.mark.skipif(not SIMULATED, reason="the simulator takes descri
         (Exported(np.ones(3), mask=Exported(np.ones(3, bool))), ValueError, "C-contiguous"),
         (Exported(np.ones(3), data=(1, True)), ValueError, "writeable.*JAX"),
     ],
-    ids=str,
 )
 def test_wrong_variables(array, error, text):
     with pytest.raises(error, match=f"`x` must.*{text}"):
@@ -479,7 +478,6 @@ def test_wrong_variables(array, error, text):
         (Exported(np.ones(12)), ValueError, r"shape \(3, 4\), that of x; got \(12,\)"),
         (Exported(np.ones((4, 3)).T), ValueError, "C-contiguous"),
     ],
-    ids=str,
 )
 def test_wrong_gradient(gradient, error, text):
     x = np.ones((3, 4))
@@ -683,7 +681,6 @@ def test_not_finite(fun, jac, status, text):
         ({"jac": lambda x: put(np.ones(4))}, ValueError, r"`jac` must have shape \(3,\)"),
         ({"jac": True}, TypeError, r"returned float"),
     ],
-    ids=str,
 )
 def test_wrong_minimize(change, error, text):
     given = {"fun": rosen, "x0": START, "jac": lambda x: put(rosen_slope(x))} | change
@@ -723,7 +720,6 @@ def another_device(interface):
         ),
         ({"fun": lambda x: Exported(np.ones(1, int))}, ValueError, "one float32 or float64"),
     ],
-    ids=str,
 )
 def test_wrong_arrays_for_minimize(change, error, text, monkeypatch):
     for module in (_cuda, _cuda_loop):

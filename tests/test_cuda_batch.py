@@ -574,7 +574,6 @@ def test_an_interrupt_comes_through(monkeypatch):
         ({"x0": Exported(starts().T)}, ValueError, "`x0` must be C-contiguous"),
         ({"args": ("text",)}, TypeError, "does not compile"),
     ],
-    ids=str,
 )
 def test_wrong_input(change, error, text):
     with pytest.raises(error, match=text):

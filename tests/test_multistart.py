@@ -26,7 +26,7 @@ VALUES = [-1.031628, -1.031628, -0.215464, -0.215464, 2.104250, 2.104250]
 
 
 @pytest.mark.parametrize("fun", [six_hump_camel, camel], ids=["compiled", "python"])
-@pytest.mark.parametrize("sampler", ["sobol", "halton", "lhs", qmc.Sobol(2, seed=3)], ids=str)
+@pytest.mark.parametrize("sampler", ["sobol", "halton", "lhs", qmc.Sobol(2, seed=3)])
 def test_all_minima_of_the_camel(fun, sampler):
     result = adamnb.multistart(fun, BOX, 64, jac=True, sampler=sampler, rng=3)
     assert np.allclose(result.minima_fun, VALUES, atol=1e-5)
