@@ -1,4 +1,4 @@
-"""`minimize_batch`: many independent problems, checked, cut into blocks and handed out."""
+"""`minimize_batch`: many independent problems, handed out in blocks."""
 
 import os
 import threading
@@ -15,26 +15,15 @@ import numpy as np
 from numba.extending import is_jitted
 
 from . import _compiled
-from ._arguments import (
-    gradient_form,
-    limits,
-    on_device,
-    per_variable,
-    real_array,
-    require_gpu,
-    working_dtype,
-)
+from ._arguments import gradient_form, on_device, require_gpu
 from ._block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._minimize import merged, solver_of
 from ._objective import is_compiled
 from ._options import check_polish, complete
+from ._problems import Problems, several
 from ._result import BatchResult
-from .schedules import Plateau
 
-FIRST_BLOCK, LARGEST_BLOCK = (
-    16,
-    4096,
-)  # problems; a thread's blocks grow until they take BLOCK_SECONDS
+FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems; a thread's blocks grow until they take ...
 BLOCK_SECONDS = 0.05
 
 
@@ -154,7 +143,7 @@ def minimize_batch(
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
         _check_gpu(fun, jac, workers)
-    problems = _Problems(x0, data, bounds, o, on_gpu)
+    problems = Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
@@ -179,89 +168,11 @@ def minimize_batch(
     return result
 
 
-class _Problems:
-    """The caller's arrays, checked against each other, and blocks of them."""
-
-    def __init__(
-        self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False
-    ) -> None:
-        self.on_gpu = on_gpu
-        if on_device(x0):  # as small as the results, which come to the host as well
-            x0 = _viewed(x0, "x0").copy_to_host()
-        x = np.atleast_1d(real_array(x0))
-        if x.ndim > 2:
-            raise ValueError(f"`x0` must have shape (B, n) or (n,); got {x.shape}.")
-        self.data = tuple(_sliceable(i, array) for i, array in enumerate(_several(data)))
-        counts = {f"`data[{i}]`": int(array.shape[0]) for i, array in enumerate(self.data)}
-        if x.ndim == 2:
-            counts = {"`x0`": len(x)} | counts
-        if not counts:
-            raise ValueError(
-                f"`x0` must have shape (B, n) where there is no `data`; got {x.shape}. For a single"
-                " problem use `minimize`."
-            )
-        if len(set(counts.values())) > 1:
-            given = ", ".join(f"{name} has {count}" for name, count in counts.items())
-            raise ValueError(
-                f"The number of problems, the length of the leading axis, differs: {given}."
-            )
-        self.count, self.n = next(iter(counts.values())), x.shape[-1]
-        if self.n == 0:
-            raise ValueError(f"`x0` must have at least one variable; got shape {x.shape}.")
-        self.dtype, shape = working_dtype(x), (self.count, self.n)
-        self.x0 = np.broadcast_to(x, shape)
-        self.bounds = limits(bounds, shape, self.dtype)
-        self.automatic = o["learning_rate"] is None
-        self.learning_rate = self._per_problem("learning_rate", o["learning_rate"])
-        self.x_scale = self._per_problem("x_scale", o["x_scale"])
-        if self.x_scale is not None:
-            self.x_scale = np.broadcast_to(self.x_scale, shape)
-
-    def _per_problem(self, name: str, value: Any) -> Any:
-        """Return a number, an array of shape (B, n), one of shape (B, 1), or what is none of them."""
-        if value is None or callable(value) or isinstance(value, Plateau):
-            return value
-        if np.ndim(value) == 0:
-            return float(value)
-        if np.ndim(value) == 1:
-            return np.broadcast_to(per_variable(name, value, self.n), (self.count, self.n))
-        array = np.asarray(value, dtype=float)
-        if array.shape not in ((self.count, 1), (self.count, self.n)):
-            raise ValueError(
-                f"`{name}` must be a number or have shape ({self.n},), ({self.count}, 1) or"
-                f" ({self.count}, {self.n}); got {array.shape}."
-            )
-        return array
-
-    def starts(self, rows: slice) -> np.ndarray:
-        """Return starts within the bounds, in a new array."""
-        x = np.array(self.x0[rows], self.dtype, order="C")
-        if self.bounds is not None:
-            np.clip(x, self.bounds[0][rows], self.bounds[1][rows], out=x)
-        return x
-
-    def block(self, first: int, size: int) -> Block:
-        """Return the problems from `first` on."""
-        rows = slice(first, min(first + size, self.count))
-        x, rate, scale = self.starts(rows), self.learning_rate, self.x_scale
-        if isinstance(rate, np.ndarray):
-            rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()
-        if scale is not None:
-            scale = scale[rows].copy()
-        elif self.automatic and not self.on_gpu:  # there, from the numbers there
-            scale = np.where(x != 0, np.abs(x), 1)
-        bounds = None
-        if self.bounds is not None:
-            bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
-        take = _contiguous if self.on_gpu else _own  # there, it is copied anyway
-        return Block(first, x, tuple(take(a[rows]) for a in self.data), bounds, scale, rate)
-
-
 def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
     """Return whether problems are solved on a GPU: where it is asked for, or arrays are there."""
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"`device` must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
-    arrays = {"x0": x0} | {f"data[{i}]": array for i, array in enumerate(_several(data))}
+    arrays = {"x0": x0} | {f"data[{i}]": array for i, array in enumerate(several(data))}
     there = [name for name, array in arrays.items() if on_device(array)]
     if device == "cpu" and there:
         raise ValueError(
@@ -285,52 +196,6 @@ def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
         raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
 
 
-def _viewed(array: Any, name: str) -> Any:
-    """Return an array on a device as Numba's."""
-    from ._cuda_batch import viewed
-
-    return viewed(array, name)
-
-
-def _several(data: Any) -> tuple:
-    """Return `data` as a tuple of arrays; a single array counts as one."""
-    if isinstance(data, tuple) or (
-        isinstance(data, list) and all(hasattr(a, "shape") for a in data)
-    ):
-        return tuple(data)
-    return (data,)
-
-
-def _sliceable(i: int, array: Any) -> Any:
-    """Return data[i] as it is where it slices like an array, from a disk perhaps."""
-    if on_device(array):
-        array = _viewed(array, f"data[{i}]")
-    if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
-        try:
-            array = np.asarray(array)
-        except ValueError as error:  # ragged
-            raise ValueError(f"`data[{i}]` must be an array of shape (B, ...): {error}") from None
-    if len(array.shape) == 0:
-        raise ValueError(
-            f"`data[{i}]` must have a leading axis of problems; got a scalar. Use `args`."
-        )
-    return array
-
-
-def _own(array: Any) -> np.ndarray:
-    """Return a new contiguous array in the machine's byte order."""
-    array = np.asarray(array)
-    return np.array(array, array.dtype.newbyteorder("="), order="C")
-
-
-def _contiguous(array: Any) -> Any:
-    """Return a contiguous array in the machine's byte order, or one on a device as it is."""
-    if hasattr(array, "copy_to_host"):
-        return array
-    array = np.asarray(array)
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
 def _checked_workers(workers: Any) -> Any:
     if workers is None or callable(workers):
         return workers
@@ -347,7 +212,7 @@ def _checked_workers(workers: Any) -> Any:
 
 
 def _results(
-    batch: Batch, problems: _Problems, workers: Any, stopped: Callable[..., bool]
+    batch: Batch, problems: Problems, workers: Any, stopped: Callable[..., bool]
 ) -> Generator[Solved, None, None]:
     """Yield the solved blocks in any order."""
     if problems.count == 0:
@@ -374,7 +239,7 @@ def _results(
 
 
 def _one_after_another(
-    batch: Batch, problems: _Problems, stopped: Callable[..., bool]
+    batch: Batch, problems: Problems, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
     """Solve blocks on a GPU, as large as it takes."""
     from ._cuda_batch import DeviceBlocks
@@ -386,7 +251,7 @@ def _one_after_another(
         first += len(block)
 
 
-def _equal_blocks(problems: _Problems, workers: int) -> Iterator[Block]:
+def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
     """Yield blocks, several for each worker, as some problems take longer than others."""
     size = min(max(1, problems.count // (8 * workers)), LARGEST_BLOCK)
     for first in range(0, problems.count, size):
@@ -394,7 +259,7 @@ def _equal_blocks(problems: _Problems, workers: int) -> Iterator[Block]:
 
 
 def _threaded(
-    batch: Batch, problems: _Problems, threads: int | None, stopped: Callable[[], bool]
+    batch: Batch, problems: Problems, threads: int | None, stopped: Callable[[], bool]
 ) -> Iterator[Solved]:
     """Solve blocks on Python threads, which machine code does not hold up.
 
