@@ -18,13 +18,13 @@ from . import _compiled
 from ._arguments import gradient_form, on_device, require_gpu
 from ._block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._minimize import merged, solver_of
-from ._objective import is_compiled
+from ._objective import called, is_compiled
 from ._options import check_polish, complete
 from ._problems import Problems, several
 from ._result import BatchResult
 
-FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems; a thread's blocks grow until they take ...
-BLOCK_SECONDS = 0.05
+FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
+BLOCK_SECONDS = 0.05  # a thread's blocks grow until they take so long
 
 
 def minimize_batch(
@@ -186,8 +186,7 @@ def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
 
 def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
     """Refuse what cannot be done on a GPU."""
-    functions = (fun,) if jac is True or jac == "inplace" else (fun, jac)
-    if not all(is_jitted(function) for function in functions):
+    if not all(is_jitted(function) for function in called(fun, jac)):
         raise TypeError(
             "`fun` and `jac` must be Numba functions (@njit) on a GPU, and `jac` a function, True or"
             " 'inplace': differences, and Python, are of device='cpu'."

@@ -122,7 +122,7 @@ def too_high(method, x, g, last, scale, lower, upper, s, o):
     """
     height = s[FUN_FIRST] - s[FUN_BEST]
     part = o[RISE]
-    for _ in range(int(s[FAILURES])):  # a power is a call, and takes as long as the rest
+    for _ in range(int(s[FAILURES])):  # few; a power is a call, in every iteration
         part *= o[LOOSER]
     part = min(1.0, part)
     if s[FUN] > s[FUN_BEST] + part * height:

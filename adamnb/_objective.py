@@ -215,10 +215,14 @@ class CompiledObjective:
         self.values = (fun, jac_value, args)
 
 
+def called(fun: Any, jac: Any) -> tuple:
+    """Return what is to be called of the two."""
+    return (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
+
+
 def is_compiled(fun: Any, jac: Any) -> bool:
     """Return whether all that is to be called is a Numba function."""
-    functions = (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
-    return all(is_jitted(f) or isinstance(f, CFunc) for f in functions)
+    return all(is_jitted(f) or isinstance(f, CFunc) for f in called(fun, jac))
 
 
 def _type_of(i: int, argument: Any) -> types.Type:

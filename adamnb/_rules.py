@@ -112,17 +112,23 @@ def root_correction(o, t):
     """Stand in for 1 / sqrt(1 - beta2**t); Numba picks by the type of the options."""
 
 
+@inner
+def _root_correction_at(o, t):
+    """Return 1 / sqrt(1 - beta2**t)."""
+    return 1.0 / sqrt(correction(o[LOG_BETA2], t))
+
+
 @overload(root_correction, jit_options=INLINED)
 def _root_correction(o, t):
     def computed(o, t):
-        return 1.0 / sqrt(correction(o[LOG_BETA2], t))
+        return _root_correction_at(o, t)
 
-    def remembered(o, t):  # takes as long as all else of a step in three variables
+    def remembered(o, t):  # many small problems share what would be a tenth of a step in each
         i = len(OPTIONS) + int(t)
         if i >= o.size:
-            return 1.0 / sqrt(correction(o[LOG_BETA2], t))
+            return _root_correction_at(o, t)
         if o[i] == 0.0:
-            o[i] = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+            o[i] = _root_correction_at(o, t)
         return o[i]
 
     return remembered if isinstance(o, types.Array) else computed
@@ -155,7 +161,7 @@ def nadam_coefficients(o, t, rate):
     product = exp(log_product)
     a = rate * mu_next / (1.0 - product * mu_next)
     b = rate * (1.0 - mu) / (1.0 - product)
-    s = 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    s = root_correction(o, t)
     return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, b, s, o[EPS])
 
 
