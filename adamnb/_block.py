@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _driver as D
 from . import _rules as R
-from ._compiled import machine_code
+from ._compiled import array_type, machine_code
 from ._finish import finish
 from ._methods import Method
 from ._objective import CompiledObjective, wrong_shape
@@ -19,7 +19,7 @@ from ._options import checked_rate
 from ._result import BAD_START, INTERRUPTED, OUT_OF_SECONDS, RAISED
 from ._rows import run_rows
 from ._solve import LONGEST_BLOCK, Problem, Run
-from ._state import State, option_vector
+from ._state import State, is_plain, option_vector
 
 CALL_SECONDS = 0.05  # machine code comes back to Python about this often
 
@@ -99,14 +99,14 @@ class AtWork:
         """Return how many have not stopped."""
         return int(np.count_nonzero(self.reasons == D.GOING))
 
-    def run(self, o: np.ndarray, rates: np.ndarray) -> None:
+    def run(self, o: np.ndarray, steps: int, rates: np.ndarray | None) -> None:
         """Iterate all that are going; one that raises is left, and the next is gone on with."""
         place, state = np.zeros(1, np.int64), self.state
         while place[0] < len(self.block):
             try:
                 return self.blocks.run(
                     None, *self.blocks.functions, self.block.data, self.blocks.batch.args,
-                    self.reasons, place, *state.vectors, state.s, o, rates,
+                    self.reasons, place, *state.vectors, state.s, o, steps, rates,
                 )  # fmt: skip
             except Exception as error:
                 b = int(place[0])
@@ -133,12 +133,15 @@ class CompiledBlocks:
         own = CompiledObjective(batch.fun, batch.jac, first + batch.args, sample.x0.dtype)
         fun_type, jac_type, _ = own.types
         self.functions = own.values[:2]
-        method, *blocks = self.state(sample).types("serial")
+        scheduled = callable(batch.options["learning_rate"])
+        o = option_vector(batch.method, batch.options, sample.x0.dtype)
+        method, *blocks = self.state(sample).types("serial", is_plain(o, scheduled))
         kinds = tuple(numba.typeof(array) for array in sample.data)
         shared = tuple(numba.typeof(argument) for argument in batch.args)
         signature = (
             method, fun_type, jac_type, numba.types.Tuple(kinds), numba.types.Tuple(shared),
-            numba.int64[::1], numba.int64[::1], *blocks[:-1], D.RATES, D.RATES,
+            numba.int64[::1], numba.int64[::1], *blocks[:-1], array_type(np.dtype(float), 1), numba.int64,
+            D.RATES if scheduled else numba.types.none,
         )  # fmt: skip
         self.run = machine_code(run_rows, signature)
 
@@ -159,13 +162,13 @@ class CompiledBlocks:
         while (left := work.count()) and not stopped(len(block) - left):
             if time.time() > batch.deadline:
                 o[R.MAXITER], late = 0, work.going()
-            rates = self.rates(done, steps)
+            steps, rates = self.rates(done, steps)
             begun = time.perf_counter()
-            work.run(o, rates)
+            work.run(o, steps, rates)
             taken = time.perf_counter() - begun
+            done += steps
             most = min(self.growth * steps, LONGEST_BLOCK)
             steps = int(min(max(1, steps * CALL_SECONDS / taken), most))
-            done += len(rates)
         state, reasons, errors = work.end()
         reasons[reasons == D.GOING] = INTERRUPTED
         reasons[late[reasons[late] == D.BY_MAXITER]] = OUT_OF_SECONDS
@@ -176,13 +179,13 @@ class CompiledBlocks:
         self._finish(block, state, reasons)
         return self._solved(block, state, reasons, errors)
 
-    def rates(self, done: int, steps: int) -> np.ndarray:
-        """Return the learning rates of the steps after `done`; NaN where a state has its own."""
+    def rates(self, done: int, steps: int) -> tuple[int, np.ndarray | None]:
+        """Return how many steps come after `done`, and their learning rates, None where states have them."""
         rate = self.batch.options["learning_rate"]
         if not callable(rate):
-            return np.full(steps, np.nan)
+            return steps, None
         steps = min(steps, max(1, int(self.batch.options["maxiter"]) + 1 - done))
-        return np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
+        return steps, np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
 
     def finishes(self) -> bool:
         """Return whether Python has the last word."""

@@ -18,6 +18,7 @@ from numba.cuda.cudadrv import devicearray
 
 from . import _kernels
 from ._compiled import array_type, machine_code
+from ._kernels import vectors_of
 from ._methods import Method
 from ._rules import Coefficients, MethodType
 
@@ -52,8 +53,9 @@ def step(method, x, g, slots, rates, c, k):
     i = np.uintp(cuda.grid(1))
     while i < n:
         sweep(
-            method, i, i + one, x, 0, None, None, g, 0, slots, rates, None, None, None, None, c, k
-        )
+            method, i, i + one, x[0], None, None, g[0], vectors_of(method, slots), rates, None, None,
+            None, None, c, k,
+        )  # fmt: skip
         i += stride
 
 

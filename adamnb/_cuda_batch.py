@@ -36,7 +36,7 @@ from ._cuda_rows import NEAR, SCALARS, Signatures, compiled_kernel, first, gathe
 from ._driver import G_ROWS, X_ROWS
 from ._objective import CompiledObjective, main_reason
 from ._result import RAISED
-from ._state import AUTOMATIC, State
+from ._state import AUTOMATIC, State, is_plain, option_vector
 
 WIDTH = THREADS if SIMULATED else 128  # threads of a block; registers allow few of them at once
 LARGEST = 2**20  # problems side by side: the slowest of them is waited for once
@@ -126,14 +126,15 @@ class AtWork:
         """Return their numbers."""
         return self._going[: self._left].copy_to_host()
 
-    def run(self, o: np.ndarray, rates: np.ndarray) -> None:
+    def run(self, o: np.ndarray, steps: int, rates: np.ndarray | None) -> None:
         """Iterate all that are going, and wait for them."""
         self._count.copy_to_device(np.zeros(1, np.int32))
         blocks = self.blocks
         self.launch(
-            blocks.kernel, self._left, blocks.kind, self.data, blocks.args, self._going[: self._left],
-            self._coming, self._count, self.reasons, self.x, self.g, self.slots, self.gain, self.last,
-            self.scale, self.lower, self.upper, self.s, tuple(o.tolist()), cuda.to_device(rates),
+            blocks.kernel, self._left, blocks.signatures.method, self.data, blocks.args,
+            self._going[: self._left], self._coming, self._count, self.reasons, self.x, self.g,
+            self.slots, self.gain, self.last, self.scale, self.lower, self.upper, self.s,
+            tuple(o.tolist()), steps, None if rates is None else cuda.to_device(rates),
         )  # fmt: skip
         self._going, self._coming = self._coming, self._going
         self._left = int(self._count.copy_to_host()[0])
@@ -171,13 +172,13 @@ class DeviceBlocks(CompiledBlocks):
         self.context: Any = cuda.gpus[devices.pop()] if devices else nullcontext()
         bounded, automatic = sample.bounds is not None, rate is None
         scaled, rated = automatic or sample.x_scale is not None, np.ndim(rate) == 2
-        near = n * dtype.itemsize <= NEAR
-        self.kind = batch.method.numba_type()
+        scheduled, near = callable(batch.options["learning_rate"]), n <= NEAR[dtype.itemsize]
         with self.context:
             self.args = tuple(map(uploaded, batch.args))
             self.signatures = Signatures(
                 batch.method, dtype, tuple(array_type(a.dtype, a.ndim) for a in sample.data),
                 tuple(map(kind_of, batch.args)), automatic, rated, scaled, bounded, np.ndim(rate) == 1,
+                scheduled, is_plain(option_vector(batch.method, batch.options, dtype), scheduled),
             )  # fmt: skip
             begun = time.perf_counter()
             try:

@@ -29,6 +29,7 @@ from ._cuda import (
     sweep,
     view,
 )
+from ._kernels import vectors_of
 from ._objective import as_scalar
 from ._options import checked_rate
 from ._remote import (
@@ -130,7 +131,7 @@ def measure(x, g, last, scale, lower, upper, s, o, orders, gradient, parts):
     i = np.uintp(cuda.grid(1))
     while i < n:
         g[row, i] = gradient[0, i]
-        q = float(uphill(i, x, here, g, row, scale, lower, upper))
+        q = float(uphill(i, x[here], g[row], scale, lower, upper))
         top = larger(top, abs(q))
         norm2 += q * q
         if last is not None:
@@ -138,7 +139,7 @@ def measure(x, g, last, scale, lower, upper, s, o, orders, gradient, parts):
             along += q * d
             last2 += d * d
             if from_best:
-                along_best += float(uphill(i, x, x_best, g, g_best, scale, lower, upper)) * d
+                along_best += float(uphill(i, x[x_best], g[g_best], scale, lower, upper)) * d
         if moves:
             most = larger(most, float(moved(x, before, here, i, scale)))
         i += stride
@@ -198,7 +199,8 @@ def move(method, x, g, slots, gain, last, scale, lower, upper, numbers, orders):
             i = np.uintp(cuda.grid(1))
     while i < n:
         sweep(
-            method, i, i + one, x, here, there, D.SPARE, g, row, slots, gain, last, scale, lower, upper, c, k
+            method, i, i + one, x[here], x[there], x[D.SPARE], g[row], vectors_of(method, slots), gain,
+            last, scale, lower, upper, c, k,
         )  # fmt: skip
         i += stride
 

@@ -24,12 +24,14 @@ from ._driver import G_ROWS, GOING, SPARE, X_ROWS
 from ._methods import Method
 from ._objective import CompiledObjective
 from ._result import BAD_START, RAISED
-from ._rules import BETA1, INLINED, LOG_BETA1, OPTIONS, MethodType
+from ._rules import BETA1, INLINED, LOG_BETA1, OPTIONS
 
 if not SIMULATED:
     from . import _cuda_ufuncs  # noqa: F401
 
-NEAR = 48  # bytes of a vector up to which a thread has its own: more would not stay in registers
+# Up to how many variables a thread has its own vectors, by the size of a number: more would not stay in
+# registers.
+NEAR = {4: 11, 8: 6}
 SCALARS = len(D.SCALARS)
 ALL_OPTIONS = types.UniTuple(types.float64, len(OPTIONS))
 ADAPTED = 1 + max(BETA1, LOG_BETA1)  # options that `adapt` may change are among the first
@@ -168,16 +170,16 @@ def _set_option(o, i, value):
 
 def _iterate_simulated(method, fun, jac, args, *rest):
     """Run the host's machine code: the simulator has the host's memory, but no overloads."""
-    *blocks, rates, trace = rest
+    *blocks, steps, rates, trace = rest
     args = tuple(map(_here, args))
     there: list[Any] = [None if block is None else np.asarray(_host(block)) for block in blocks]
     here = [None if block is None else np.ascontiguousarray(block) for block in there]
     kinds = [types.none if block is None else array_type(block.dtype, block.ndim) for block in here]
     form = {True: "inplace", None: True}.get(jac, jac)
     own = CompiledObjective(fun, form, args, there[0].dtype)
-    serial = MethodType(method.rule, method.coefficients)
-    run = machine_code(D.run, (serial, *own.types, *kinds, D.RATES, D.NO_TRACE))
-    reason = run(None, *own.values, *here, _host(rates), trace)
+    kinds += [types.int64, types.none if rates is None else D.RATES, types.none]
+    run = machine_code(D.run, (method, *own.types, *kinds))
+    reason = run(None, *own.values, *here, steps, _host(rates), trace)
     for new, old in zip(here, there, strict=True):
         if old is not None:
             old[...] = new
@@ -255,7 +257,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
 
     def near(
         method, data, args, going, coming, count, reasons, x, g, slots, gain, last, scale, lower,
-        upper, s, o, rates,
+        upper, s, o, steps, rates,
     ):  # fmt: skip
         k = cuda.grid(1)
         if k >= going.size:
@@ -278,7 +280,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
         reasons[b] = RAISED  # an exception ends a thread
         reason = iterate_row(
             method, fun, jac, columns_of(data, b) + args, own_x, own_g, own_slots, vectors[0],
-            vectors[1], vectors[2], vectors[3], vectors[4], own_s, options_of(o, adapted), rates, None,
+            vectors[1], vectors[2], vectors[3], vectors[4], own_s, options_of(o, adapted), steps, rates, None,
         )  # fmt: skip
         b = going[k]  # once more: addresses kept over all iterations would take half the registers
         for row in range(SPARE):
@@ -297,7 +299,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
 
     def far(
         method, data, args, going, coming, count, reasons, x, g, slots, gain, last, scale, lower,
-        upper, s, o, rates,
+        upper, s, o, steps, rates,
     ):  # fmt: skip
         k = cuda.grid(1)
         if k >= going.size:
@@ -313,7 +315,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
         reason = iterate_row(
             method, fun, jac, columns_of(data, b) + args, x[..., b], g[..., b], slots[..., b],
             vectors[0], vectors[1], vectors[2], vectors[3], vectors[4], own_s,
-            options_of(o, adapted), rates, None,
+            options_of(o, adapted), steps, rates, None,
         )  # fmt: skip
         b = going[k]
         store(own_s, s, b)
@@ -330,8 +332,10 @@ class Signatures:
     def __init__(
         self, method: Method, dtype: np.dtype, data: tuple, args: tuple, automatic: bool, rated: bool,
         scaled: bool, bounded: bool, numbered: bool = False,
+        scheduled: bool = False, plain: bool = False,
     ) -> None:  # fmt: skip
         self.slots, self.real = method.slots, numba.from_dtype(dtype)
+        self.method = method.numba_type("serial", plain)
         block, self.matrix = array_type(dtype, 3), array_type(dtype, 2)
         whole, double = array_type(np.dtype(np.int32), 1), np.dtype(float)
         scalars, doubles = array_type(double, 2), array_type(double, 1)
@@ -347,8 +351,9 @@ class Signatures:
         )  # fmt: skip
         self.gather = block, block, scalars, self.matrix, self.matrix
         self.problems = (
-            method.numba_type(), types.Tuple(data), types.Tuple(args), *4 * (whole,), block,
-            block, block, gain, last, scale, bound, bound, scalars, ALL_OPTIONS, doubles,
+            self.method, types.Tuple(data), types.Tuple(args), *4 * (whole,), block,
+            block, block, gain, last, scale, bound, bound, scalars, ALL_OPTIONS,
+            types.int64, doubles if scheduled else types.none,
         )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ The whole state is data: blocks of vectors and one vector of scalars.
 
 from math import inf, isfinite, sqrt
 
-import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
@@ -56,8 +55,7 @@ SCALARS = (
 
 SPARE, X_ROWS = 3, 4  # best, current and next x, and a copy that the user's functions may spoil
 G_ROWS = 2  # current and best gradient
-RATES = types.Array(types.float64, 1, "C")
-TRACE, NO_TRACE = types.Array(types.float64, 2, "C"), types.none
+RATES, TRACE = types.Array(types.float64, 1, "C"), types.Array(types.float64, 2, "C")
 RATE_LOST = 1e-18  # a step below the last bit of every scaled variable
 RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
 PROMISED = 4  # roll-backs after which a first step need not keep its promise
@@ -81,8 +79,19 @@ def flat(s):
     return s[SLOPE_BEST] <= 1e-3 * s[SLOPE_FIRST] and settled(s, s[SLOPE_BEST], 0.1, 1e-12)
 
 
+def unless_plain(method, asked):
+    """Stand in for `asked`, of which Numba knows that it is false for a plain method."""
+
+
+@overload(unless_plain, jit_options=INLINED)
+def _unless_plain(method, asked):
+    if method.plain:
+        return lambda method, asked: False
+    return lambda method, asked: asked
+
+
 @inner
-def met(s, o):
+def met(method, last, s, o):
     """Return which stop test the current point meets, or 0."""
     if s[SLOPE] <= o[GTOL] * s[SLOPE_FIRST] and settled(s, s[SLOPE], sqrt(o[GTOL]), o[GTOL] ** 2):
         return BY_GRADIENT
@@ -95,13 +104,15 @@ def met(s, o):
         above = s[FUN] - s[FUN_BEST] > sqrt(o[FTOL]) * abs(s[FUN_BEST])
         if o[FTOL] > 0.0 and gained <= o[FTOL] * abs(s[FUN_BEST]) and flat(s) and not above:
             return BY_OBJECTIVE
-    if o[XTOL] > 0.0 and s[STEP] <= o[XTOL] and s[NIT] > 0.0 and flat(s):
+    if unless_plain(method, s[STEP] <= o[XTOL]) and s[NIT] > 0.0 and flat(s):
         return BY_STEP
     if s[NIT] >= o[MAXITER]:
         return BY_MAXITER
     if s[NFEV] >= o[MAXFUN]:
         return BY_MAXFUN
-    return STUCK if s[RATE] < RATE_LOST else GOING
+    if (last is not None or unless_plain(method, True)) and s[RATE] < RATE_LOST:
+        return STUCK
+    return GOING
 
 
 @inner
@@ -191,17 +202,16 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     the reason to stop there.
     """
     # A point is moved into another row, never over itself: rows only change names.
-    summed = last is not None or o[CLIP_NORM] < inf
+    clipped = unless_plain(method, o[CLIP_NORM] < inf)
+    summed = last is not None or clipped
     s[SLOPE], along, norm2, last2 = measure(
         method, x, int(s[X]), g, int(s[G]), last, scale, lower, upper, summed
     )
     reason = GOING
     if not isfinite(s[FUN]):
         reason = BAD_FUN
-    elif not isfinite(s[SLOPE]):
-        reason = BAD_JAC
-    elif s[SLOPE] > o[LARGEST]:
-        reason = TOO_LARGE
+    elif not s[SLOPE] <= o[LARGEST]:  # or NaN
+        reason = TOO_LARGE if isfinite(s[SLOPE]) else BAD_JAC
     if s[NIT] == 0:
         s[FUN_FIRST] = s[FUN_BEST] = s[FUN_MARK] = s[FUN]
         s[SLOPE_FIRST] = s[SLOPE_BEST] = s[SLOPE]
@@ -221,15 +231,15 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
         s[FUN_BEST], s[SLOPE_BEST], s[X_BEST], s[G_BEST] = s[FUN], s[SLOPE], s[X], s[G]
         s[FAILURES] = 0.0
     if reason == GOING:
-        reason = met(s, o)
+        reason = met(method, last, s, o)
     if reason != GOING:
         return reason
 
-    if o[HOLD] < inf:
+    if unless_plain(method, o[HOLD] < inf):
         plateau(s, o)
     here, row = int(s[X]), int(s[G])
     shrink, rate = 1.0, s[RATE]
-    if summed and norm2 > o[CLIP_NORM] ** 2:
+    if clipped and norm2 > o[CLIP_NORM] ** 2:
         shrink = o[CLIP_NORM] / sqrt(norm2)
     if last is not None:
         adapt(along, norm2, last2, s, o)
@@ -244,7 +254,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     c = narrow(c, x)
     k = shell(o, rate, shrink, x)
     sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k)
-    if o[XTOL] > 0.0:
+    if unless_plain(method, o[XTOL] > 0.0):
         s[STEP] = largest_move(method, x, here, there, g, scale)
     s[X_BEFORE], s[X], s[G] = here, there, 1.0 - s[G_BEST]
     return GOING
@@ -325,23 +335,25 @@ def take(gradient, g, s):
 
 
 @entry
-def run(method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s, o, rates, trace):
-    """Iterate until a stop test is met or `rates`, a learning rate per iteration, is used up.
+def run(
+    method, fun, jac, args, x, g, slots, gain, last, scale, lower, upper, s, o, steps, rates, trace
+):  # fmt: skip
+    """Iterate until a stop test is met, `steps` times at most.
 
-    `rates` holds NaN where the learning rate is the state's own. `trace` is None or has one row (f,
-    slope, learning rate) per iteration.
+    `rates` is None where the learning rate is the state's own, or has one per iteration. `trace` is
+    None or has one row (f, slope, learning rate) per iteration.
     """
     # What the user's functions get is theirs during the call alone.
     spare, even, odd = lend(x[SPARE]), lend(g[0]), lend(g[1])
     x_, g_, slots_, gain_, last_ = lend(x), lend(g), lend(slots), lend(gain), lend(last)
     scale_, lower_, upper_, s_, o_ = lend(scale), lend(lower), lend(upper), lend(s), lend(o)
     copy_row(x_, int(s_[X]), spare)
-    for i in range(len(rates)):
-        if not np.isnan(rates[i]):
+    for i in range(steps):
+        if rates is not None:
             s_[RATE] = rates[i]
         here = int(s_[X])
         s_[NFEV] += 1.0
-        s_[NJEV] += 1.0
+        s_[NJEV] = s_[NFEV]
         if s_[G] == 0.0:
             fits = evaluate(fun, jac, x_, here, spare, even, args, s_)
         else:

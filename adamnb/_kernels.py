@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba.extending import overload
+from numba import types
+from numba.core.cpu import CPUContext
+from numba.extending import lower_builtin, overload, type_callable
 
 from ._rules import (
     DECAY,
@@ -18,6 +20,7 @@ from ._rules import (
     INLINED,
     JIT,
     L2,
+    RULES,
     Coefficients,
     apply,
     coefficients,
@@ -32,7 +35,9 @@ GAIN_MIN, GAIN_MAX = 1e-4, 1e4
 class Shell(NamedTuple):
     """Per-step numbers of the loop around a rule."""
 
-    shrink: float  # factor of the gradient (clipping)
+    shrink: (
+        float  # factor of the gradient (clipping); a plain method needs neither it nor the next two
+    )
     l2: float  # g + l2 x
     decay: float  # x - decay x
     rate: float  # factor of the step where gains are adapted
@@ -68,22 +73,68 @@ def narrow(c, x):
     )  # fmt: skip
 
 
-@inner
-def sweep(
-    method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
-):  # fmt: skip
-    """Step the elements lo..hi of x[here], into x[there], or in place where that is None.
+def pull(method, k, g, p):
+    """Stand in for the gradient, clipped and with weight decay's part of it; Numba picks by type."""
+    return g if method.plain else k.shrink * g + k.l2 * p
 
-    `twin` is None or a further row of x that gets the same.
+
+@overload(pull, jit_options=INLINED)
+def _pull(method, k, g, p):
+    if method.plain:
+        return lambda method, k, g, p: g
+    return lambda method, k, g, p: k.shrink * g + k.l2 * p
+
+
+def decayed(method, decay, p):
+    """Stand in for a variable after decoupled weight decay; Numba picks by type."""
+    return p if method.plain else p - decay * p
+
+
+@overload(decayed, jit_options=INLINED)
+def _decayed(method, decay, p):
+    if method.plain:
+        return lambda method, decay, p: p
+    return lambda method, decay, p: p - decay * p
+
+
+def disjoint():
+    """Tell the compiler that no two arrays which the calling function is given overlap.
+
+    Without that, loops compare all addresses before the first element, and vectorise only where there
+    are so many elements that it pays.
     """
+
+
+@type_callable(disjoint)
+def _type_disjoint(context):
+    return lambda: types.none
+
+
+@lower_builtin(disjoint)
+def _lower_disjoint(context, builder, signature, arguments):
+    if isinstance(context, CPUContext):  # a GPU's thread has few elements and no registers to spare
+        for argument in builder.function.args:
+            if argument.type.is_pointer:
+                argument.add_attribute("noalias")
+    return context.get_dummy_value()
+
+
+@inner
+def sweep(method, lo, hi, x, new, twin, g, slots, gain, last, scale, lower, upper, c, k):
+    """Step the elements lo..hi of x into `new`, or in place where that is None.
+
+    All are vectors, `slots` a tuple of vectors; `twin` is None or gets the same as `new`.
+    """
+    if new is not None:  # in place x and g are a caller's, who may have let them overlap
+        disjoint()
     for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
-        p = x[here, i]  # every number is read once: a compiler would read it again after each write
-        q = k.shrink * g[row, i] + k.l2 * p
+        p = x[i]  # every number is read once: a compiler would read it again after each write
+        q = pull(method, k, g[i], p)
         if lower is not None:
             low, high = lower[i], upper[i]
             if (p <= low and q > 0) or (p >= high and q < 0):
                 q = q - q
-                slots[0, i] = q
+                slots[0][i] = q
         if scale is not None:
             unit = scale[i]
             q = q * unit
@@ -96,35 +147,59 @@ def sweep(
             factor = factor if factor < k.gain_max else k.gain_max
             factor = factor if factor > k.gain_min else k.gain_min
             gain[i] = factor
-        step = apply(method, q, slots, i, c)
+        step, decay = apply(method, q, slots, i, c), k.decay
         if gain is not None:
-            step = step * factor
+            step, decay = step * factor, decay * factor
         if last is not None:
             last[i] = step
             step = k.rate * step
         if scale is not None:
             step = step * unit
-        shrinkage = k.decay * p
-        if gain is not None:
-            shrinkage = shrinkage * factor
-        p = p - step - shrinkage
+        p = decayed(method, decay, p) - step
         if lower is not None:
             p = p if p > low else low
             p = p if p < high else high
-        if there is None:
-            x[here, i] = p
+        if new is None:
+            x[i] = p
         else:
-            x[there, i] = p
+            new[i] = p
         if twin is not None:
-            x[twin, i] = p
+            twin[i] = p
+
+
+def vectors_of(method, slots):
+    """Stand in for the tuple of a method's slots; Numba picks by type."""
+    return tuple(slots)
+
+
+@overload(vectors_of, jit_options=INLINED)
+def _vectors_of(method, slots):
+    return (
+        lambda method, slots: (slots[0],),
+        lambda method, slots: (slots[0], slots[1]),
+        lambda method, slots: (slots[0], slots[1], slots[2]),
+    )[RULES[method.rule][1] - 1]
+
+
+def points_of(x, here, there, twin):
+    """Stand in for the tuple of three rows of x, None for what is None; Numba picks by type."""
+
+
+@overload(points_of, jit_options=INLINED)
+def _points_of(x, here, there, twin):
+    if isinstance(there, types.NoneType):
+        return lambda x, here, there, twin: (x[np.uintp(here)], None, None)
+    if isinstance(twin, types.NoneType):
+        return lambda x, here, there, twin: (x[np.uintp(here)], x[np.uintp(there)], None)
+    return lambda x, here, there, twin: (x[np.uintp(here)], x[np.uintp(there)], x[np.uintp(twin)])
 
 
 @inner
-def uphill(i, x, here, g, row, scale, lower, upper):
+def uphill(i, x, g, scale, lower, upper):
     """Return a gradient element in units of scale; nothing where it points out of the bounds."""
-    q = g[row, i]
+    q = g[i]
     if lower is not None:
-        if (x[here, i] <= lower[i] and q > 0) or (x[here, i] >= upper[i] and q < 0):
+        if (x[i] <= lower[i] and q > 0) or (x[i] >= upper[i] and q < 0):
             q = q - q
     if scale is not None:
         q = q * scale[i]
@@ -132,7 +207,7 @@ def uphill(i, x, here, g, row, scale, lower, upper):
 
 
 @inner
-def slope(lo, hi, x, here, g, row, scale, lower, upper):
+def slope(lo, hi, x, g, scale, lower, upper):
     """Return the largest |scaled projected gradient|; NaN or infinity where one is not finite.
 
     Read as integers, the bits of non-negative floats sort like the floats, with infinity and NaN on
@@ -140,7 +215,7 @@ def slope(lo, hi, x, here, g, row, scale, lower, upper):
     """
     top = np.int64(0)
     for i in range(np.uintp(lo), np.uintp(hi)):  # unsigned: no index counts from the end
-        top = higher(top, uphill(i, x, here, g, row, scale, lower, upper))
+        top = higher(top, uphill(i, x, g, scale, lower, upper))
     return top
 
 
@@ -152,7 +227,7 @@ def higher(top, q):
 
 
 @inner
-def products(lo, hi, x, here, g, row, last, scale, lower, upper):
+def products(lo, hi, x, g, last, scale, lower, upper):
     """Return the slope over lo..hi, and the sums of g.last, g.g and last.last.
 
     Four sums of every fourth element each, which vectorise, in an order that is always the same.
@@ -163,10 +238,10 @@ def products(lo, hi, x, here, g, row, last, scale, lower, upper):
     end = hi - (hi - lo) % np.uintp(4)
     for i in range(lo, end, np.uintp(4)):
         j, k, m = i + one, i + np.uintp(2), i + np.uintp(3)
-        q0 = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
-        q1 = np.float64(uphill(j, x, here, g, row, scale, lower, upper))
-        q2 = np.float64(uphill(k, x, here, g, row, scale, lower, upper))
-        q3 = np.float64(uphill(m, x, here, g, row, scale, lower, upper))
+        q0 = np.float64(uphill(i, x, g, scale, lower, upper))
+        q1 = np.float64(uphill(j, x, g, scale, lower, upper))
+        q2 = np.float64(uphill(k, x, g, scale, lower, upper))
+        q3 = np.float64(uphill(m, x, g, scale, lower, upper))
         t0, t1, t2, t3 = higher(t0, q0), higher(t1, q1), higher(t2, q2), higher(t3, q3)
         b0, b1, b2, b3 = b0 + q0 * q0, b1 + q1 * q1, b2 + q2 * q2, b3 + q3 * q3
         if last is not None:
@@ -178,11 +253,33 @@ def products(lo, hi, x, here, g, row, last, scale, lower, upper):
     along, norm2, last2 = a0 + a1 + a2 + a3, b0 + b1 + b2 + b3, c0 + c1 + c2 + c3
     top = max(max(t0, t1), max(t2, t3))
     for i in range(end, hi):
-        q = np.float64(uphill(i, x, here, g, row, scale, lower, upper))
+        q = np.float64(uphill(i, x, g, scale, lower, upper))
         d = np.float64(last[i]) if last is not None else 0.0
         top = higher(top, q)
         along, norm2, last2 = along + q * d, norm2 + q * q, last2 + d * d
     return top, along, norm2, last2
+
+
+def sweep_rows(
+    method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+):  # fmt: skip
+    """Stand in for `sweep` on rows of blocks; Numba picks by type."""
+
+
+@overload(sweep_rows, jit_options=INLINED)
+def _sweep_rows(
+    method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+):  # fmt: skip
+    def swept(
+        method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
+    ):  # fmt: skip
+        point, new, copy = points_of(x, here, there, twin)
+        gradient, memory = g[np.uintp(row)], vectors_of(method, slots)
+        sweep(
+            method, lo, hi, point, new, copy, gradient, memory, gain, last, scale, lower, upper, c, k
+        )  # fmt: skip
+
+    return swept
 
 
 @inner
@@ -197,22 +294,22 @@ def parallel_sweep(
     n = x.shape[1]
     for b in numba.prange(block_count(n)):
         lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
-        sweep(
+        sweep_rows(
             method, lo, hi, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
         )  # fmt: skip
 
 
 @numba.njit(parallel=True, **JIT)
-def parallel_measure(x, here, g, row, last, scale, lower, upper, summed, tops, parts):
-    n = x.shape[1]
+def parallel_measure(x, g, last, scale, lower, upper, summed, tops, parts):
+    n = x.size
     for b in numba.prange(tops.size):
         lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
         if summed:
             tops[b], parts[0, b], parts[1, b], parts[2, b] = products(
-                lo, hi, x, here, g, row, last, scale, lower, upper
+                lo, hi, x, g, last, scale, lower, upper
             )
         else:
-            tops[b] = slope(lo, hi, x, here, g, row, scale, lower, upper)
+            tops[b] = slope(lo, hi, x, g, scale, lower, upper)
 
 
 def sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
@@ -223,7 +320,7 @@ def sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lo
 def _sweep_all(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
     def serial(method, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k):
         n = x.shape[1]
-        sweep(
+        sweep_rows(
             method, 0, n, x, here, there, twin, g, row, slots, gain, last, scale, lower, upper, c, k
         )
 
@@ -247,21 +344,23 @@ def measure(method, x, here, g, row, last, scale, lower, upper, summed):
 def _measure(method, x, here, g, row, last, scale, lower, upper, summed):
     def serial(method, x, here, g, row, last, scale, lower, upper, summed):
         n, top = x.shape[1], np.int64(0)
+        p, q = x[np.uintp(here)], g[np.uintp(row)]
         along = norm2 = last2 = 0.0
         if summed:  # block after block, as threads have them
             for b in range(block_count(n)):
                 lo, hi = b * BLOCK, min((b + 1) * BLOCK, n)
-                t, a, q2, d2 = products(lo, hi, x, here, g, row, last, scale, lower, upper)
+                t, a, g2, d2 = products(lo, hi, p, q, last, scale, lower, upper)
                 top = max(top, t)
-                along, norm2, last2 = along + a, norm2 + q2, last2 + d2
+                along, norm2, last2 = along + a, norm2 + g2, last2 + d2
         else:
-            top = slope(0, n, x, here, g, row, scale, lower, upper)
+            top = slope(0, n, p, q, scale, lower, upper)
         return np.int64(top).view(np.float64), along, norm2, last2
 
     def parallel(method, x, here, g, row, last, scale, lower, upper, summed):
         blocks = block_count(x.shape[1])
         tops, parts = np.zeros(blocks, np.int64), np.zeros((3, blocks))
-        parallel_measure(x, here, g, row, last, scale, lower, upper, summed, tops, parts)
+        p, q = x[np.uintp(here)], g[np.uintp(row)]
+        parallel_measure(p, q, last, scale, lower, upper, summed, tops, parts)
         along = norm2 = last2 = 0.0
         for b in range(blocks):
             along, norm2, last2 = along + parts[0, b], norm2 + parts[1, b], last2 + parts[2, b]

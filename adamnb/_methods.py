@@ -42,9 +42,9 @@ class Method:
         """Number of vectors that the method remembers."""
         return RULES[self.rule][1]
 
-    def numba_type(self, loops: str = "serial") -> MethodType:
+    def numba_type(self, loops: str = "serial", plain: bool = False) -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
-        return MethodType(self.rule, self.coefficients, loops)
+        return MethodType(self.rule, self.coefficients, loops, plain)
 
 
 def _moments(beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> dict[str, float]:
@@ -62,15 +62,15 @@ _RMSPROP = {"beta2": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False, "wei
 METHODS = {
     method.name: method
     for method in (
-        Method("adam", "general", "adam", "Kingma & Ba 2014, arXiv 1412.6980", _ADAM),
+        Method("adam", "adam", "adam", "Kingma & Ba 2014, arXiv 1412.6980", _ADAM),
         Method(
-            "adamw", "general", "adam", "Loshchilov & Hutter 2017, arXiv 1711.05101",
+            "adamw", "adam", "adam", "Loshchilov & Hutter 2017, arXiv 1711.05101",
             _moments(0.9, 0.999, 1e-8, 1e-2), decoupled=True,
         ),
         Method("amsgrad", "amsgrad", "adam", "Reddi et al. 2018, arXiv 1904.09237", _ADAM),
-        Method("nadam", "general", "nadam", "Dozat 2016, ICLR workshop", _ADAM),
-        Method("radam", "general", "radam", "Liu et al. 2019, arXiv 1908.03265", _ADAM),
-        Method("adamax", "adamax", "adam", "Kingma & Ba 2014, arXiv 1412.6980, Alg. 2", _ADAM),
+        Method("nadam", "adam", "nadam", "Dozat 2016, ICLR workshop", _ADAM),
+        Method("radam", "radam", "radam", "Liu et al. 2019, arXiv 1908.03265", _ADAM),
+        Method("adamax", "adamax", "adamax", "Kingma & Ba 2014, arXiv 1412.6980, Alg. 2", _ADAM),
         Method(
             "adabelief", "adabelief", "adam", "Zhuang et al. 2020, arXiv 2010.07468",
             _moments(0.9, 0.999, 1e-16), mean_momentum=False,  # v is measured from the momentum

@@ -15,7 +15,7 @@ from ._methods import METHODS
 from ._minimize import minimize
 from ._options import complete
 from ._result import STATUS
-from ._state import AUTOMATIC, option_vector
+from ._state import AUTOMATIC, is_plain, option_vector
 
 
 class Solution(NamedTuple):
@@ -138,8 +138,8 @@ def _njit_minimize(
             f"`method` must be a literal, one of {', '.join(METHODS)}."
         )
     row = METHODS[name]
-    kind, slots_count, start = row.numba_type(), row.slots, row.start
     defaults = option_vector(row, complete(row, {}), np.dtype(float))
+    kind, slots_count, start = row.numba_type("serial", is_plain(defaults)), row.slots, row.start
     automatic = _python_value(learning_rate) is None
 
     @intrinsic
@@ -153,14 +153,14 @@ def _njit_minimize(
         scale = np.where(x[0] != 0, np.abs(x[0]), 1.0)
         return _run(
             this_method(), fun, jac, args, x, g, slots, np.ones(n), np.zeros(n), scale, None, None,
-            s, o, np.full(int(o[R.MAXITER]) + 1, np.nan), None,
+            s, o, int(o[R.MAXITER]) + 1, None, None,
         )  # fmt: skip
 
     def start_given(x0, o, fun, jac, args, x, g, slots, s, rate):
         s[D.RATE] = rate
         return _run(
             this_method(), fun, jac, args, x, g, slots, None, None, None, None, None, s, o,
-            np.full(int(o[R.MAXITER]) + 1, np.nan), None,
+            int(o[R.MAXITER]) + 1, None, None,
         )  # fmt: skip
 
     begin = numba.njit(**R.JIT)(start_automatic if automatic else start_given)

@@ -11,7 +11,7 @@ from . import _kernels, _options
 from ._arguments import device_vector, on_device, per_variable
 from ._compiled import machine_code
 from ._methods import METHODS
-from ._state import option_vector
+from ._state import is_plain, option_vector
 from ._threads import PARALLEL_REGION, forked, thread_count, use_threads
 from .schedules import Plateau
 
@@ -129,7 +129,8 @@ class Optimizer:
         vector, block = types.Array(real, 1, "C"), types.Array(real, 2, "C")
         rates = types.none if self._rates is None else vector
         numbers = types.Array(types.float64, 1, "C")
-        kind = self.method.numba_type("threads" if self._parallel else "serial")
+        loops = "threads" if self._parallel else "serial"
+        kind = self.method.numba_type(loops, is_plain(self._numbers))
         return kind, block, block, block, rates, numbers, types.float64, types.float64
 
     def step(self, gradient: Any) -> None:
@@ -212,6 +213,7 @@ class Optimizer:
         settings = {name: state[name] for name in self.method.defaults}
         self._options = _options.complete(self.method, self._options | settings)
         self._numbers = option_vector(self.method, self._options, self._dtype)
+        self._prepare()
         if self._device is None:
             self._slots[:] = slots
         else:

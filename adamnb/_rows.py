@@ -49,9 +49,10 @@ def _borrowed(args):
 
 @entry(nogil=True)
 def run_rows(
-    method, fun, jac, data, args, reasons, place, x, g, slots, gain, last, scale, lower, upper, s, o, rates
+    method, fun, jac, data, args, reasons, place, x, g, slots, gain, last, scale, lower, upper, s, o,
+    steps, rates,
 ):  # fmt: skip
-    """Iterate every problem from number place[0] on that is still going, `len(rates)` times at most.
+    """Iterate every problem from number place[0] on that is still going, `steps` times at most.
 
     All blocks but the options `o` have one axis more than in `run`, the problems; what is adapted in
     the options is set anew in every iteration. `place` holds the number of the problem at work,
@@ -64,5 +65,5 @@ def run_rows(
             reasons[b] = _iterate_row(
                 method, fun, jac, rows_of(data, b) + shared, row_of(x, b), row_of(g, b),
                 row_of(slots, b), row_of(gain, b), row_of(last, b), row_of(scale, b),
-                row_of(lower, b), row_of(upper, b), row_of(s, b), o, rates, None,
+                row_of(lower, b), row_of(upper, b), row_of(s, b), o, steps, rates, None,
             )  # fmt: skip

@@ -53,14 +53,18 @@ class MethodType(types.Type):
     """Numba type of a method: the names of its rule and coefficients, and where loops over elements run.
 
     `loops` is "serial", "threads", or "elsewhere": on a device, that has measured what is asked for and
-    is told what to do (`_kernels`, at the end).
+    is told what to do (`_remote`). A `plain` method has neither weight decay nor clipping, no schedule and
+    no test of the step: most runs, which are spared the arithmetic and the questions.
     """
 
-    def __init__(self, rule: str, coefficients: str, loops: str = "serial") -> None:
+    def __init__(
+        self, rule: str, coefficients: str, loops: str = "serial", plain: bool = False
+    ) -> None:
         self.rule = rule
         self.coefficients = coefficients
         self.loops = loops
-        super().__init__(name=f"Method({rule}, {coefficients}, {loops}, {STAMP})")
+        self.plain = plain
+        super().__init__(name=f"Method({rule}, {coefficients}, {loops}, {plain}, {STAMP})")
 
 
 register_model(MethodType)(models.OpaqueModel)
@@ -86,36 +90,40 @@ OPTIONS = (
 
 
 class Coefficients(NamedTuple):
-    """Per-step numbers of a rule, named as in `general`; the last ones belong to every loop."""
+    """Per-step numbers of a rule, named as in `adam`."""
 
     mu: float  # m = mu m + c1 g
     c1: float
     beta2: float  # v = beta2 v + c2 g^2
     c2: float
-    a: float  # step = (a m + b g) / (s sqrt(v) + eps)
+    a: float  # step = (a m + b g) / (sqrt(v) + eps)
     b: float
-    s: float
+    s: float  # what else a rule needs
     eps: float
 
 
 NEGLIGIBLE = -38.0  # below this logarithm, 1 - beta**t is 1 to the last bit
+HALF = log(0.5)
 
 
 @inner
 def correction(log_beta, t):
     """Return 1 - beta**t, exact also where beta**t is near 1 and for t up to 1e9 and beyond."""
     exponent = t * log_beta
-    return 1.0 if exponent < NEGLIGIBLE else -expm1(exponent)
+    if exponent < NEGLIGIBLE:
+        return 1.0
+    # Below a half there is nothing to cancel, and exp is several times faster.
+    return 1.0 - exp(exponent) if exponent < HALF else -expm1(exponent)
 
 
 def root_correction(o, t):
-    """Stand in for 1 / sqrt(1 - beta2**t); Numba picks by the type of the options."""
+    """Stand in for sqrt(1 - beta2**t); Numba picks by the type of the options."""
 
 
 @inner
 def _root_correction_at(o, t):
-    """Return 1 / sqrt(1 - beta2**t)."""
-    return 1.0 / sqrt(correction(o[LOG_BETA2], t))
+    """Return sqrt(1 - beta2**t)."""
+    return sqrt(correction(o[LOG_BETA2], t))
 
 
 @overload(root_correction, jit_options=INLINED)
@@ -135,13 +143,18 @@ def _root_correction(o, t):
 
 
 def adam_coefficients(o, t, rate):
-    """Kingma & Ba (2014), Algorithm 1."""
-    a, s = rate, 1.0  # as they are once all correction is past
+    """Kingma & Ba (2014), Algorithm 1.
+
+    Numerator and denominator are multiplied by the root of the correction of v (their section 2, last
+    lines), once a step instead of in every element.
+    """
+    a, eps = rate, o[EPS]  # as they are once all correction is past
     if t * o[LOG_BETA1] >= NEGLIGIBLE:
         a = rate / correction(o[LOG_BETA1], t)
     if t * o[LOG_BETA2] >= NEGLIGIBLE:
-        s = root_correction(o, t)
-    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, s, o[EPS])
+        root = root_correction(o, t)
+        a, eps = a * root, eps * root
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, o[EPS], eps)
 
 
 def nadam_coefficients(o, t, rate):
@@ -159,14 +172,15 @@ def nadam_coefficients(o, t, rate):
             half *= 0.5
             log_product -= half / k * exp(k * log_q) * expm1(k * log_q * t) / expm1(k * log_q)
     product = exp(log_product)
-    a = rate * mu_next / (1.0 - product * mu_next)
-    b = rate * (1.0 - mu) / (1.0 - product)
-    s = root_correction(o, t)
-    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, b, s, o[EPS])
+    root = root_correction(o, t)
+    a = root * rate * mu_next / (1.0 - product * mu_next)
+    b = root * rate * (1.0 - mu) / (1.0 - product)
+    eps = root * o[EPS]
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, b, 0.0, eps)
 
 
 def radam_coefficients(o, t, rate):
-    """Liu et al. (2019), eps on the raw root as PyTorch has it; momentum alone until rho > 5."""
+    """Liu et al. (2019), eps on the raw root as PyTorch has it; momentum alone until rho > 5 (s = 0)."""
     corrected = correction(o[LOG_BETA2], t)
     rho_inf = 2.0 / (1.0 - o[BETA2]) - 1.0
     rho = rho_inf - 2.0 * t / expm1(-t * o[LOG_BETA2])  # t beta2^t / (1 - beta2^t), uncancelled
@@ -175,6 +189,12 @@ def radam_coefficients(o, t, rate):
         rectified = (rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)
         a, s, eps = a * sqrt(rectified * corrected), 1.0, o[EPS]
     return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 1.0 - o[BETA2], a, 0.0, s, eps)
+
+
+def adamax_coefficients(o, t, rate):
+    """Kingma & Ba (2014), Algorithm 2: no v, so nothing but the momentum is corrected."""
+    a = rate / correction(o[LOG_BETA1], t)
+    return Coefficients(o[BETA1], 1.0 - o[BETA1], o[BETA2], 0.0, a, 0.0, 0.0, o[EPS])
 
 
 def lion_coefficients(o, t, rate):
@@ -203,11 +223,18 @@ def nesterov_coefficients(o, t, rate):
 # remembers a direction; it is emptied where a variable rests on its bound.
 
 
-def general(g, m, v, c):
-    """Adam, AdamW, NAdam and RAdam: one rule, different coefficients."""
+def adam(g, m, v, c):
+    """Adam, AdamW and NAdam: one rule, different coefficients."""
     m = c.mu * m + c.c1 * g
     v = c.beta2 * v + c.c2 * (g * g)
-    return (c.a * m + c.b * g) / (c.s * sqrt(v) + c.eps), m, v
+    return (c.a * m + c.b * g) / (sqrt(v) + c.eps), m, v
+
+
+def radam(g, m, v, c):
+    """Liu et al. (2019): as long as s is 0, v is not yet known well enough to be used."""
+    m = c.mu * m + c.c1 * g
+    v = c.beta2 * v + c.c2 * (g * g)
+    return c.a * m / (c.s * sqrt(v) + c.eps), m, v
 
 
 def accumulate(g, m, c):
@@ -221,7 +248,7 @@ def amsgrad(g, m, v, h, c):
     m = c.mu * m + c.c1 * g
     v = c.beta2 * v + c.c2 * (g * g)
     h = h if h >= v else v
-    return c.a * m / (c.s * sqrt(h) + c.eps), m, v, h
+    return c.a * m / (sqrt(h) + c.eps), m, v, h
 
 
 def adamax(g, m, u, c):
@@ -234,10 +261,10 @@ def adamax(g, m, u, c):
 
 
 def adabelief(g, m, v, c):
-    """Zhuang et al. (2020), Optax's form: the variance of g about its running mean."""
+    """Zhuang et al. (2020), Optax's form: the variance of g about its running mean, s added to it."""
     m = c.mu * m + c.c1 * g
-    v = c.beta2 * v + c.c2 * ((g - m) * (g - m)) + c.eps
-    return c.a * m / (c.s * sqrt(v) + c.eps), m, v
+    v = c.beta2 * v + c.c2 * ((g - m) * (g - m)) + c.s
+    return c.a * m / (sqrt(v) + c.eps), m, v
 
 
 def yogi(g, m, v, c):
@@ -245,7 +272,7 @@ def yogi(g, m, v, c):
     m = c.mu * m + c.c1 * g
     change = c.c2 * (g * g)
     v = v - change if v > g * g else v + change
-    return c.a * m / (c.s * sqrt(v) + c.eps), m, v
+    return c.a * m / (sqrt(v) + c.eps), m, v
 
 
 def lion(g, m, c):
@@ -266,13 +293,13 @@ def rmsprop(g, velocity, v, mean, c):
 
 RULES = {
     rule.__name__: (inner(rule), rule.__code__.co_argcount - 2)
-    for rule in (general, accumulate, amsgrad, adamax, adabelief, yogi, lion, rmsprop)
+    for rule in (adam, radam, accumulate, amsgrad, adamax, adabelief, yogi, lion, rmsprop)
 }
 COEFFICIENTS = {
     function.__name__.removesuffix("_coefficients"): inner(function)
     for function in (
-        adam_coefficients, nadam_coefficients, radam_coefficients, lion_coefficients,
-        rmsprop_coefficients, momentum_coefficients, nesterov_coefficients,
+        adam_coefficients, nadam_coefficients, radam_coefficients, adamax_coefficients,
+        lion_coefficients, rmsprop_coefficients, momentum_coefficients, nesterov_coefficients,
     )
 }  # fmt: skip
 
@@ -288,11 +315,14 @@ def _coefficients(method, o, t, rate):
 
 
 def apply(method, g, slots, i, c):
-    """Return the step of element i by the rule of `method`; compiled loops pick the rule by type."""
+    """Return the step of element i by the rule of `method`; compiled loops pick the rule by type.
+
+    `slots` is a tuple of vectors.
+    """
     rule, count = RULES[method.rule]
-    step, *new = rule.py_func(g, *[slots[slot, i] for slot in range(count)], c)
+    step, *new = rule.py_func(g, *[slots[slot][i] for slot in range(count)], c)
     for slot in range(count):
-        slots[slot, i] = new[slot]
+        slots[slot][i] = new[slot]
     return step
 
 
@@ -301,16 +331,16 @@ def _apply(method, g, slots, i, c):
     rule, count = RULES[method.rule]
 
     def one(method, g, slots, i, c):
-        step, slots[0, i] = rule(g, slots[0, i], c)
+        step, slots[0][i] = rule(g, slots[0][i], c)
         return step
 
     def two(method, g, slots, i, c):
-        step, slots[0, i], slots[1, i] = rule(g, slots[0, i], slots[1, i], c)
+        step, slots[0][i], slots[1][i] = rule(g, slots[0][i], slots[1][i], c)
         return step
 
     def three(method, g, slots, i, c):
-        step, slots[0, i], slots[1, i], slots[2, i] = rule(
-            g, slots[0, i], slots[1, i], slots[2, i], c
+        step, slots[0][i], slots[1][i], slots[2][i] = rule(
+            g, slots[0][i], slots[1][i], slots[2][i], c
         )
         return step
 

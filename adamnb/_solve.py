@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import types
 from scipy.optimize import OptimizeResult
 
 from . import _compiled
@@ -16,7 +17,7 @@ from ._methods import Method
 from ._objective import CompiledObjective, Objective, wrong_shape
 from ._options import checked_rate
 from ._result import ALL_FIXED, CONVERGED, INTERRUPTED, OUT_OF_SECONDS, Result, outcome
-from ._state import State, option_vector
+from ._state import State, is_plain, option_vector
 from ._threads import PARALLEL_REGION, thread_count, use_threads
 
 BLOCK_SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
@@ -57,7 +58,8 @@ class Run:
         self.state = State(problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds)
         self.s, self.o = self.state.s, option_vector(problem.method, o, problem.x0.dtype)
         self.parallel = use_threads(problem.x0.size, o["threads"])
-        self.types = self.state.types("threads" if self.parallel else "serial")
+        loops = "threads" if self.parallel else "serial"
+        self.types = self.state.types(loops, is_plain(self.o, callable(self.rate)))
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
@@ -111,18 +113,21 @@ class Run:
     def compiled_loop(self) -> int:
         problem, s, o, history = self.problem, self.s, self.o, self.history
         objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
-        trace_type = D.NO_TRACE if history is None else D.TRACE
-        signature = (self.types[0], *objective.types, *self.types[1:], D.RATES, trace_type)
+        signature = (
+            self.types[0], *objective.types, *self.types[1:], types.int64,
+            D.RATES if callable(self.rate) else types.none,
+            types.none if history is None else D.TRACE,
+        )  # fmt: skip
         run = _compiled.machine_code(D.run, signature)
         steps, why = 1, D.BY_MAXITER
         while True:
             begun = time.perf_counter()
             if begun > self.deadline:
                 o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
-            rates = self.coming_rates(steps)
-            trace = None if history is None else np.empty((len(rates), 3))
+            steps, rates = self.coming_rates(steps)
+            trace = None if history is None else np.empty((steps, 3))
             before = int(s[D.NFEV])
-            reason = run(None, *objective.values, *self.state.vectors, s, o, rates, trace)
+            reason = run(None, *objective.values, *self.state.vectors, s, o, steps, rates, trace)
             if history is not None and trace is not None:
                 history.append(trace[: int(s[D.NFEV]) - before])
             if reason == D.WRONG_SHAPE:
@@ -131,15 +136,16 @@ class Run:
             if reason != D.GOING:
                 return why if reason == D.BY_MAXITER else reason
             taken = time.perf_counter() - begun
-            steps = int(min(max(1, steps * BLOCK_SECONDS / taken), 64 * steps, LONGEST_BLOCK))
+            most = 64 * steps if rates is trace is None else min(64 * steps, LONGEST_BLOCK)
+            steps = int(min(max(1, steps * BLOCK_SECONDS / taken), most))
 
-    def coming_rates(self, steps: int) -> np.ndarray:
-        """Return the learning rates of the next steps; NaN where the state has its own."""
+    def coming_rates(self, steps: int) -> tuple[int, np.ndarray | None]:
+        """Return how many steps come next, and their learning rates; None where the state has its own."""
         if not callable(self.rate):
-            return np.full(steps, np.nan)
+            return steps, None
         first = int(self.s[D.NIT]) + 1
         steps = min(steps, max(1, int(self.o[R.MAXITER]) + 2 - first))
-        return np.array([checked_rate(self.rate, first + i) for i in range(steps)])
+        return steps, np.array([checked_rate(self.rate, first + i) for i in range(steps)])
 
     def intermediate(self, x: np.ndarray, g: np.ndarray) -> OptimizeResult:
         """Return what a callback sees, in copies."""

@@ -33,18 +33,20 @@ def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndar
     v[R.BETA1], v[R.BETA2] = beta1, beta2
     with np.errstate(divide="ignore"):  # beta = 0 has the logarithm -inf, and no memory
         v[R.LOG_BETA1], v[R.LOG_BETA2] = np.log(beta1), np.log(beta2)
-    # The smallest normal number instead of 0 changes no step, and makes 0/0 a step of 0.
-    v[R.EPS] = max(float(o.get("eps", 0.0)), float(real.tiny))
+    # So small a number instead of 0 changes no step, and makes 0/0 a step of 0. It stays normal when it is
+    # multiplied by the root of the correction: a subnormal number costs as much as the whole step.
+    v[R.EPS] = max(float(o.get("eps", 0.0)), float(real.tiny) * 2.0**20)
     v[R.MOMENTUM], v[R.CENTERED] = o.get("momentum", 0.0), o.get("centered", False)
     v[R.DECAY if method.decoupled else R.L2] = o["weight_decay"]
     v[R.CLIP_NORM] = o.get("clip_norm", np.inf)
-    v[R.LARGEST] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else np.inf
+    v[R.LARGEST] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else real.max
     for index, name in (
         (R.GTOL, "gtol"), (R.FTOL, "ftol"), (R.XTOL, "xtol"), (R.F_TARGET, "f_target"),
         (R.PATIENCE, "patience"), (R.MAXITER, "maxiter"), (R.MAXFUN, "maxfun"),
     ):  # fmt: skip
         v[index] = o.get(name, 0.0)
     v[R.MAXITER] = np.floor(v[R.MAXITER])
+    v[R.XTOL] = v[R.XTOL] or -1.0  # which no step is within
     v[R.RELATIVE], v[R.MEAN] = not method.scale_free, method.mean_momentum
     for index, name in (
         (R.KAPPA, "kappa"), (R.EARLY, "early"), (R.EARLY_FACTOR, "early_factor"), (R.RISE, "rise"),
@@ -58,6 +60,12 @@ def option_vector(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndar
         v[R.FACTOR], v[R.HOLD], v[R.THRESHOLD] = rate.factor, rate.patience, rate.threshold
         v[R.RATE_MIN] = rate.final
     return v
+
+
+def is_plain(o: np.ndarray, scheduled: bool = False) -> bool:
+    """Return whether options ask for nothing that a plain method does without."""
+    held = o[R.CLIP_NORM] < np.inf or o[R.HOLD] < np.inf
+    return not (scheduled or o[R.L2] or o[R.DECAY] or held or o[R.XTOL] > 0)
 
 
 class State:
@@ -147,8 +155,8 @@ class State:
         where = np.flatnonzero(~np.isfinite(self.g[int(self.s[D.G])]))
         return int(where[0]) if where.size else None
 
-    def types(self, loops: str) -> tuple:
+    def types(self, loops: str, plain: bool) -> tuple:
         """Return the Numba types of the method, `vectors`, scalars and options."""
         kinds = [types.none if a is None else array_type(a.dtype, a.ndim) for a in self.vectors]
         numbers = array_type(self.s.dtype, self.s.ndim)
-        return self.method.numba_type(loops), *kinds, numbers, numbers
+        return self.method.numba_type(loops, plain), *kinds, numbers, numbers

@@ -248,6 +248,14 @@ def test_a_step_late_in_time(method, t):
     assert late[0] == late[1]
 
 
+@pytest.mark.parametrize("variant", ["automatic", "fixed", "schedule", "bounded"])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_asked_for_and_never_done_changes_no_bit(method, variant):
+    """A run that may clip has other machine code than a plain one."""
+    given = VARIANTS[variant] | {"method": method}
+    assert bits(minimize(clip_norm=1e300, **given)) == bits(minimize(**given))
+
+
 def test_a_late_step_of_adam_is_that_of_the_paper():
     x = np.zeros(1)
     optimizer = adamnb.Optimizer(x, learning_rate=0.1, eps=0.0)

@@ -220,7 +220,7 @@ def test_code_of_a_move(no_device, rule, dtype, capability, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["begin", "measure", "conclude"])
 def test_code_of_the_other_kernels(no_device, name, dtype, capability, tmp_path):
-    signatures = types_of("general", dtype)
+    signatures = types_of("adam", dtype)
     signature = (
         signatures.conclude(np.dtype(dtype)) if name == "conclude" else vars(signatures)[name]
     )

@@ -149,14 +149,25 @@ def bowl(x, g, centre):
 SHAPES = {bowl: ((2,), ()), spot: ((2,), (2,))}  # axes of data and arguments; of the decays else
 
 
-def code(dtype, method="adam", capability=(9, 0), n=5, form=(bowl, True), bounded=False, far=False):
+def code(
+    dtype,
+    method="adam",
+    capability=(9, 0),
+    n=5,
+    form=(bowl, True),
+    bounded=False,
+    far=False,
+    plain=False,
+):
     """Return the PTX of the kernel around a user's functions."""
     dtype, method = np.dtype(dtype), METHODS[method]
     data, args = (
         tuple(array_type(dtype, ndim) for ndim in shapes)
         for shapes in SHAPES.get(form[0], ((2, 1), (1,)))
     )
-    signatures = _cuda_rows.Signatures(method, dtype, data, args, True, False, True, bounded)
+    signatures = _cuda_rows.Signatures(
+        method, dtype, data, args, True, False, True, bounded, plain=plain
+    )
     functions = map(_cuda_rows.device_function, form)
     kernel = _cuda_rows.problem_kernel(
         *functions, None if far else n, method.slots, signatures.real
@@ -210,9 +221,10 @@ def test_code_of_fits_of_spots(no_device, dtype, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_code_for_as_many_variables_as_stay_near(no_device, dtype, tmp_path):
     size = np.dtype(dtype).itemsize
-    n = _cuda_rows.NEAR // size
+    n = _cuda_rows.NEAR[size]
     own = (4 + 2 + 3 + 5) * n * size  # some loops are not unrolled: their arrays stay what they are
-    check_code(code(dtype, "amsgrad", n=n, bounded=True), (9, 0), tmp_path, own)
+    ptx = code(dtype, "amsgrad", n=n, bounded=True, plain=True)
+    check_code(ptx, (9, 0), tmp_path, own)
 
 
 @compiles
@@ -277,7 +289,7 @@ def test_arguments_of_a_launch_are_the_parameters_of_the_code(no_device):
             return 5 + 2 * kind.ndim  # pointers, sizes and strides
         if isinstance(kind, types.BaseTuple):
             return sum(map(count, kind))
-        launched._prepare_args(kind, 1.0, 0, [], found := [])
+        launched._prepare_args(kind, 1, 0, [], found := [])
         return len(found)
 
     arguments = sum(map(count, signature))
@@ -363,7 +375,7 @@ def test_rows_are_those_of_the_cpu(options):
 @pytest.mark.parametrize("form", TUPLES)
 def test_every_form_and_dtype_near_and_far(form, dtype, near, monkeypatch):
     if not near:
-        monkeypatch.setattr(_cuda_batch, "NEAR", 0)
+        monkeypatch.setattr(_cuda_batch, "NEAR", {4: 0, 8: 0})
     f, g = TUPLES[form]
     options = {"x0": starts(dtype), "maxiter": 25, "bounds": [(0, 3), (None, 1.5)]}
     found = solve(f, g, **options)
@@ -441,8 +453,10 @@ def test_problems_that_are_done_are_left_out(monkeypatch):
     launch = _cuda_batch.AtWork.launch
 
     def counted(self, kernel, threads, *arguments):
-        if len(arguments) > 15:  # the kernel around the problems; the last argument are the rates
-            launches.append((threads, arguments[-1].size))
+        if (
+            len(arguments) > 15
+        ):  # the kernel around the problems; the last arguments: steps and rates
+            launches.append((threads, arguments[-2]))
         launch(self, kernel, threads, *arguments)
 
     monkeypatch.setattr(_cuda_batch.AtWork, "launch", counted)
@@ -555,7 +569,7 @@ def test_progress_within_a_block(monkeypatch):
 
 @on_device
 def test_an_interrupt_comes_through(monkeypatch):
-    def interrupted(self, o, rates):
+    def interrupted(self, o, steps, rates):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_cuda_batch.AtWork, "run", interrupted)

@@ -332,3 +332,14 @@ def test_optimizer_takes_x_as_its_own_gradient():
         clean.step(y.copy())
     assert x.tobytes() == y.tobytes()
     assert x.tobytes() != X0.tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_gradient_that_is_the_variables(threads):
+    x = np.random.default_rng(3).normal(size=9000)  # of x**2 / 2
+    apart = x.copy()
+    ours, expected = (adamnb.Optimizer(array, threads=threads) for array in (x, apart))
+    for _ in range(3):
+        expected.step(apart.copy())
+        ours.step(x)
+    assert x.tobytes() == apart.tobytes()

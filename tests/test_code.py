@@ -1,0 +1,68 @@
+"""What the compiler makes of the loops over elements: vectors, and nothing that is not needed."""
+
+import re
+
+import numba
+import numpy as np
+import pytest
+
+from adamnb import _driver as D
+from adamnb import _kernels
+from adamnb._methods import METHODS
+from adamnb._rules import JIT, OPTIONS
+from adamnb._state import State, is_plain, option_vector
+
+FIXED, AUTOMATIC = 1e-3, None
+BOUNDS = (np.zeros(4), np.ones(4))
+
+
+def code_of_an_iteration(rate, bounds=None, plain=True, method="adam"):
+    """Return the optimised code of `advance`."""
+    state = State(METHODS[method], np.zeros(4), rate, np.ones(4), bounds)
+    advance = numba.njit(**JIT)(D.advance.py_func)
+    advance.compile(kinds := state.types("serial", plain))
+    return advance.inspect_llvm(kinds)
+
+
+@pytest.mark.parametrize("rate", [FIXED, AUTOMATIC])
+def test_an_iteration_compares_no_addresses(rate):
+    """Rows of the state do not overlap, and the compiler is told: it vectorises even four elements."""
+    code = code_of_an_iteration(rate)
+    assert "vector.memcheck" not in code
+    assert re.search(r"call <\d+ x double> @llvm.sqrt", code)
+    assert re.search(r"fdiv <\d+ x double>", code)
+
+
+def test_a_caller_may_let_arrays_overlap():
+    real, row = numba.float64, numba.float64[:, ::1]
+    step = numba.njit(**JIT)(_kernels.step.py_func)
+    kinds = METHODS["adam"].numba_type(), row, row, row, numba.none, real[::1], real, real
+    step.compile(kinds)
+    assert "vector.memcheck" in step.inspect_llvm(kinds)
+
+
+def test_a_plain_method_is_spared_arithmetic():
+    def operations(plain):
+        return len(re.findall(r"f(?:add|sub|mul|div) ", code_of_an_iteration(FIXED, plain=plain)))
+
+    assert operations(True) < operations(False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_coefficient_is_subnormal(dtype):
+    """A subnormal eps makes a step twice as slow; it is multiplied by sqrt(1 - beta2**t)."""
+    o = option_vector(METHODS["adam"], {"eps": 0.0, "weight_decay": 0.0, "learning_rate": 1}, dtype)
+    eps, real = o[OPTIONS.index("eps")], np.finfo(dtype)
+    assert eps * np.sqrt(1 - 0.9999999) >= real.tiny
+    smallest = np.sqrt(np.nextafter(dtype(0), dtype(1)))  # that the root of v can be
+    assert smallest + dtype(eps) == smallest
+
+
+@pytest.mark.parametrize(
+    ("changes", "plain"),
+    [({}, True), ({"clip_norm": 1.0}, False), ({"xtol": 1e-3}, False), ({"weight_decay": 0.1}, False)],
+)  # fmt: skip
+def test_what_is_plain(changes, plain):
+    options = {"weight_decay": 0.0, "learning_rate": 0.1} | changes
+    for method in ("adam", "adamw"):
+        assert is_plain(option_vector(METHODS[method], options, np.dtype(float))) is plain
