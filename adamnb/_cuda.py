@@ -5,6 +5,7 @@ from the host, where they are computed once a step. Imported when the first arra
 Nothing else imports numba.cuda: others take `cuda` from here, and a successor of numba-cuda is one change.
 """
 
+import ctypes
 from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
@@ -23,10 +24,14 @@ from ._methods import Method
 from ._rules import Coefficients, MethodType
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
+DRIVER: Any = None if SIMULATED else cuda.cudadrv.driver.binding
 BLOCKS = 4096  # at most: more than any GPU runs at once, so that every one is full
 # Threads of a block; and the fewest blocks: below, Numba warns of a GPU that is not full, and those with
 # nothing to do cost nothing. In the simulator every thread is one of Python's.
 THREADS, FEWEST = (4, 2) if SIMULATED else (256, 128)
+
+ADDRESS = 4  # of what a kernel is told of an array, the fifth number is where it is
+KNOWN = 8  # addresses that are remembered to be on a device
 
 CONTIGUOUS = "use cupy.ascontiguousarray, or contiguous() of a tensor"
 
@@ -91,6 +96,56 @@ def kernel(function: Callable, signature: tuple[types.Type, ...]) -> Any:
     return cuda.jit(signature, **KERNEL)(function)
 
 
+class Launch:
+    """A kernel and its arguments, made ready once and launched many times, in an active context.
+
+    Of an array the driver is told the address, sizes and strides. numba-cuda looks them up at every
+    launch, some 6 us an array, which is more than a launch itself takes. Here what it found is kept,
+    and only what changes is put in its place.
+    """
+
+    def __init__(self, kernel: Any, blocks: int, *arguments: Any) -> None:
+        self._kernel, self._grid, self._arguments = kernel, (blocks, THREADS), list(arguments)
+        self._places: list[int] = []  # where what the driver is told of each argument begins
+        if SIMULATED:
+            return
+        (code,) = kernel.overloads.values()
+        told: list[Any] = []
+        for kind, argument in zip(code.argument_types, arguments, strict=True):
+            self._places.append(len(told))
+            code._prepare_args(kind, argument, 0, [], told)
+        self._numbers = [
+            n if isinstance(n, ctypes._SimpleCData) else ctypes.c_int64(n) for n in told
+        ]
+        self._list = (ctypes.c_void_p * len(told))(*map(ctypes.addressof, self._numbers))
+        self._told = ctypes.addressof(self._list)
+        self._code = DRIVER.CUfunction(int(code._codelibrary.get_cufunc().kernel.handle))
+
+    def put(self, index: int, value: Any) -> None:
+        """Replace an argument by a number, numbers, or an array of the same shape (`DeviceVector.handle`)."""
+        if SIMULATED:
+            self._arguments[index] = value
+            return
+        place = self._places[index]
+        if isinstance(value, tuple):
+            for part, number in enumerate(value):
+                self._numbers[place + part].value = number
+        else:
+            self._numbers[place if isinstance(value, float) else place + ADDRESS].value = value
+
+    def __call__(self, stream: int | None) -> None:
+        """Launch on a stream."""
+        if SIMULATED:
+            return self._kernel[*self._grid](*self._arguments)
+        blocks, threads = self._grid
+        (error,) = DRIVER.cuLaunchKernel(
+            self._code, blocks, 1, 1, threads, 1, 1, 0, driver_stream(stream), self._told, 0
+        )
+        if error:
+            raise RuntimeError(f"a kernel could not be launched: {error!r}")
+        return None
+
+
 class DeviceVector:
     """The caller's variables on a GPU, and the steps taken on them.
 
@@ -126,6 +181,7 @@ class DeviceVector:
             self.block = view(x, interface, self.size)
         self.blocks = min(BLOCKS, max(FEWEST, -(-self.size // THREADS)))
         self.stream = stream_of(x, interface)  # the handle of the stream used last
+        self._known: set[int] = set()  # addresses on this device
 
     def empty(self, shape: int | tuple[int, int]) -> Any:
         """Return a new array on the device."""
@@ -173,6 +229,23 @@ class DeviceVector:
         TypeError, ValueError
             If it is not on the device of x, or not of its shape, dtype and layout.
         """
+        owner, interface = self._accepted(gradient, name)
+        with self.context:
+            return view(owner, interface, self.size)
+
+    def handle(self, gradient: Any, name: str) -> Any:
+        """Return the gradient as `Launch.put` takes it, and order the next step after its producer."""
+        owner, interface = self._accepted(gradient, name)
+        return view(owner, interface, self.size) if SIMULATED else interface["data"][0]
+
+    def _accepted(self, gradient: Any, name: str) -> tuple[Any, dict[str, Any]]:
+        """Return a gradient that is as it must be and its description, and follow its stream.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not on the device of x, or not of its shape, dtype and layout.
+        """
         gradient = gradient.detach() if hasattr(gradient, "detach") else gradient
         interface = interface_of(gradient)
         if interface is None:
@@ -191,14 +264,16 @@ class DeviceVector:
             )
         if not contiguous(interface):
             raise ValueError(f"`{name}` must be C-contiguous; {CONTIGUOUS}.")
-        device = device_of(interface)
-        if device != self.device:
-            raise ValueError(
-                f"`{name}` must be on device {self.device}, that of {self.name}; got device {device}."
-            )
+        address = interface["data"][0]
+        if address not in self._known:  # the driver takes its time to say whose an address is
+            device = device_of(interface)
+            if device != self.device:
+                raise ValueError(
+                    f"`{name}` must be on device {self.device}, that of {self.name}; got device {device}."
+                )
+            self._known = {address, *list(self._known)[:KNOWN]}
         self.follow(stream_of(gradient, interface))
-        with self.context:
-            return view(gradient, interface, self.size)
+        return gradient, interface
 
     def stepper(self, method: Method, rated: bool) -> Callable:
         """Return a function of the arguments of `_kernels.step` that launches a step."""
@@ -214,12 +289,18 @@ class DeviceVector:
         )
         with self.context:
             launched = kernel(step, step_signature(kind, self.dtype, rated))
-        like = np.empty(0, self.dtype)
+        like, ready = np.empty(0, self.dtype), None
 
         def take_step(_, x, g, slots, rates, o, t, rate):
+            nonlocal ready
             c, k = numbers(None, o, t, rate, like)
             c, k = Coefficients(*map(real, c)), _kernels.Shell(*map(real, k))
-            self.launch(launched, kind, x, g, slots, rates, c, k)
+            with self.context:
+                if ready is None:
+                    ready = Launch(launched, self.blocks, kind, x, x, slots, rates, c, k)
+                for index, value in ((2, g), (5, c), (6, k)):
+                    ready.put(index, value)
+                ready(self.stream)
 
         return take_step
 
@@ -291,6 +372,15 @@ def like(owner: Any, array: Any) -> Any:
     return array
 
 
+def sharing(owner: Any, array: Any) -> Callable[[], Any]:
+    """Return a function that gives the array as `like` does, without looking at it anew where it need not."""
+    package, known = type(owner).__module__.partition(".")[0], like(owner, array)
+    if package in ("jax", "jaxlib"):
+        return lambda: like(owner, array)
+    # What autograd notes on a tensor must be gone in the next iteration.
+    return known.detach if package == "torch" else lambda: known
+
+
 def device_of(interface: dict[str, Any]) -> int:
     """Return the number of the device that an array is on."""
     pointer = interface["data"][0]
@@ -314,6 +404,12 @@ def stream_of(array: Any, interface: dict[str, Any]) -> int | None:
 
         stream = torch.cuda.current_stream(array.device).cuda_stream or None
     return stream
+
+
+@cache
+def driver_stream(handle: int | None) -> Any:
+    """Return the driver's stream for a handle."""
+    return DRIVER.CUstream(handle or 0)
 
 
 @cache

@@ -5,7 +5,8 @@ are moved. They stop by themselves: once a stop test is met, what has been launc
 """
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -20,11 +21,13 @@ from ._cuda import (
     DEVICE,
     SIMULATED,
     DeviceVector,
+    Launch,
     cuda,
     device_of,
     interface_of,
     kernel,
     like,
+    sharing,
     stream_of,
     sweep,
     view,
@@ -55,6 +58,8 @@ from ._solve import BLOCK_SECONDS, LONGEST_BLOCK, Problem, Run
 from ._state import AUTOMATIC, State, option_vector
 
 WIDTH = 256  # threads of a block at most, a power of two
+GRADIENT = 9  # which argument of `measure` changes ...
+FUN, VALUE, RATE = 9, 10, 11  # ... and which of `conclude`
 
 uphill = cuda.jit(**DEVICE)(_kernels.uphill.py_func)
 moved = cuda.jit(**DEVICE)(_kernels.moved.py_func)
@@ -277,10 +282,20 @@ class DeviceState(State):
             self._kind, dtype, self.automatic, rated, self.scale is not None, self.lower is not None
         )
         self._begin(own_scale)
-        with vector.context:
-            self._measure = kernel(measure, self._types.measure)
-            self._move = kernel(move, self._types.move)
+        self._measure = self._ready(
+            measure, self._types.measure, self.x, self.g, self.last, self.scale, self.lower, self.upper,
+            self._s, self._o, self._orders, self.g, self._parts,
+        )  # fmt: skip
+        self._move = self._ready(
+            move, self._types.move, self._kind, self.x, self.g, self.slots, self.gain, self.last,
+            self.scale, self.lower, self.upper, self._numbers, self._orders,
+        )  # fmt: skip
+        self._conclude: dict[Any, Launch] = {}  # by the dtype of f on the device, or None
         self.reason = D.GOING
+
+    def _ready(self, function: Callable, signature: tuple, *arguments: Any) -> Launch:
+        with self.vector.context:
+            return Launch(kernel(function, signature), self.vector.blocks, *arguments)
 
     def _begin(self, own_scale: bool) -> None:
         vector = self.vector
@@ -297,23 +312,24 @@ class DeviceState(State):
             raise ValueError(f"`x0` must be finite; got {value} at index {index}.")
 
     def advance(self, fun: Any, gradient: Any, rate: float) -> None:
-        """Launch one iteration; `fun` is a number or a view of one on the device."""
-        on_device = not isinstance(fun, float)
-        with self.vector.context:
-            concluded = kernel(conclude, self._types.conclude(fun.dtype if on_device else None))
-        launch = self.vector.launch
-        launch(
-            self._measure, self.x, self.g, self.last, self.scale, self.lower, self.upper, self._s,
-            self._o, self._orders, gradient, self._parts,
-        )  # fmt: skip
-        launch(
-            concluded, self._kind, self._parts, self._numbers, self._found, self._orders, self.gain,
-            self.last, self._s, self._o, fun if on_device else None, 0.0 if on_device else fun, rate,
-        )  # fmt: skip
-        launch(
-            self._move, self._kind, self.x, self.g, self.slots, self.gain, self.last, self.scale,
-            self.lower, self.upper, self._numbers, self._orders,
-        )  # fmt: skip
+        """Launch one iteration, in an active context.
+
+        `fun` is a number or a `Number`, `gradient` what `DeviceVector.handle` gives.
+        """
+        here = isinstance(fun, float)
+        dtype = None if here else fun.dtype
+        if dtype not in self._conclude:
+            self._conclude[dtype] = self._ready(
+                conclude, self._types.conclude(dtype), self._kind, self._parts, self._numbers,
+                self._found, self._orders, self.gain, self.last, self._s, self._o,
+                None if here else fun.view(), 0.0, np.nan,
+            )  # fmt: skip
+        conclusion = self._conclude[dtype]
+        self._measure.put(GRADIENT, gradient)
+        conclusion.put(VALUE, fun) if here else conclusion.put(FUN, fun.handle())
+        conclusion.put(RATE, float(rate))
+        for launch in (self._measure, conclusion, self._move):
+            launch(self.vector.stream)
 
     def read(self) -> None:
         """Wait for all that was launched, and see where it led."""
@@ -330,6 +346,22 @@ class DeviceState(State):
         return int(where[0]) if where.size else None
 
 
+class Number(NamedTuple):
+    """f on the device: what the user's function returned, and its description."""
+
+    owner: Any
+    interface: dict[str, Any]
+    dtype: np.dtype
+
+    def view(self) -> Any:
+        """Return a view of it."""
+        return view(self.owner, self.interface, 1)
+
+    def handle(self) -> Any:
+        """Return it as `Launch.put` takes it."""
+        return self.view() if SIMULATED else self.interface["data"][0]
+
+
 class DeviceRun(Run):
     """One minimisation under way, on a GPU."""
 
@@ -339,14 +371,16 @@ class DeviceRun(Run):
         self.state = DeviceState(self.problem)
         self.s, self.o, self.vector = self.state.s, self.state.o, self.state.vector
         self.point = self.state.x[D.SPARE]
-        self.slope = self.vector.empty(self.vector.size)  # of jac="inplace"
+        owner = self.vector.owner
+        self.given = sharing(owner, self.point)
+        if self.problem.jac == "inplace":
+            self.to_fill = sharing(owner, self.vector.empty(self.vector.size))
 
     def evaluate(self) -> tuple[Any, Any]:
         """Return f and its gradient as the user's functions give them."""
-        problem, owner = self.problem, self.vector.owner
-        x = like(owner, self.point)
+        problem, x = self.problem, self.given()
         if problem.jac == "inplace":
-            gradient = like(owner, self.slope)
+            gradient = self.to_fill()
             return problem.fun(x, gradient, *problem.args), gradient
         if problem.jac is True:
             pair = problem.fun(x, *problem.args)
@@ -359,7 +393,7 @@ class DeviceRun(Run):
         return problem.fun(x, *problem.args), problem.jac(x, *problem.args)
 
     def scalar(self, fun: Any) -> Any:
-        """Return f as a float, or as a view of what is on the device."""
+        """Return f as a float, or as a `Number`."""
         fun = fun.detach() if hasattr(fun, "detach") else fun
         interface = interface_of(fun)
         if interface is None:
@@ -376,11 +410,14 @@ class DeviceRun(Run):
                 f"`fun` must return f on device {vector.device}, that of x0; got device {device}."
             )
         vector.follow(stream_of(fun, interface))
-        with vector.context:
-            return view(fun, interface, 1)
+        return Number(fun, interface, dtype)
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
+        with self.vector.context:  # to enter it costs as much as a launch
+            return self._iterate()
+
+    def _iterate(self) -> int:
         problem, state, s, history = self.problem, self.state, self.s, self.history
         vector, count, steps = self.vector, 0, 1
         rate = self.rate if callable(self.rate) else None
@@ -390,13 +427,14 @@ class DeviceRun(Run):
             for _ in range(steps):
                 fun, given = self.evaluate()
                 count += 1
-                value, gradient = self.scalar(fun), vector.gradient(given, "jac")
+                value, gradient = self.scalar(fun), vector.handle(given, "jac")
                 if one_by_one:
-                    f = value if isinstance(value, float) else float(vector.download(value)[0, 0])
+                    there = isinstance(value, Number)
+                    f = float(vector.download(value.view())[0, 0]) if there else value
                 if problem.observe is not None and count > 1:
                     s[D.FUN] = f
                     try:
-                        problem.observe(self.seen(gradient))
+                        problem.observe(self.seen(vector.gradient(given, "jac")))
                     except StopIteration:
                         return INTERRUPTED
                 state.advance(

@@ -5,6 +5,7 @@ of steps run in Numba's simulator, which must be chosen before Numba is imported
 own. With one, they run on it.
 """
 
+import ctypes
 import inspect
 import os
 import re
@@ -289,6 +290,66 @@ def test_arguments_of_a_launch_are_the_parameters_of_the_code(no_device):
             value = [np.float32(1)] * len(kind) if isinstance(kind, types.BaseTuple) else None
             launched._prepare_args(kind, value, 0, [], arguments)
     assert len(arguments) == parameters(step_code(method, np.float32, (9, 0)))
+
+
+class Memory:
+    """Memory on a device, as far as a launch asks for it."""
+
+    device_pointer_value = size = _cuda_memsize_ = 2**20
+
+    def __init__(self, address):
+        self.device_ctypes_pointer, self.device_pointer = ctypes.c_void_p(address), address
+
+
+def somewhere(shape, dtype, address):
+    """Return an array at an address of a device."""
+    from numba.cuda.cudadrv import devicearray
+
+    return devicearray.DeviceNDArray(
+        shape, np.empty(shape, dtype).strides, np.dtype(dtype), gpu_data=Memory(address)
+    )
+
+
+@compiles
+def test_a_launch_made_ready_tells_the_driver_what_numba_cuda_tells_it(monkeypatch):
+    from numba.cuda import dispatcher
+
+    code = dispatcher._Kernel.__new__(dispatcher._Kernel)
+    code.extensions, code.debug, code.cooperative = _cuda.KERNEL["extensions"], False, False
+    loaded = SimpleNamespace(kernel=SimpleNamespace(handle=7), name="name")
+    code._codelibrary = SimpleNamespace(get_cufunc=lambda: loaded)
+    method, dtype = METHODS["adam"].numba_type("elsewhere"), np.dtype(np.float32)
+    code.signature = SimpleNamespace(
+        args=_cuda_loop.Signatures(method, dtype, True, False, False, False).conclude(None)
+    )
+    theirs, ours = [], []
+    monkeypatch.setattr(
+        dispatcher, "launch", lambda stream, config, code, *rest: theirs.extend(rest)
+    )
+    monkeypatch.setattr(
+        _cuda, "DRIVER", SimpleNamespace(
+            CUfunction=int, CUstream=int,
+            cuLaunchKernel=lambda *arguments: ours.extend(arguments) or (0,),
+        ),
+    )  # fmt: skip
+    vectors = [somewhere((3,) * kind.ndim, dtype, 64 * i) if isinstance(kind, types.Array) else None
+               for i, kind in enumerate(code.argument_types)]  # fmt: skip
+    place, f, rate = 2, len(vectors) - 2, len(vectors) - 1
+    ready = _cuda.Launch(
+        SimpleNamespace(overloads={"": code}), 5, *vectors[:place],
+        somewhere((3,), dtype, 1), *vectors[place + 1 : f], 0.0, 0.0,
+    )  # fmt: skip
+    ready.put(place, 64 * place)
+    ready.put(f, 1.5)
+    ready.put(rate, 0.25)
+    ready(None)
+    code.launch([*vectors[:f], 1.5, 0.25], (5, 1, 1), (256, 1, 1))
+    *how, addresses, _ = ours
+    assert how == [7, 5, 1, 1, _cuda.THREADS, 1, 1, 0, 0]
+    places = (ctypes.c_void_p * len(theirs)).from_address(addresses)
+    for place, number in zip(places, theirs, strict=True):
+        number = number if isinstance(number, ctypes._SimpleCData) else ctypes.c_int64(number)
+        assert type(number).from_address(place).value == number.value
 
 
 @needs_numba_cuda
