@@ -5,6 +5,7 @@ The whole state is data: blocks of vectors and one vector of scalars.
 
 from math import inf, isfinite, sqrt
 
+import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
@@ -277,13 +278,28 @@ def lend(typingctx, array):
     return array(array), codegen
 
 
+@inner
+def copy_row(x, here, vector):
+    for i in range(vector.size):
+        vector[i] = x[here, i]
+
+
 @entry
-def advance(method, x, g, slots, gain, last, scale, lower, upper, s, o):
-    """Make one iteration, for the interpreted loop."""
-    return iterate(
-        method, lend(x), None, lend(g), lend(slots), lend(gain), lend(last), lend(scale), lend(lower),
+def advance(
+    method, x, g, slots, gain, last, scale, lower, upper, s, o, gradient, for_fun, for_jac
+):  # fmt: skip
+    """Make one iteration with a gradient, for the interpreted loop; the last two get the next point."""
+    x_, g_, row = lend(x), lend(g), np.uintp(s[G])
+    for i in range(gradient.size):
+        g_[row, i] = gradient[i]
+    reason = iterate(
+        method, x_, None, g_, lend(slots), lend(gain), lend(last), lend(scale), lend(lower),
         lend(upper), lend(s), lend(o),
     )  # fmt: skip
+    here = int(s[X])
+    copy_row(x_, here, lend(for_fun))
+    copy_row(x_, here, lend(for_jac))
+    return reason
 
 
 # ------------------------------------------------------------------------------------- compiled loop
@@ -315,12 +331,6 @@ def _evaluate(fun, jac, x, here, spare, g, args, s):
     if isinstance(jac, types.Boolean):
         return inplace
     return both if isinstance(jac, types.NoneType) else separate
-
-
-@inner
-def copy_row(x, here, spare):
-    for i in range(spare.size):
-        spare[i] = x[here, i]
 
 
 @inner

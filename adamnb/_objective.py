@@ -15,12 +15,15 @@ from scipy.optimize._numdiff import approx_derivative
 from ._arguments import SCHEMES
 from ._compiled import array_type, compile_or_load
 
+Evaluated = tuple[float, ndarray]  # f and its gradient
+
 
 class Objective:
     """Evaluates f and its gradient by calling Python, and counts.
 
-    ``evaluate(x, g)`` writes the gradient at `x` to `g` and returns f as a float. The user's
-    functions see copies of x that they may keep or spoil.
+    ``at(x, g, for_fun, for_jac)`` returns f as a float and its gradient: `g`, or what the user's function
+    returned, if that is a vector as it should be. The last two are copies of x that the user's functions
+    may keep or spoil.
 
     Parameters
     ----------
@@ -43,56 +46,64 @@ class Objective:
         self.dtype, self.shape = like.dtype, like.shape
         self.counts: Any = np.zeros(2).data if counts is None else counts
         if jac is True:
-            self.evaluate = self._both
+            self.at = self._both
         elif jac == "inplace":
-            self.evaluate = self._inplace
+            self.at = self._inplace
         elif jac in SCHEMES:
-            self.evaluate = self._differences
+            self.at = self._differences
         else:
-            self.evaluate = self._separate
+            self.at = self._separate
 
-    def _separate(self, x: np.ndarray, g: np.ndarray) -> float:
+    def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
+        """Write the gradient at x to g and return f."""
+        f, gradient = self.at(x, g, x.copy(), x.copy())
+        if gradient is not g:
+            g[...] = gradient
+        return f
+
+    def _separate(self, x: ndarray, g: ndarray, for_fun: ndarray, for_jac: ndarray) -> Evaluated:
         counts, args = self.counts, self.args
         counts[0] += 1.0
-        f = self.fun(x.copy(), *args)
+        f = self.fun(for_fun, *args)
         if not isinstance(f, float):
             f = as_scalar(f)
         counts[1] += 1.0
-        gradient = self.jac(x.copy(), *args)
+        gradient = self.jac(for_jac, *args)
         if (
             type(gradient) is not ndarray
             or gradient.dtype is not self.dtype
             or gradient.shape != self.shape
+            or not gradient.flags.carray
         ):
-            gradient = self._vector(gradient)
-        g[...] = gradient  # takes two thirds of the time of g[:]
-        return f
+            g[...] = self._vector(gradient)
+            return f, g
+        return f, gradient
 
-    def _both(self, x: np.ndarray, g: np.ndarray) -> float:
+    def _both(self, x: ndarray, g: ndarray, for_fun: ndarray, for_jac: ndarray) -> Evaluated:
         counts = self.counts
         counts[0] += 1.0
         counts[1] += 1.0
-        pair = self.fun(x.copy(), *self.args)
+        pair = self.fun(for_fun, *self.args)
         if not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise TypeError(
                 f"`jac=True` needs `fun` to return (f, gradient); it returned {type(pair).__name__}."
             )
         f, gradient = pair
         g[...] = self._vector(gradient)
-        return f if isinstance(f, float) else as_scalar(f)
+        return f if isinstance(f, float) else as_scalar(f), g
 
-    def _inplace(self, x: np.ndarray, g: np.ndarray) -> float:
+    def _inplace(self, x: ndarray, g: ndarray, for_fun: ndarray, for_jac: ndarray) -> Evaluated:
         counts = self.counts
         counts[0] += 1.0
         counts[1] += 1.0
-        f = self.fun(x.copy(), g, *self.args)
-        return f if isinstance(f, float) else as_scalar(f)
+        f = self.fun(for_fun, g, *self.args)
+        return f if isinstance(f, float) else as_scalar(f), g
 
-    def _differences(self, x: np.ndarray, g: np.ndarray) -> float:
+    def _differences(self, x: ndarray, g: ndarray, for_fun: ndarray, for_jac: ndarray) -> Evaluated:
         f = self._count(x)
         if not np.isfinite(f):
             g[:] = 0
-            return f
+            return f, g
         self.counts[1] += 1.0
         free = np.ones(x.size, bool)
         limits: tuple[Any, Any] = (-np.inf, np.inf)
@@ -113,7 +124,7 @@ class Objective:
                 g[free] = approx_derivative(
                     along, point[free], method=self.jac, f0=f, bounds=limits, **kind
                 )
-        return f
+        return f, g
 
     def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
         self.counts[0] += 1.0

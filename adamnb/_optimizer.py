@@ -144,7 +144,7 @@ class Optimizer:
         """
         g = gradient
         if self._device is not None:
-            g = self._device.gradient(gradient)
+            g = self._device.handle(gradient, "gradient")
         else:
             if (
                 type(g) is not np.ndarray

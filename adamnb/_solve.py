@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,11 @@ class Run:
             problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
             counts=scalars[D.NFEV : D.NJEV + 1],
         )  # fmt: skip
-        advance = _compiled.machine_code(D.advance, self.types)
-        evaluate, arguments = objective.evaluate, (None, *state.vectors, s, o)
+        vector = _compiled.array_type(problem.x0.dtype, 1)
+        advance = _compiled.machine_code(D.advance, (*self.types, *3 * (vector,)))
+        evaluate, arguments = objective.at, (None, *state.vectors, s, o)
+        for_fun, for_jac = problem.x0.copy(), problem.x0.copy()
+        unkept = getrefcount(for_fun)
         # What is looked up in every iteration, by the number that stands in the scalars.
         points: dict[float, np.ndarray] = dict(enumerate(state.x))
         gradients: dict[float, np.ndarray] = dict(enumerate(state.g))
@@ -91,19 +95,25 @@ class Run:
         reason = D.GOING
         while not reason:
             x, g = points[scalars[x_row]], gradients[scalars[g_row]]
-            scalars[fun] = f = evaluate(x, g)
+            scalars[fun], gradient = evaluate(x, g, for_fun, for_jac)
+            # What the user has kept, or a view of it, is the user's.
+            if getrefcount(for_fun) != unkept:
+                for_fun = np.empty_like(x)
+            if getrefcount(for_jac) != unkept:
+                for_jac = np.empty_like(x)
             why = D.BY_MAXITER
             if watched:
                 if observe is not None and scalars[D.NIT] > 0:
                     try:
-                        observe(self.intermediate(x, g))
+                        observe(self.intermediate(x, gradient))
                     except StopIteration:
                         o[R.MAXITER], why = s[D.NIT], INTERRUPTED
                 if timed and time.perf_counter() > self.deadline:
                     o[R.MAXITER], why = s[D.NIT], OUT_OF_SECONDS
                 if rate is not None:
                     scalars[D.RATE] = checked_rate(rate, int(scalars[D.NIT]) + 1)
-            reason = advance(*arguments)
+            f = scalars[fun]
+            reason = advance(*arguments, gradient, for_fun, for_jac)
             if history is not None:
                 history.append(np.array([[f, s[D.SLOPE], s[D.RATE]]]))
             if why != D.BY_MAXITER and (reason == D.BY_MAXITER or why == INTERRUPTED):

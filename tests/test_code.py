@@ -17,11 +17,12 @@ BOUNDS = (np.zeros(4), np.ones(4))
 
 
 def code_of_an_iteration(rate, bounds=None, plain=True, method="adam"):
-    """Return the optimised code of `advance`."""
+    """Return the optimised code of `iterate`."""
     state = State(METHODS[method], np.zeros(4), rate, np.ones(4), bounds)
-    advance = numba.njit(**JIT)(D.advance.py_func)
-    advance.compile(kinds := state.types("serial", plain))
-    return advance.inspect_llvm(kinds)
+    iterate = numba.njit(**JIT)(D.iterate.py_func)
+    kind, x, *rest = state.types("serial", plain)
+    iterate.compile(kinds := (kind, x, numba.types.none, *rest))
+    return iterate.inspect_llvm(kinds)
 
 
 @pytest.mark.parametrize("rate", [FIXED, AUTOMATIC])

@@ -279,6 +279,55 @@ def test_bounds_may_be_changed_while_it_runs():
 # ----------------------------------------------------------------------------------------- callback
 
 
+KEPT = {
+    "itself": lambda x: x,
+    "a view": lambda x: x[1:],
+    "a memoryview": memoryview,
+    "a reshaped view of a view": lambda x: x[:].reshape(1, -1),
+}
+
+
+@pytest.mark.parametrize("keep", KEPT.values(), ids=KEPT)
+@pytest.mark.parametrize("form", ["separate", True, "inplace"])
+def test_functions_may_keep_what_they_are_given(form, keep, clean):
+    kept, seen = [], []
+
+    def noted(x):
+        kept.append(keep(x))
+        seen.append(x.copy())
+
+    def f(x, a):
+        noted(x)
+        return fun(x, a)
+
+    def g(x, a):
+        noted(x)
+        return jac(x, a)
+
+    def both(x, a):
+        noted(x)
+        return fun(x, a), jac(x, a)
+
+    def inplace(x, out, a):
+        noted(x)
+        out[:] = jac(x, a)
+        return fun(x, a)
+
+    given = {"separate": (f, g), True: (both, True), "inplace": (inplace, "inplace")}[form]
+    result = minimize(*given)
+    assert result.x.tobytes() == clean.x.tobytes()
+    assert len(kept) == (result.nfev + result.njev if form == "separate" else result.nfev)
+    for view, x in zip(kept, seen, strict=True):
+        assert np.array_equal(np.asarray(view), np.asarray(keep(x)))
+
+
+def test_a_gradient_that_is_the_point_itself():
+    result = adamnb.minimize(lambda x: 0.5 * float(x @ x), X0, jac=lambda x: x)
+    expected = adamnb.minimize(lambda x: 0.5 * float(x @ x), X0, jac=lambda x: x.copy())
+    assert result.x.tobytes() == expected.x.tobytes()
+    assert result.nit == expected.nit
+
+
 @pytest.mark.parametrize("form", ["x", "intermediate_result"])
 def test_callback_may_keep_or_spoil(form, clean):
     seen, kept = [], []
