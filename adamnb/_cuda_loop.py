@@ -38,16 +38,23 @@ from ._options import checked_rate
 from ._remote import (
     ALONG,
     ALONG_BEST,
+    BEFORE,
     EMPTY,
     HERE,
     LAST2,
     MEASURED,
+    MIX,
     MOVED,
     NORM2,
     NUMBERS,
+    ORDERS,
+    PART,
+    POINT,
+    POINT_ROW,
     REASON,
     REDUCTIONS,
     ROW,
+    ROW_BEFORE,
     SHELL,
     THERE,
     TOP,
@@ -62,6 +69,7 @@ GRADIENT = 9  # which argument of `measure` changes ...
 FUN, VALUE, RATE = 9, 10, 11  # ... and which of `conclude`
 
 uphill = cuda.jit(**DEVICE)(_kernels.uphill.py_func)
+mix_rows = cuda.jit(**DEVICE)(_kernels.mix_rows.py_func)
 moved = cuda.jit(**DEVICE)(_kernels.moved.py_func)
 
 
@@ -202,6 +210,14 @@ def move(method, x, g, slots, gain, last, scale, lower, upper, numbers, orders):
                     slots[slot, i] = 0
                 i += stride
             i = np.uintp(cuda.grid(1))
+        if orders[MIX] == 1:  # into what is moved then
+            before, point, part = orders[BEFORE], orders[POINT], numbers[PART]
+            row_before, point_row = orders[ROW_BEFORE], orders[POINT_ROW]
+            while i < n:
+                mix_rows(i, i + one, x, before, point, here, part)
+                mix_rows(i, i + one, g, row_before, point_row, row, part)
+                i += stride
+            i = np.uintp(cuda.grid(1))
     while i < n:
         sweep(
             method, i, i + one, x[here], x[there], x[D.SPARE], g[row], vectors_of(method, slots), gain,
@@ -274,7 +290,7 @@ class DeviceState(State):
         self.o = option_vector(problem.method, o, dtype)
         self._s, self._o = vector.upload(self.s), vector.upload(self.o)
         self._found = vector.upload(np.zeros(_remote.MEASURED + 1))
-        self._orders = vector.upload(np.zeros(5, np.int64))
+        self._orders = vector.upload(np.zeros(ORDERS, np.int64))
         self._numbers = vector.upload(np.zeros(NUMBERS, dtype))
         self._parts = vector.upload(np.zeros((REDUCTIONS, vector.blocks)))
         self._kind = problem.method.numba_type("elsewhere")

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ._kernels import empty, forget, largest_move, measure, narrow, shell, sweep_all
+from ._kernels import empty, forget, largest_move, measure, mix, narrow, shell, sweep_all
 from ._rules import (
     BETA1,
     CLIP_NORM,
@@ -179,7 +179,7 @@ def adapt(along, norm2, last2, s, o):
     A step that went too far lowers the rate, one that could have gone on raises it: a hypergradient
     (Baydin et al. 2018) without its size. Where the cosine is negative the momentum is emptied, as
     O'Donoghue & Candes (2015) do with Nesterov's; from then on it is the mean of all gradients, so
-    that it grows as long as the way leads down.
+    that it grows as long as the way leads down (`drawn_back`).
     """
     if along != 0.0:
         lengths = sqrt(norm2) * sqrt(last2)
@@ -195,6 +195,24 @@ def adapt(along, norm2, last2, s, o):
 
 
 @inner
+def drawn_back(method, x, g, slots, last, scale, lower, upper, s, before, row_before, along):
+    """Go back to the minimum along the last step, which went too far; return its rows of x and g.
+
+    The slopes at both ends tell where it is, and both gradients what the gradient is there: exactly for
+    a quadratic, and without an evaluation.
+    """
+    here, row = int(s[X]), int(s[G])
+    _, ahead, _, _ = measure(method, x, before, g, row_before, last, scale, lower, upper, True)
+    if not 0.0 < ahead < inf:
+        return here, row
+    x_into, g_into = here, row
+    if s[X_BEST] == here:  # which is to be kept
+        x_into, g_into = before, row_before
+    mix(method, x, g, slots, before, here, x_into, row_before, row, g_into, ahead / (ahead - along))
+    return x_into, g_into
+
+
+@inner
 def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     """Judge the current point, whose f is s[FUN] and whose gradient stands in g, and step on.
 
@@ -203,6 +221,7 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     the reason to stop there.
     """
     # A point is moved into another row, never over itself: rows only change names.
+    before, row_before, from_best = int(s[X_BEFORE]), int(s[G_BEST]), s[X_BEFORE] == s[X_BEST]
     clipped = unless_plain(method, o[CLIP_NORM] < inf)
     summed = last is not None or clipped
     s[SLOPE], along, norm2, last2 = measure(
@@ -245,6 +264,10 @@ def iterate(method, x, twin, g, slots, gain, last, scale, lower, upper, s, o):
     if last is not None:
         adapt(along, norm2, last2, s, o)
         rate = s[RATE]
+        if from_best and along < 0.0 and s[T] > 0.0 and s[STREAK] == 1.0:
+            here, row = drawn_back(
+                method, x, g, slots, last, scale, lower, upper, s, before, row_before, along
+            )
     s[T] += 1.0
     s[NIT] += 1.0
     best = int(s[X_BEST])

@@ -369,6 +369,41 @@ def _measure(method, x, here, g, row, last, scale, lower, upper, summed):
     return {"serial": serial, "threads": parallel}.get(method.loops)
 
 
+@inner
+def mix_rows(lo, hi, block, a, b, into, part):
+    """Write a + part (b - a), of rows a and b, into one of these rows."""
+    share = block.dtype.type(part)
+    for i in range(np.uintp(lo), np.uintp(hi)):
+        p = block[a, i]
+        block[into, i] = p + share * (block[b, i] - p)
+
+
+@numba.njit(parallel=True, **JIT)
+def parallel_mix(block, a, b, into, part):
+    n = block.shape[1]
+    for k in numba.prange(block_count(n)):
+        mix_rows(k * BLOCK, min((k + 1) * BLOCK, n), block, a, b, into, part)
+
+
+def mix(method, x, g, slots, before, here, x_into, row_before, row, g_into, part):
+    """Stand in for the loop that goes to a point between two, whose gradients are known; Numba picks by
+    type.
+    """
+
+
+@overload(mix, jit_options=INLINED)
+def _mix(method, x, g, slots, before, here, x_into, row_before, row, g_into, part):
+    def serial(method, x, g, slots, before, here, x_into, row_before, row, g_into, part):
+        mix_rows(0, x.shape[1], x, before, here, x_into, part)
+        mix_rows(0, x.shape[1], g, row_before, row, g_into, part)
+
+    def parallel(method, x, g, slots, before, here, x_into, row_before, row, g_into, part):
+        parallel_mix(x, before, here, x_into, part)
+        parallel_mix(g, row_before, row, g_into, part)
+
+    return {"serial": serial, "threads": parallel}.get(method.loops)
+
+
 def empty(method, g, slots, last):
     """Stand in for the loop that empties the memory; Numba picks by type."""
 

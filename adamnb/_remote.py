@@ -6,7 +6,7 @@ stand-ins for loops over elements read there what was measured, and write what i
 
 * numbers, in the dtype of x, in the place of x: coefficients and the loop's numbers for a move
 * found, float64, in the place of g: what was measured
-* orders, int64, in the place of the slots: which rows to move, or why to stop
+* orders, int64, in the place of the slots: which rows to mix and to move, or why to stop
 """
 
 from math import isnan
@@ -14,15 +14,17 @@ from math import isnan
 from numba.extending import overload
 
 from ._driver import FUN, G_BEST, NFEV, NJEV, RATE, STEP, iterate
-from ._kernels import Shell, empty, largest_move, measure, sweep_all
+from ._kernels import Shell, empty, largest_move, measure, mix, sweep_all
 from ._rules import INLINED, Coefficients, entry
 
 # found: one reduction each; the last two are remembered
 (TOP, MOVED, ALONG, NORM2, LAST2, ALONG_BEST, NORM2_BEST, MEASURED) = range(8)
 REDUCTIONS = 6
-REASON, HERE, THERE, ROW, EMPTY = range(5)  # orders
+(REASON, HERE, THERE, ROW, EMPTY, MIX, BEFORE, POINT, ROW_BEFORE, POINT_ROW) = range(10)  # orders
+ORDERS = 10
 SHELL = len(Coefficients._fields)  # numbers: where those of the loop begin
-NUMBERS = SHELL + len(Shell._fields)
+PART = SHELL + len(Shell._fields)  # of the way between the points that are mixed
+NUMBERS = PART + 1
 
 
 @overload(measure, jit_options=INLINED)
@@ -40,6 +42,16 @@ def _empty(method, g, slots, last):
     def ordered(method, g, slots, last):
         slots[EMPTY] = 1
         g[ALONG_BEST] = 0.0
+
+    return ordered if method.loops == "elsewhere" else None
+
+
+@overload(mix, jit_options=INLINED)
+def _mix(method, x, g, slots, before, here, x_into, row_before, row, g_into, part):
+    def ordered(method, x, g, slots, before, here, x_into, row_before, row, g_into, part):
+        slots[MIX], slots[BEFORE], slots[POINT] = 1, before, here
+        slots[ROW_BEFORE], slots[POINT_ROW] = row_before, row
+        x[PART] = part
 
     return ordered if method.loops == "elsewhere" else None
 
@@ -76,7 +88,7 @@ def judge(method, numbers, found, orders, gain, last, s, o, fun, rate):
     s[NJEV] += 1.0
     if not isnan(rate):
         s[RATE] = rate
-    orders[EMPTY] = 0
+    orders[EMPTY] = orders[MIX] = 0
     orders[REASON] = iterate(
         method, numbers, None, found, orders, gain, last, None, None, None, s, o
     )

@@ -231,11 +231,12 @@ def by_hand(fun, x0, steps):
     scale = np.where(x0 != 0, np.abs(x0), 1.0)
     x, rate, t, streak, failures = x0.copy(), 0.3, 0, 0, 0
     m, v, gain, last = np.zeros_like(x0), np.zeros_like(x0), np.ones_like(x0), np.zeros_like(x0)
-    first = best_f = None
+    first = best_f = best_x = best_g = None
     from_best, points, rates = False, [], []
     for _ in range(steps):
         points.append(x.copy())
         f, g = fun(x)
+        came, start, start_g = from_best, best_x, best_g
         if first is None:
             first = best_f = f
             best_x, best_g = x, g
@@ -259,6 +260,10 @@ def by_hand(fun, x0, steps):
             rate *= (1 + z) / (1 - z)
             if cosine < 0:
                 streak = 0
+                if came and t and (ahead := -(start_g * scale) @ last) > 0:
+                    part = ahead / (ahead - along)  # along the last step, to its minimum
+                    x = start + part * (x - start)
+                    q = scale * (start_g + part * (g - start_g))
         rates.append(rate)
         t, streak = t + 1, streak + 1
         gain = np.clip(gain * np.exp(0.02 * np.sign(-q * last)), 1e-4, 1e4)

@@ -29,7 +29,10 @@ def code_of_an_iteration(rate, bounds=None, plain=True, method="adam"):
 def test_an_iteration_compares_no_addresses(rate):
     """Rows of the state do not overlap, and the compiler is told: it vectorises even four elements."""
     code = code_of_an_iteration(rate)
-    assert "vector.memcheck" not in code
+    checks = re.findall(r"^vector\.memcheck\S*:", code, re.MULTILINE)
+    assert len(checks) == (
+        0 if rate is FIXED else 2
+    )  # of `mix`, which writes into a row that it reads
     assert re.search(r"call <\d+ x double> @llvm.sqrt", code)
     assert re.search(r"fdiv <\d+ x double>", code)
 

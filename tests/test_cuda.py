@@ -211,9 +211,10 @@ def test_code_of_a_move(no_device, rule, dtype, capability, tmp_path):
     ptx = cuda.compile_ptx(kernel, given, cc=capability)[0]
     unused = 1 + 5  # the order to empty the memory; the rate and limits of gains
     check_code(ptx, capability, dtype, launch - unused + 5 + slots, 2 + slots + 1, tmp_path)
-    # Gain and last step besides; stores of the loop that empties the memory are not counted.
+    # Gain and last step besides; to go back, five orders, a number and two rows of x and of g. Stores of
+    # the loops that do it or empty the memory are not counted.
     ptx = cuda.compile_ptx(kernel, types_of(rule, dtype).move, cc=capability)[0]
-    check_code(ptx, capability, dtype, launch + 7 + slots, None, tmp_path)
+    check_code(ptx, capability, dtype, launch + 7 + slots + 10, None, tmp_path)
 
 
 @compiles
@@ -654,13 +655,13 @@ def test_many_elements_on_few_threads():
     x0 = np.linspace(-2, 2, n)
 
     def fun(x):
-        return float(np.sum(size * x.copy_to_host() ** 4))
+        return float(np.sum(size * (x.copy_to_host() - 0.3) ** 4))
 
     def jac(x):
-        return put(4 * size * x.copy_to_host() ** 3)
+        return put(4 * size * (x.copy_to_host() - 0.3) ** 3)
 
     host = adamnb.minimize(
-        lambda x: fun(OnHost(x)), x0, jac=lambda x: 4 * size * x**3, maxiter=8, threads=1
+        lambda x: fun(OnHost(x)), x0, jac=lambda x: 4 * size * (x - 0.3) ** 3, maxiter=8, threads=1
     )
     device = adamnb.minimize(fun, put(x0), jac=jac, maxiter=8)
     np.testing.assert_allclose(device.x.copy_to_host(), host.x, rtol=1e-10)
@@ -821,7 +822,9 @@ def test_arrays_are_of_the_kind_of_x0(dtype, monkeypatch):
     host = adamnb.minimize(misfit, START.astype(dtype), jac=True, maxiter=5, verify=0)
     assert set(seen) == {np.ndarray}
     assert type(host.x) is np.ndarray
-    np.testing.assert_allclose(np.asarray(device.x), host.x, rtol=1e-4)  # sums in another order
+    np.testing.assert_allclose(
+        np.asarray(device.x), host.x, rtol=1e-4, atol=1e-12
+    )  # sums in another order
 
 
 @needs_numba_cuda
