@@ -119,7 +119,7 @@ class Launch:
         ]
         self._list = (ctypes.c_void_p * len(told))(*map(ctypes.addressof, self._numbers))
         self._told = ctypes.addressof(self._list)
-        self._code = DRIVER.CUfunction(int(code._codelibrary.get_cufunc().kernel.handle))
+        self._code = DRIVER.CUfunction(int(code._codelibrary.get_cufunc().handle))
 
     def put(self, index: int, value: Any) -> None:
         """Replace an argument by a number, numbers, or an array of the same shape (`DeviceVector.handle`)."""

@@ -317,7 +317,7 @@ def test_a_launch_made_ready_tells_the_driver_what_numba_cuda_tells_it(monkeypat
 
     code = dispatcher._Kernel.__new__(dispatcher._Kernel)
     code.extensions, code.debug, code.cooperative = _cuda.KERNEL["extensions"], False, False
-    loaded = SimpleNamespace(kernel=SimpleNamespace(handle=7), name="name")
+    loaded = SimpleNamespace(handle=7, kernel=None, name="name")
     code._codelibrary = SimpleNamespace(get_cufunc=lambda: loaded)
     method, dtype = METHODS["adam"].numba_type("elsewhere"), np.dtype(np.float32)
     code.signature = SimpleNamespace(
