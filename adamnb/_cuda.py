@@ -236,7 +236,7 @@ class DeviceVector:
     def handle(self, gradient: Any, name: str) -> Any:
         """Return the gradient as `Launch.put` takes it, and order the next step after its producer."""
         owner, interface = self._accepted(gradient, name)
-        return view(owner, interface, self.size) if SIMULATED else interface["data"][0]
+        return handle_of(owner, interface, self.size)
 
     def _accepted(self, gradient: Any, name: str) -> tuple[Any, dict[str, Any]]:
         """Return a gradient that is as it must be and its description, and follow its stream.
@@ -352,6 +352,11 @@ def view(owner: Any, interface: dict[str, Any], size: int) -> Any:
     if SIMULATED:  # its devices have the host's memory
         return devicearray.FakeCUDAArray(np.asarray(SimpleNamespace(__array_interface__=row)))
     return cuda.from_cuda_array_interface(row, owner=owner, sync=False)
+
+
+def handle_of(owner: Any, interface: dict[str, Any], size: int) -> Any:
+    """Return the array as `Launch.put` takes it."""
+    return view(owner, interface, size) if SIMULATED else interface["data"][0]
 
 
 def like(owner: Any, array: Any) -> Any:

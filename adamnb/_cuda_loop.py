@@ -24,6 +24,7 @@ from ._cuda import (
     Launch,
     cuda,
     device_of,
+    handle_of,
     interface_of,
     kernel,
     like,
@@ -375,7 +376,7 @@ class Number(NamedTuple):
 
     def handle(self) -> Any:
         """Return it as `Launch.put` takes it."""
-        return self.view() if SIMULATED else self.interface["data"][0]
+        return handle_of(self.owner, self.interface, 1)
 
 
 class DeviceRun(Run):

@@ -179,7 +179,7 @@ def adapt(along, norm2, last2, s, o):
     A step that went too far lowers the rate, one that could have gone on raises it: a hypergradient
     (Baydin et al. 2018) without its size. Where the cosine is negative the momentum is emptied, as
     O'Donoghue & Candes (2015) do with Nesterov's; from then on it is the mean of all gradients, so
-    that it grows as long as the way leads down (`drawn_back`).
+    that it grows as long as the way leads down.
     """
     if along != 0.0:
         lengths = sqrt(norm2) * sqrt(last2)
