@@ -3,60 +3,53 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import schedules
+from . import schedules as schedules
 
-if TYPE_CHECKING:
-    from ._batch import minimize_batch
-    from ._minimize import (
-        adabelief,
-        adam,
-        adamax,
-        adamw,
-        amsgrad,
-        lion,
-        minimize,
-        momentum,
-        nadam,
-        nesterov,
-        radam,
-        rmsprop,
-        sgd,
-        yogi,
-    )
-    from ._multistart import multistart
-    from ._njit import Solution, njit_minimize
-    from ._optimizer import Optimizer
-    from ._result import BatchResult, MultistartResult, Result
+if TYPE_CHECKING:  # "as" makes a name public to type checkers
+    from ._batch import minimize_batch as minimize_batch
+    from ._minimize import minimize as minimize
+    from ._multistart import multistart as multistart
+    from ._njit import Solution as Solution
+    from ._njit import njit_minimize as njit_minimize
+    from ._optimizer import Optimizer as Optimizer
+    from ._run.result import BatchResult as BatchResult
+    from ._run.result import MultistartResult as MultistartResult
+    from ._run.result import Result as Result
 
 __version__ = "0.1.0"
 
-# Imported at first use: SciPy's optimize package and Numba's decorators each take as long as the rest.
+# Imported at first use: SciPy's optimize package and Numba's decorators each take as long as the rest. What
+# else the package has by name are the methods, callables of SciPy's protocol.
 _LATER = {
-    "BatchResult": "_result",
-    "MultistartResult": "_result",
+    "BatchResult": "_run.result",
+    "MultistartResult": "_run.result",
+    "minimize": "_minimize",
     "minimize_batch": "_batch",
     "multistart": "_multistart",
     "Optimizer": "_optimizer",
-    "Result": "_result",
+    "Result": "_run.result",
     "Solution": "_njit",
     "njit_minimize": "_njit",
 }
 
-__all__ = [
-    "BatchResult", "MultistartResult", "Optimizer", "Result", "Solution", "adabelief", "adam", "adamax",
-    "adamw", "amsgrad", "lion", "minimize", "minimize_batch", "momentum", "multistart", "nadam",
-    "nesterov", "njit_minimize", "radam", "rmsprop", "schedules", "sgd", "yogi",
-]  # fmt: skip
+
+def _public() -> list[str]:
+    """Return the public names."""
+    return sorted([*_LATER, "schedules", *import_module("._minimize", __name__).SOLVERS])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name == "__all__":
+        return _public()
+    if name in _LATER:
+        value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    elif name.startswith("_") or name not in _public():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _LATER.get(name, "_minimize")  # where the methods are
-    value = getattr(import_module(f".{module}", __name__), name)
+    else:
+        value = import_module("._minimize", __name__).SOLVERS[name]
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_public()})

@@ -36,7 +36,7 @@ def environment() -> None:
 def devices() -> str:
     """The GPUs that arrays may be on."""
     try:
-        from ._cuda import devices
+        from ._cuda.driver import devices
     except ImportError:
         return 'none, numba-cuda is not installed (pip install "adamnb[cu12]")'
     return devices()

@@ -14,17 +14,18 @@ import numba
 import numpy as np
 from numba.extending import is_jitted
 
-from . import _compiled
-from ._arguments import gradient_form, on_device, require_gpu
-from ._block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
+from ._compiled import machine_code as code
+from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
-from ._objective import called, is_compiled
-from ._options import check_polish, complete
-from ._problems import Problems, several
-from ._result import BatchResult
+from ._problem.arguments import gradient_form, on_device
+from ._problem.objective import called, is_compiled
+from ._problem.options import check_polish, complete
+from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
+from ._run.problems import Problems, several
+from ._run.result import BatchResult
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
-BLOCK_SECONDS = 0.05  # a thread's blocks grow until they take so long
+SECONDS = 0.05  # a thread's blocks grow until they take so long
 
 
 def minimize_batch(
@@ -128,7 +129,7 @@ def minimize_batch(
     >>> res.x.round(4).tolist()
     [[3.0, 0.5], [3.0, 1.0], [3.0, 2.0]]
     """
-    started, compile_before = time.perf_counter(), _compiled.seconds
+    started, compile_before = time.perf_counter(), code.seconds
     given = {"verify": 0} | merged(options, option)
     row = solver_of(method).method
     o = complete(row, given, tol)
@@ -143,6 +144,7 @@ def minimize_batch(
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
         _check_gpu(fun, jac, workers)
+        x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
@@ -161,7 +163,7 @@ def minimize_batch(
     if problems.count and len(errors) == problems.count:
         raise errors[0]
     result = BatchResult.of(
-        solved, errors, time.perf_counter() - started, _compiled.seconds - compile_before
+        solved, errors, time.perf_counter() - started, code.seconds - compile_before
     )
     if o["disp"]:
         print(result)
@@ -193,6 +195,17 @@ def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
         )
     if workers is not None:
         raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
+
+
+def _viewed(x0: Any, data: Any) -> tuple[Any, tuple]:
+    """Return x0 on the host, as the results are, and data that are on a device as Numba's arrays."""
+    from ._cuda.blocks import viewed
+
+    if on_device(x0):
+        x0 = viewed(x0, "x0").copy_to_host()
+    return x0, tuple(
+        viewed(a, f"data[{i}]") if on_device(a) else a for i, a in enumerate(several(data))
+    )
 
 
 def _checked_workers(workers: Any) -> Any:
@@ -241,7 +254,7 @@ def _one_after_another(
     batch: Batch, problems: Problems, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
     """Solve blocks on a GPU, as large as it takes."""
-    from ._cuda_batch import DeviceBlocks
+    from ._cuda.blocks import DeviceBlocks
 
     blocks, first = DeviceBlocks(batch, problems.block(0, 1)), 0
     while first < problems.count and not stopped():
@@ -285,7 +298,7 @@ def _threaded(
             while not leave.is_set() and (block := take(size)) is not None:
                 begun = time.perf_counter()
                 queue.put(blocks.solve(block, lambda done: leave.is_set()))
-                if time.perf_counter() - begun < BLOCK_SECONDS:
+                if time.perf_counter() - begun < SECONDS:
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
             queue.put(error)

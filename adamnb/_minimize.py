@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeWarning
 
-from . import _options
-from ._arguments import (
-    device_start,
+from ._compiled.reasons import LIMIT
+from ._cuda.access import device_start
+from ._problem import options as _options
+from ._problem.arguments import (
     gradient_form,
     limits,
     observer,
@@ -18,10 +19,12 @@ from ._arguments import (
     per_variable,
     start_vector,
 )
-from ._methods import METHODS
-from ._objective import is_compiled
-from ._result import LIMIT, Result
-from ._solve import Problem, solve
+from ._problem.methods import METHODS
+from ._problem.objective import is_compiled
+from ._problem.problem import Problem
+from ._run.finish import finish
+from ._run.result import Result
+from ._run.run import Run
 from .schedules import Plateau
 
 
@@ -59,7 +62,7 @@ def minimize(
     args : tuple
         Further arguments of `fun` and `jac`; data belongs here, so that new data compiles nothing.
     method : str or callable of this package
-        One of the thirteen methods, for instance ``"adam"`` or `adamnb.adam`.
+        {methods}; or `adamnb.adam` and so on.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
         Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point".
     hess, hessp : ignored, with a warning
@@ -94,8 +97,7 @@ def minimize(
     times more than the result says. x is lent: it is valid during the call and not to be
     changed. Finite differences, `polish` and `verify` are of the host alone.
 
-    The method's hyper-parameters (`beta1`, `beta2`, `eps`, `weight_decay`, `momentum`, `centered`,
-    as far as it has them) and:
+    The method's hyper-parameters ({hyperparameters}, as far as it has them) and:
 
     {options}
 
@@ -180,9 +182,7 @@ class Solver:
         scale = o["x_scale"]
         if scale is not None:
             scale = per_variable("x_scale", scale, vector.size)
-        elif rate is None and not there:  # there, from the numbers there
-            scale = np.where(vector != 0, np.abs(vector), 1)
-        result = solve(
+        result = _solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, scale, observer(callback),
                 is_compiled(fun, jac) and not there,
@@ -193,23 +193,18 @@ class Solver:
         return result
 
 
-adam = Solver("adam")
-adamw = Solver("adamw")
-amsgrad = Solver("amsgrad")
-nadam = Solver("nadam")
-radam = Solver("radam")
-adamax = Solver("adamax")
-adabelief = Solver("adabelief")
-yogi = Solver("yogi")
-lion = Solver("lion")
-rmsprop = Solver("rmsprop")
-momentum = Solver("momentum")
-nesterov = Solver("nesterov")
-sgd = Solver("sgd")
+def _solve(problem: Problem) -> Result:
+    """Minimise a checked problem, where its start is."""
+    if isinstance(problem.x0, np.ndarray):
+        run = Run(problem)
+        return run.result(finish(run, run.iterate()))
+    from ._cuda.run import DeviceRun
 
-SOLVERS = {
-    solver.method.name: solver for solver in list(globals().values()) if isinstance(solver, Solver)
-}
+    run = DeviceRun(problem)
+    return run.result(run.iterate())
+
+
+SOLVERS = {name: Solver(name) for name in METHODS}
 
 
 def solver_of(method: Any) -> Solver:
@@ -278,3 +273,6 @@ def _describe() -> str:
 
 if minimize.__doc__:  # python -OO strips it
     minimize.__doc__ = minimize.__doc__.replace("{options}", _describe())
+    minimize.__doc__ = minimize.__doc__.replace("{methods}", ", ".join(METHODS))
+    hyperparameters = ", ".join(f"`{name}`" for name in _options.HYPERPARAMETERS)
+    minimize.__doc__ = minimize.__doc__.replace("{hyperparameters}", hyperparameters)

@@ -7,13 +7,14 @@ import numpy as np
 from scipy.optimize import Bounds
 from scipy.stats import qmc
 
-from ._arguments import SCHEMES, gradient_form, limits
 from ._batch import minimize_batch
+from ._compiled.elements import sizes_of
 from ._minimize import merged
-from ._objective import Objective
-from ._options import OPTIONS, check
-from ._result import BatchResult, MultistartResult
-from ._second_order import lower_point
+from ._problem.arguments import SCHEMES, gradient_form, limits
+from ._problem.objective import Objective
+from ._problem.options import OPTIONS, check
+from ._run.result import BatchResult, MultistartResult
+from ._run.second_order import lower_point
 
 SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}
 
@@ -118,8 +119,7 @@ def _is_minimum(objective: Objective, found: BatchResult, b: int) -> bool:
         return objective.evaluate(x, g), g
 
     x, f = found.x[b], float(found.fun[b])
-    size = np.where(x != 0, np.abs(x), 1.0)
-    return lower_point(evaluate, x, f, found.jac[b], size, objective.bounds) is None
+    return lower_point(evaluate, x, f, found.jac[b], sizes_of(x), objective.bounds) is None
 
 
 def _box(bounds: Any) -> tuple[np.ndarray, np.ndarray]:

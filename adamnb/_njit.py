@@ -9,13 +9,17 @@ from numba import types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
-from . import _driver as D
-from . import _rules as R
-from ._methods import METHODS
+from ._compiled.cache import INLINED, WITH_MEMORY
+from ._compiled.elements import sizes_of
+from ._compiled.rate import AUTOMATIC
+from ._compiled.reasons import REASONS, WRONG_SHAPE
+from ._compiled.records import STATE
+from ._compiled.run import Functions, Span, run
+from ._compiled.vectors import G_ROWS, X_ROWS, Vectors
 from ._minimize import minimize
-from ._options import complete
-from ._result import STATUS
-from ._state import AUTOMATIC, is_plain, option_vector
+from ._problem.methods import METHODS
+from ._problem.options import complete
+from ._run.settings import is_plain, settings
 
 
 class Solution(NamedTuple):
@@ -101,14 +105,16 @@ def njit_minimize(
     return Solution(*(getattr(result, name) for name in Solution._fields))
 
 
-# Not from the disk: compiled for the user's functions themselves, no cache entry would ever be hit.
-_run = numba.njit(**R.JIT)(D.run.py_func)
-_STATUS = np.array(STATUS)
+STATUS = np.array([REASONS[number].status for number in range(max(REASONS) + 1)])
 FIRST_RATE = AUTOMATIC["first_rate"]
+LENGTHS = "`jac` returned a vector of another length than `x0`."
+
+part = numba.njit(**INLINED | {"_nrt": True})  # of the caller's code, which makes arrays
+run_here = numba.njit(**INLINED)(run.py_func)
 
 
 def _form(jac):
-    """Stand in for `jac` as `run` takes it; Numba picks by type."""
+    """Return `jac` as `Functions` has it; compiled by `_form_of`."""
 
 
 @overload(_form, prefer_literal=True)
@@ -128,7 +134,7 @@ def _python_value(argument: Any) -> Any:
     return None if isinstance(argument, types.NoneType) else argument
 
 
-@overload(njit_minimize, prefer_literal=True, jit_options=R.JIT)
+@overload(njit_minimize, prefer_literal=True, jit_options=WITH_MEMORY)
 def _njit_minimize(
     fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12
 ):  # fmt: skip
@@ -137,53 +143,61 @@ def _njit_minimize(
         raise numba.core.errors.TypingError(
             f"`method` must be a literal, one of {', '.join(METHODS)}."
         )
-    row = METHODS[name]
-    defaults = option_vector(row, complete(row, {}), np.dtype(float))
-    kind, slots_count, start = row.numba_type("serial", is_plain(defaults)), row.slots, row.start
-    automatic = _python_value(learning_rate) is None
+    row, automatic = METHODS[name], _python_value(learning_rate) is None
+    given = complete(row, {} if automatic else {"learning_rate": 1.0})
+    defaults = settings(row, given, np.dtype(float))
+    kind, slot_count, start = row.numba_type(automatic, is_plain(given)), row.slots, row.start
 
     @intrinsic
     def this_method(typingctx):
         return kind(), lambda context, builder, signature, arguments: context.get_dummy_value()
 
-    # One of the two is compiled: the loop with an automatic learning rate or the loop without.
-    def start_automatic(x0, o, fun, jac, args, x, g, slots, s, rate):
-        s[D.RATE] = FIRST_RATE
-        n = x0.size
-        scale = np.where(x[0] != 0, np.abs(x[0]), 1.0)
-        return _run(
-            this_method(), fun, jac, args, x, g, slots, np.ones(n), np.zeros(n), scale, None, None,
-            s, o, int(o[R.MAXITER]) + 1, None, None,
-        )  # fmt: skip
+    # One of the two is compiled: the state with an automatic learning rate or the state without.
+    @part
+    def of_automatic(x0, x, g, slots, states, rate):
+        states[0].learning_rate = FIRST_RATE
+        ones, zeros = np.ones(x0.size), np.zeros(x0.size)
+        return Vectors(x, g, slots, x0.copy(), ones, zeros, sizes_of(x0), None, None, None, None)
 
-    def start_given(x0, o, fun, jac, args, x, g, slots, s, rate):
-        s[D.RATE] = rate
-        return _run(
-            this_method(), fun, jac, args, x, g, slots, None, None, None, None, None, s, o,
-            int(o[R.MAXITER]) + 1, None, None,
-        )  # fmt: skip
+    @part
+    def of_given(x0, x, g, slots, states, rate):
+        states[0].learning_rate = rate
+        return Vectors(x, g, slots, x0.copy(), None, None, None, None, None, None, None)
 
-    begin = numba.njit(**R.JIT)(start_automatic if automatic else start_given)
+    vectors = of_automatic if automatic else of_given
 
+    # A record does not keep its array alive: it is taken in functions that have the array as an argument.
     def impl(
         fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12
     ):  # fmt: skip
-        x, g = np.empty((D.X_ROWS, x0.size)), np.zeros((D.G_ROWS, x0.size))
+        x, g = np.empty((X_ROWS, x0.size)), np.zeros((G_ROWS, x0.size))
         for i in range(x0.size):
             x[0, i] = x0[i]
-        slots = np.full((slots_count, x0.size), start)
-        s, o = np.zeros(len(D.SCALARS)), defaults.copy()
-        o[R.MAXITER], o[R.GTOL], o[R.FTOL] = maxiter, gtol, ftol
-        reason = begin(x0, o, fun, _form(jac), args, x, g, slots, s, learning_rate)
-        if reason == D.WRONG_SHAPE:
-            raise ValueError("`jac` returned a vector of another length than `x0`.")
-        status = _STATUS[reason]
-        return Solution(
-            x[int(s[D.X_BEST])].copy(), s[D.FUN_BEST], g[int(s[D.G_BEST])].copy(), int(s[D.NIT]),
-            int(s[D.NFEV]), status, status == 0,
-        )  # fmt: skip
+        slots = np.full((slot_count, x0.size), start)
+        states, options = np.zeros(1, STATE), defaults.copy()
+        set_limits(options, maxiter, gtol, ftol)
+        v = vectors(x[0], x, g, slots, states, learning_rate)
+        functions, span = Functions(fun, _form(jac), args), Span(int(maxiter) + 1, None, None)
+        reason = run_here(this_method(), functions, v, states, options, span)
+        if reason == WRONG_SHAPE:
+            raise ValueError(LENGTHS)
+        return solution(x, g, states, STATUS[reason])
 
     return impl
+
+
+@part
+def set_limits(options, maxiter, gtol, ftol):
+    o = options[0]
+    o.maxiter, o.gtol, o.ftol = maxiter, gtol, ftol
+
+
+@part
+def solution(x, g, states, status):
+    s = states[0]
+    return Solution(
+        x[s.x_best].copy(), s.fun_best, g[s.g_best].copy(), s.nit, s.nfev, status, status == 0
+    )
 
 
 # Where the first mention of `adamnb.njit_minimize` is in code under compilation, this module is imported

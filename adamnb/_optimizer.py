@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 
-from . import _kernels, _options
-from ._arguments import device_vector, on_device, per_variable
-from ._compiled import machine_code
-from ._methods import METHODS
-from ._state import is_plain, option_vector
-from ._threads import PARALLEL_REGION, forked, thread_count, use_threads
+from ._compiled.loops import step
+from ._compiled.machine_code import array_type, machine_code
+from ._compiled.records import OPTIONS
+from ._cuda.access import device_vector
+from ._problem import options as _options
+from ._problem.arguments import on_device, per_variable
+from ._problem.methods import METHODS
+from ._run.settings import is_plain, settings
+from ._run.threads import PARALLEL_REGION, forked, thread_count, use_threads
 from .schedules import Plateau
 
 
@@ -25,14 +27,13 @@ class Optimizer:
         The variables. `step` changes this very array; nothing else is kept of it. A GPU's array is
         any object with ``__cuda_array_interface__`` (CuPy, PyTorch, Numba): all is kept there.
     method : str
-        One of the thirteen methods.
+        Name of a method, as in `minimize`.
     learning_rate : float, ndarray of the shape of x, or callable ``t -> float``
         Step size; t counts steps from 1.
     threads : int, optional
         None chooses by size, 1 is serial. The bits do not depend on it. Not used on a GPU.
     **hyperparameters
-        `beta1`, `beta2`, `eps`, `weight_decay`, `momentum`, `centered`, as far as the method has
-        them; the defaults are those of the papers and of PyTorch.
+        Those of the method, as in `minimize`; the defaults are those of the papers and of PyTorch.
 
     Notes
     -----
@@ -89,7 +90,7 @@ class Optimizer:
         self._options = _options.complete(row, given)
         self.x, self.method, self.learning_rate, self.threads = x, row, learning_rate, threads
         self.t = 0
-        self._numbers = option_vector(row, self._options, self._dtype)
+        self._settings = settings(row, self._options, self._dtype)
         self._rates: Any = None
         if not callable(learning_rate) and np.ndim(learning_rate):
             if np.shape(learning_rate) != self._shape:
@@ -99,13 +100,13 @@ class Optimizer:
                 )
             self._rates = per_variable("learning_rate", np.ravel(learning_rate), self._size)
             self._rates = self._rates.astype(self._dtype)
-        self._block: Any
+        self._rows: Any
         self._slots: Any
         if self._device is None:
-            self._block = x.reshape(1, -1)
+            self._rows = x.reshape(1, -1)
             self._slots = np.full((row.slots, self._size), row.start, self._dtype)
         else:
-            self._block, self._slots = self._device.block, self._device.full(row.slots, row.start)
+            self._rows, self._slots = self._device.row, self._device.rows(row.slots, row.start)
             if self._rates is not None:
                 self._rates = self._device.upload(self._rates)
         self._schedule, self._rate = None, 1.0
@@ -119,19 +120,20 @@ class Optimizer:
         """Choose between the GPU, the serial and the parallel loop, and have it compiled."""
         if self._device is not None:
             self._parallel = False
-            self._step = self._device.stepper(self.method, self._rates is not None)
+            from ._cuda.step import stepper
+
+            self._step = stepper(self._device, self.method, self._rates is not None)
             return
         self._parallel = use_threads(self._size, self.threads)
-        self._step = machine_code(_kernels.step, self._types())
+        self._step = machine_code(step, self._types())
 
     def _types(self) -> tuple:
-        real = numba.from_dtype(self._dtype)
-        vector, block = types.Array(real, 1, "C"), types.Array(real, 2, "C")
+        vector, rows = array_type(self._dtype, 1), array_type(self._dtype, 2)
         rates = types.none if self._rates is None else vector
-        numbers = types.Array(types.float64, 1, "C")
-        loops = "threads" if self._parallel else "serial"
-        kind = self.method.numba_type(loops, is_plain(self._numbers))
-        return kind, block, block, block, rates, numbers, types.float64, types.float64
+        plain = is_plain(self._options | {"learning_rate": 1.0})  # a schedule is followed here
+        kind = self.method.numba_type(plain=plain, threads=self._parallel)
+        options = array_type(OPTIONS, 1)
+        return kind, rows, rows, rows, rates, options, types.float64, types.float64
 
     def step(self, gradient: Any) -> None:
         """Take one step.
@@ -160,9 +162,9 @@ class Optimizer:
             self._prepare()
         if self._parallel:
             with PARALLEL_REGION, thread_count(self.threads):
-                self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)
+                self._step(None, self._rows, g, self._slots, self._rates, self._settings, t, rate)
         else:
-            self._step(None, self._block, g, self._slots, self._rates, self._numbers, t, rate)
+            self._step(None, self._rows, g, self._slots, self._rates, self._settings, t, rate)
         self.t = t
 
     def _complain(self, gradient: Any) -> None:
@@ -191,9 +193,9 @@ class Optimizer:
         Give it back to an `Optimizer` of the same method, shape and dtype, and the steps go on with
         the same bits. The arrays are NumPy's wherever x is: a state moves between CPU and GPU.
         """
-        settings = {name: self._options[name] for name in self.method.defaults}
+        given = {name: self._options[name] for name in self.method.defaults}
         slots = self._slots.copy() if self._device is None else self._device.download(self._slots)
-        return {"method": self.method.name, "t": self.t, **settings, "slots": slots}
+        return {"method": self.method.name, "t": self.t, **given, "slots": slots}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
@@ -210,9 +212,9 @@ class Optimizer:
                 f"`state['slots']` must have shape {self._slots.shape} and dtype"
                 f" {self._slots.dtype}; got {slots.shape} and {slots.dtype}."
             )
-        settings = {name: state[name] for name in self.method.defaults}
-        self._options = _options.complete(self.method, self._options | settings)
-        self._numbers = option_vector(self.method, self._options, self._dtype)
+        given = {name: state[name] for name in self.method.defaults}
+        self._options = _options.complete(self.method, self._options | given)
+        self._settings = settings(self.method, self._options, self._dtype)
         self._prepare()
         if self._device is None:
             self._slots[:] = slots

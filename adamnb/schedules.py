@@ -1,7 +1,7 @@
 """Learning-rate schedules: callables t -> float for `learning_rate=`, t = 1, 2, ... counting steps.
 
 Each is a small immutable object that prints, compares and pickles. `minimize` evaluates them ahead of
-a block of compiled iterations, so they serve the compiled loop as well; `Plateau` alone looks at
+some compiled iterations, so they serve the compiled loop as well; `Plateau` alone looks at
 the objective, and is followed inside the loop.
 
 Examples

@@ -59,8 +59,7 @@ def tests():
         "-m",
         "pytest",
         "-q",
-        "tests/test_cuda.py",
-        "tests/test_cuda_batch.py",
+        *(f"tests/test_cuda_{name}.py" for name in ("code", "device", "batch_code", "batch")),
     ]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(done.stdout)

@@ -30,9 +30,9 @@ def traffic(cuda, x, g, slots):
             slots[1, i] = v if v > d else d
             i += stride
 
-    from adamnb._cuda import BLOCKS, FEWEST, THREADS
+    from adamnb._cuda.driver import FEWEST, GRID, THREADS
 
-    blocks = min(BLOCKS, max(FEWEST, -(-x.size // THREADS)))
+    blocks = min(GRID, max(FEWEST, -(-x.size // THREADS)))
     return lambda: move[blocks, THREADS](x, g, slots)
 
 

@@ -23,7 +23,7 @@ from problems import SETS
 from scipy import optimize
 
 import adamnb
-from adamnb._state import AUTOMATIC
+from adamnb._compiled.rate import AUTOMATIC
 
 TAUS = (1e-3, 1e-5, 1e-8)
 BUDGETS = (200, 1_000, 10_000)

@@ -1,8 +1,7 @@
-"""What the tests of GPUs share: which there are, arrays on them, compiling without one, the simulator."""
+"""What the tests of GPUs share: which there are, arrays on them, compiling without one."""
 
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +33,12 @@ if SIMULATED:
     FakeCUDAShared.array = shared_array  # its own makes two where two threads are first
     sys.setswitchinterval(1e-5)  # it waits for its threads in a loop that yields nothing
 
+needs_numba_cuda = pytest.mark.skipif(not INSTALLED, reason="numba-cuda is not installed")
 compiles = pytest.mark.skipif(
     not INSTALLED or SIMULATED, reason="numba-cuda is not installed, or simulated"
 )
+on_device = pytest.mark.skipif(not AVAILABLE, reason="no GPU, and not in the simulator")
+simulated = pytest.mark.skipif(not SIMULATED, reason="not in the simulator")
 
 
 class Exported:
@@ -71,13 +73,3 @@ def assembled(ptx, capability, path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stderr
-
-
-def simulate(file):
-    """Run the tests of a file in the simulator, in a process of their own, and return how many passed."""
-    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=6", file]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return int(re.search(r"(\d+) passed", done.stdout)[1])

@@ -1,4 +1,4 @@
-"""Oracle: the thirteen methods in plain NumPy, in any floating-point type.
+"""Oracle: every method in plain NumPy, in any floating-point type.
 
 Nothing of the package is imported here, and no line is shared with it. Speed is no concern;
 each method reads like its paper. With ``dtype=np.longdouble`` (80 bits on x86) the result is

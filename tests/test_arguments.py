@@ -2,7 +2,9 @@
 
 import functools
 import re
+from collections import namedtuple
 
+import numba
 import numpy as np
 import pytest
 import scipy.optimize
@@ -313,7 +315,7 @@ def test_infinite_maxiter():
 
 
 def test_none_is_the_default_of_every_option():
-    from adamnb._options import known_names
+    from adamnb._problem.options import known_names
 
     names = known_names(adamnb.adam.method)
     result = adamnb.minimize(quadratic, X0, jac=slope, **dict.fromkeys(names))
@@ -583,3 +585,51 @@ def test_state_of_the_optimizer(change, texts):
         del state["t"]
     with raises(ValueError, *texts):
         optimizer.state = state
+
+
+@numba.njit
+def bowl_around_first(x, centres):
+    return np.sum((x - centres[0]) ** 2), 2 * (x - centres[0])
+
+
+@numba.njit
+def bowl_around_attribute(x, point):
+    return np.sum((x - point.centre) ** 2), 2 * (x - point.centre)
+
+
+@numba.njit
+def bowl_around_size(x, collection):
+    return np.sum((x - len(collection)) ** 2), 2 * (x - len(collection))
+
+
+Point = namedtuple("Point", "centre unit")
+
+
+@numba.experimental.jitclass([("centre", numba.float64)])
+class Compiled:
+    def __init__(self, centre):
+        self.centre = centre
+
+
+@pytest.mark.filterwarnings("ignore")  # Numba means to drop lists that it reflects
+@pytest.mark.parametrize(
+    ("fun", "argument"),
+    [
+        (bowl_around_first, [2.0, 3.0]),
+        (bowl_around_first, numba.typed.List([2.0])),
+        (bowl_around_first, numba.typed.List([np.full(2, 2.0)])),
+        (bowl_around_first, (np.full(2, 2.0), "text")),
+        (bowl_around_attribute, Point(np.full(2, 2.0), 1.0)),
+        (bowl_around_attribute, Compiled(2.0)),
+        (bowl_around_size, "ab"),
+        (bowl_around_size, {1, 2}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_arguments_that_compiled_functions_take(fun, argument):
+    """Whatever Numba has a type for, things with a share in memory included."""
+    result = adamnb.minimize(fun, np.zeros(2), (argument,), jac=True)
+    assert result.compiled
+    np.testing.assert_allclose(result.x, 2.0, atol=1e-6)
+    fits = adamnb.minimize_batch(fun, np.zeros((3, 2)), (argument,), jac=True)
+    assert fits.x[1].tobytes() == result.x.tobytes()

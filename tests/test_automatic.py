@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import Bounds, rosen, rosen_der
 
 import adamnb
-from adamnb._methods import METHODS
+from adamnb._problem.methods import METHODS
 
 A = np.array([1.0, 30.0, 1000.0])
 X0 = np.array([1.0, -2.0, 0.5])

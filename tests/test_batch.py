@@ -7,52 +7,11 @@ from multiprocessing.pool import ThreadPool
 import numba
 import numpy as np
 import pytest
+from objectives import NAMES, B, both, decays, fun, inplace, jac, python_both, python_fun, starts
 from scipy.optimize import Bounds
 
 import adamnb
 from adamnb.schedules import Plateau
-
-B = 23
-
-
-@numba.njit
-def inplace(x, g, y, w, t):
-    f = 0.0
-    g[:] = 0.0
-    for i in range(t.size):
-        decay = np.exp(-x[1] * t[i])
-        r = x[0] * decay - y[i]
-        f += w * r * r
-        g[0] += 2 * w * r * decay
-        g[1] -= 2 * w * r * x[0] * t[i] * decay
-    return f
-
-
-@numba.njit
-def both(x, y, w, t):
-    g = np.empty_like(x)
-    return inplace(x, g, y, w, t), g
-
-
-@numba.njit
-def fun(x, y, w, t):
-    return both(x, y, w, t)[0]
-
-
-@numba.njit
-def jac(x, y, w, t):
-    return both(x, y, w, t)[1]
-
-
-def python_both(x, y, w, t):
-    decay = np.exp(-x[1] * t)
-    r = x[0] * decay - y
-    return w * (r @ r), 2 * w * np.array([r @ decay, -x[0] * ((r * decay) @ t)])
-
-
-def python_fun(x, y, w, t):
-    return python_both(x, y, w, t)[0]
-
 
 FORMS = {
     "inplace": (inplace, "inplace"),
@@ -62,16 +21,6 @@ FORMS = {
     "differences": (python_fun, None),
     "compiled differences": (fun, "3-point"),
 }
-NAMES = ("x", "fun", "jac", "nit", "nfev", "njev", "status", "success")
-
-
-def decays(count=B, seed=3):
-    """Return data, weights and times of `count` noisy decays."""
-    rng = np.random.default_rng(seed)
-    t = np.linspace(0, 4, 12)
-    a, k = rng.uniform(1, 5, (count, 1)), rng.uniform(0.3, 2, (count, 1))
-    y = a * np.exp(-k * t) + 0.02 * rng.standard_normal((count, t.size))
-    return y, rng.uniform(0.5, 2, count), t
 
 
 def batch(form="inplace", x0=(1.0, 1.0), rows=slice(None), **options):
@@ -96,10 +45,6 @@ def assert_rows_are_minimize(result, form, x0, one_by_one, **options):
         )
         for name in NAMES:
             assert np.asarray(alone[name]).tobytes() == result[name][b].tobytes(), (name, b)
-
-
-def starts(dtype=float):
-    return np.random.default_rng(5).uniform(0.5, 2, (B, 2)).astype(dtype)
 
 
 def schedule(t):

@@ -5,49 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import pytest
+from objectives import QUARTIC as FORMS
+from objectives import quartic as fun
+from objectives import quartic_jac as jac
+from objectives import quartic_problem as problem
 from scipy.optimize import Bounds
 
 import adamnb
-from adamnb._methods import METHODS
+from adamnb._problem.methods import METHODS
 
 N = 3 * 8192 + 5  # of the parallel loops: four blocks, the last of them short
 SEVERAL = pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
-
-
-@numba.njit
-def fun(x, a):
-    f = 0.0
-    for i in range(x.size):
-        f += a[i] * (x[i] - 1) ** 2 + x[i] ** 4
-    return f
-
-
-@numba.njit
-def jac(x, a):
-    g = np.empty_like(x)
-    inplace(x, g, a)
-    return g
-
-
-@numba.njit
-def both(x, a):
-    return fun(x, a), jac(x, a)
-
-
-@numba.njit
-def inplace(x, g, a):
-    for i in range(x.size):
-        g[i] = 2 * a[i] * (x[i] - 1) + 4 * x[i] ** 3
-    return fun(x, a)
-
-
-FORMS = {"separate": (fun, jac), "both": (both, True), "inplace": (inplace, "inplace")}
-
-
-def problem(n, dtype=float):
-    """Return x0 and the coefficients of a badly scaled quartic."""
-    rng = np.random.default_rng(7)
-    return rng.normal(size=n).astype(dtype), np.logspace(0, 3, n).astype(dtype)
 
 
 def minimize(n=5, form="separate", dtype=float, interpreted=False, **options):
@@ -107,9 +75,11 @@ def test_compiled_and_interpreted(variant):
             assert values.tobytes() == interpreted.history[name].tobytes()
 
 
-@pytest.mark.parametrize(
-    "method", ["adamw", "nadam", "radam", "lion", "yogi", "rmsprop", "nesterov"]
-)
+# One method for every rule with every set of coefficients.
+KINDS = {(method.rule, method.coefficients): name for name, method in METHODS.items()}
+
+
+@pytest.mark.parametrize("method", KINDS.values())
 def test_compiled_and_interpreted_by_every_rule(method):
     options = {"method": method, "maxiter": 40}
     assert bits(minimize(**options)) == bits(minimize(**options, interpreted=True))

@@ -6,22 +6,28 @@ import numba
 import numpy as np
 import pytest
 
-from adamnb import _driver as D
-from adamnb import _kernels
-from adamnb._methods import METHODS
-from adamnb._rules import JIT, OPTIONS
-from adamnb._state import State, is_plain, option_vector
+from adamnb._compiled import iteration, loops
+from adamnb._compiled.cache import JIT
+from adamnb._compiled.machine_code import array_type
+from adamnb._compiled.records import OPTIONS
+from adamnb._problem.methods import METHODS
+from adamnb._run.settings import is_plain, settings
+from adamnb._run.state import State
 
 FIXED, AUTOMATIC = 1e-3, None
 BOUNDS = (np.zeros(4), np.ones(4))
 
 
+def one_iteration(method, vectors, state, options):
+    return iteration.iterate(method, vectors, state[0], options[0])
+
+
 def code_of_an_iteration(rate, bounds=None, plain=True, method="adam"):
     """Return the optimised code of `iterate`."""
     state = State(METHODS[method], np.zeros(4), rate, np.ones(4), bounds)
-    iterate = numba.njit(**JIT)(D.iterate.py_func)
-    kind, x, *rest = state.types("serial", plain)
-    iterate.compile(kinds := (kind, x, numba.types.none, *rest))
+    iterate = numba.njit(**JIT)(one_iteration)
+    kind = METHODS[method].numba_type(rate is None, plain)
+    iterate.compile(kinds := (kind, *state.types(), array_type(OPTIONS, 1)))
     return iterate.inspect_llvm(kinds)
 
 
@@ -39,8 +45,9 @@ def test_an_iteration_compares_no_addresses(rate):
 
 def test_a_caller_may_let_arrays_overlap():
     real, row = numba.float64, numba.float64[:, ::1]
-    step = numba.njit(**JIT)(_kernels.step.py_func)
-    kinds = METHODS["adam"].numba_type(), row, row, row, numba.none, real[::1], real, real
+    step = numba.njit(**JIT)(loops.step.py_func)
+    options = array_type(OPTIONS, 1)
+    kinds = METHODS["adam"].numba_type(), row, row, row, numba.none, options, real, real
     step.compile(kinds)
     assert "vector.memcheck" in step.inspect_llvm(kinds)
 
@@ -55,8 +62,8 @@ def test_a_plain_method_is_spared_arithmetic():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_coefficient_is_subnormal(dtype):
     """A subnormal eps makes a step twice as slow; it is multiplied by sqrt(1 - beta2**t)."""
-    o = option_vector(METHODS["adam"], {"eps": 0.0, "weight_decay": 0.0, "learning_rate": 1}, dtype)
-    eps, real = o[OPTIONS.index("eps")], np.finfo(dtype)
+    o = {"eps": 0.0, "weight_decay": 0.0, "learning_rate": 1}
+    eps, real = settings(METHODS["adam"], o, dtype)["eps"][0], np.finfo(dtype)
     assert eps * np.sqrt(1 - 0.9999999) >= real.tiny
     smallest = np.sqrt(np.nextafter(dtype(0), dtype(1)))  # that the root of v can be
     assert smallest + dtype(eps) == smallest
@@ -68,5 +75,4 @@ def test_no_coefficient_is_subnormal(dtype):
 )  # fmt: skip
 def test_what_is_plain(changes, plain):
     options = {"weight_decay": 0.0, "learning_rate": 0.1} | changes
-    for method in ("adam", "adamw"):
-        assert is_plain(option_vector(METHODS[method], options, np.dtype(float))) is plain
+    assert is_plain(options) is plain

@@ -8,8 +8,8 @@ import pytest
 import reference
 
 import adamnb
-from adamnb._methods import METHODS
-from adamnb._rules import COEFFICIENTS, RULES
+from adamnb._compiled.rules import COEFFICIENTS, RULES
+from adamnb._problem.methods import METHODS
 
 GOLDEN = np.load(Path(__file__).with_name("data") / "golden.npz")
 RECORDS = json.loads(str(GOLDEN["records"]))

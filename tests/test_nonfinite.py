@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import adamnb
-from adamnb._methods import METHODS
+from adamnb._problem.methods import METHODS
 
 A = np.array([1.0, 10.0])
 X0 = np.array([3.0, -2.0])

@@ -1,7 +1,10 @@
-"""The benchmarks' problems: gradients, values at the start, and that the minima are minima."""
+"""The benchmarks' problems: gradients, values at the start, minima that are minima, and saved bits."""
+
+import json
 
 import numpy as np
 import pytest
+import saved_bits
 from problems import SETS
 from scipy.optimize import minimize
 
@@ -181,3 +184,19 @@ def test_noise_repeats_and_is_measured_without(problem):
         # 200 squared lengths of at least four numbers: their mean is uncertain by a twentieth.
         assert level == pytest.approx(float(problem.name.split()[-1]), rel=0.1)
     np.testing.assert_array_equal(problem.args[-1], problem.exact[-1])
+
+
+BITS = json.loads(saved_bits.SAVED.read_text())
+SAME_LIBRARY = pytest.mark.skipif(
+    saved_bits.library() != BITS["library"],
+    reason="exp, log or sin round otherwise on this machine",
+)
+
+
+@SAME_LIBRARY
+@pytest.mark.parametrize("name", SETS)
+def test_bits_are_the_saved_ones(name):
+    """A minimisation leads to the same bits, whatever has been changed around it."""
+    found = {f"{name}/{problem.name}": saved_bits.bits(problem) for problem in SETS[name]()}
+    saved = {key: runs for key, runs in BITS["runs"].items() if key.startswith(f"{name}/")}
+    assert found == saved

@@ -139,7 +139,7 @@ BATCH = """
 def test_a_second_batch_compiles_nothing(warm):
     folder, _ = warm
     code = textwrap.dedent(PREAMBLE) + COUNT + textwrap.dedent(BATCH)
-    assert "run_rows" in run(code + "print(Count.names)", folder)
+    assert "run_problems" in run(code + "print(Count.names)", folder)
     assert run(code + "print(Count.names)", folder) == "[]\n"
 
 
@@ -149,7 +149,7 @@ def test_changed_sources_are_not_served_stale(used, tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
     env = {"root": tmp_path, "PYTHONDONTWRITEBYTECODE": "1"}
     assert run(FIT, folder, **env) == first
-    rules = tmp_path / "adamnb" / "_rules.py"
+    rules = tmp_path / "adamnb" / "_compiled" / "rules.py"
     source = rules.read_text()
     changed = source.replace("m = c.mu * m + c.c1 * g", "m = c.mu * m + c.c1 * (g + g)")
     assert changed != source
@@ -192,7 +192,7 @@ def test_cache_files_of_another_signature(used):
     folder, first = used
     single = FIT.replace("maxiter=100", "maxiter=100, learning_rate=0.1")
     second = run(single, folder)
-    files = sorted((folder / "cache").rglob("_driver.run-*.nbc"))
+    files = sorted((folder / "cache").rglob("run.run-*.nbc"))
     assert len(files) == 2
     one, two = (path.read_bytes() for path in files)
     files[0].write_bytes(two)
@@ -218,7 +218,8 @@ def test_read_only_installation_and_no_home(warm, tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "user.py").write_text(MODULE.replace("(cache=True)", ""))
     # Root may write everywhere, so files stand where the cache would make folders.
-    (tmp_path / "adamnb" / "__pycache__").write_text("")
+    for folder in ("adamnb", "adamnb/_compiled"):
+        (tmp_path / folder / "__pycache__").write_text("")
     (tmp_path / "home").write_text("")
     env = {"HOME": str(tmp_path / "home"), "NUMBA_CACHE_DIR": None, "PYTHONDONTWRITEBYTECODE": "1"}
     assert run(FIT, tmp_path, **env) == first

@@ -1,0 +1,1 @@
+"""Everything that Numba compiles for the CPU, and nothing else: the sources here stamp the cache."""

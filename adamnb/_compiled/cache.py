@@ -1,0 +1,49 @@
+"""How code is compiled, and what its copies on disk are stamped with."""
+
+import hashlib
+from pathlib import Path
+
+import numba
+from numba.extending import register_jitable
+
+# "numpy": a division by zero is infinite instead of an exception, without which nothing vectorises.
+# No fastmath: contraction would give scalar and vector loops different bits.
+WITH_MEMORY = {"error_model": "numpy"}
+# No array is made here and none outlives its caller's, so no reference is counted: that would take time in
+# every call, and more of it when code is compiled.
+JIT = {"_nrt": False, **WITH_MEMORY}
+# A call would put every array's seven words on the stack.
+INLINED = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **JIT}
+inner = numba.njit(**INLINED)
+# Copied into the caller before types are known: no compilation of its own, for what is large and has few
+# callers. Branches on what is None are not pruned in it.
+copied = numba.njit(inline="always", **JIT)
+# A function of numbers, which Python may call as well: Numba's simulator of GPUs does.
+scalar = register_jitable(**INLINED)
+# What is seldom called: one copy of its code for all places where it is.
+seldom = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **JIT)
+
+
+def entry(function=None, **options):
+    """Compile `function` on demand and keep it on disk, or in memory if no folder can be written."""
+    if function is None:
+        return lambda function: entry(function, **options)
+    try:
+        return numba.njit(cache=True, **JIT | options)(function)
+    except RuntimeError:  # Numba found no place for its cache
+        return numba.njit(**JIT | options)(function)
+
+
+def _stamp() -> str:
+    """Return a digest of the sources that are compiled together: those of this folder.
+
+    Numba's disk cache looks at the date of the entry's own file only. As every entry takes a method
+    and the digest is part of the method's type, code compiled from other sources is never loaded.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+STAMP = _stamp()

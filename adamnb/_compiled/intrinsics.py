@@ -1,0 +1,137 @@
+"""What the language has no words for: bits of numbers, arrays that do not overlap, one row of several."""
+
+from llvmlite import ir
+from numba import types
+from numba.core.cpu import CPUContext
+from numba.extending import intrinsic, lower_builtin, type_callable
+from numba.np.arrayobj import populate_array
+
+
+@intrinsic
+def lend(typingctx, value):
+    """Return an array, or a tuple with arrays, without a share in its memory, which the caller keeps alive.
+
+    Numba counts references atomically at every function boundary: some 100 ns an iteration, and threads
+    that count those to one array wait for each other. What else a tuple holds keeps its share.
+    """
+
+    def lent(context, builder, kind, value):
+        if isinstance(kind, types.BaseTuple):
+            for i, part in enumerate(kind):
+                one = builder.extract_value(value, i)
+                value = builder.insert_value(value, lent(context, builder, part, one), i)
+        elif isinstance(kind, types.Array):
+            view = context.make_array(kind)(context, builder, value)
+            view.meminfo = view.meminfo.type(None)
+            value = view._getvalue()
+        elif context.enable_nrt:
+            context.nrt.incref(builder, kind, value)
+        return value
+
+    def codegen(context, builder, signature, arguments):
+        return lent(context, builder, signature.args[0], arguments[0])
+
+    return value(value), codegen
+
+
+@intrinsic
+def cast_to(typingctx, numbers, array):
+    """Return a named tuple of numbers in the dtype of `array`; None stays None."""
+    if isinstance(numbers, types.NoneType):
+        return numbers(numbers, array), lambda context, *_: context.get_dummy_value()
+    result = types.NamedUniTuple(array.dtype, len(numbers), numbers.instance_class)
+
+    def codegen(context, builder, signature, arguments):
+        parts = [
+            context.cast(builder, builder.extract_value(arguments[0], i), kind, array.dtype)
+            for i, kind in enumerate(numbers)
+        ]
+        return context.make_tuple(builder, result, parts)
+
+    return result(numbers, array), codegen
+
+
+@intrinsic
+def bits_of(typingctx, number):
+    """Return the bits of a float64 as an integer."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def float_of(typingctx, bits):
+    """Return the float64 of these bits."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+def disjoint():
+    """Tell the compiler that no two arrays which the calling function is given overlap.
+
+    Without that, loops compare all addresses before the first element, and vectorise only where there
+    are so many elements that it pays.
+    """
+
+
+@type_callable(disjoint)
+def _type_disjoint(context):
+    return lambda: types.none
+
+
+@lower_builtin(disjoint)
+def _lower_disjoint(context, builder, signature, arguments):
+    if isinstance(context, CPUContext):  # a GPU's thread has few elements and no registers to spare
+        for argument in builder.function.args:
+            if argument.type.is_pointer:
+                argument.add_attribute("noalias")
+    return context.get_dummy_value()
+
+
+@intrinsic
+def problem_of(typingctx, arrays, b):
+    """Return the tuple of what each array has for problem b: an array, a number, or None for None.
+
+    In a named tuple arrays of one axis are what all problems share.
+    """
+    named = isinstance(arrays, types.BaseNamedTuple)
+
+    def is_cut(kind):
+        return isinstance(kind, types.Array) and not (named and kind.ndim == 1)
+
+    def part_of(kind):
+        if not is_cut(kind):
+            return kind
+        return kind.dtype if kind.ndim == 1 else types.Array(kind.dtype, kind.ndim - 1, "C")
+
+    parts = tuple(map(part_of, arrays))
+    result = types.NamedTuple(parts, arrays.instance_class) if named else types.Tuple(parts)
+
+    def cut(context, builder, kind, value, index):
+        array = context.make_array(kind)(context, builder, value)
+        shape = [builder.extract_value(array.shape, i) for i in range(kind.ndim)]
+        strides = [builder.extract_value(array.strides, i) for i in range(kind.ndim)]
+        first = builder.ptrtoint(array.data, strides[0].type)
+        place = builder.add(first, builder.mul(index, strides[0]))
+        place = builder.inttoptr(place, array.data.type)
+        if kind.ndim == 1:
+            return context.unpack_value(builder, kind.dtype, place)
+        view = context.make_array(part_of(kind))(context, builder)
+        populate_array(view, place, shape[1:], strides[1:], array.itemsize, None)
+        return view._getvalue()
+
+    def codegen(context, builder, signature, arguments):
+        whole, index = arguments
+        rows = [builder.extract_value(whole, i) for i in range(len(arrays))]
+        rows = [
+            cut(context, builder, kind, value, index) if is_cut(kind) else value
+            for kind, value in zip(arrays, rows, strict=True)
+        ]
+        return context.make_tuple(builder, result, rows)
+
+    return result(arrays, types.intp), codegen

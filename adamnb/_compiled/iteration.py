@@ -1,0 +1,63 @@
+"""One iteration, written once for every loop."""
+
+from .cache import copied, entry, inner
+from .loops import Move, measure, sweep_all
+from .rate import Origin, next_step, taken_back
+from .reasons import GOING
+from .stops import met, not_finite
+
+
+@copied
+def iterate(method, v, s, o):
+    """Judge the current point, whose f is s.fun and whose gradient is row s.g, and step on.
+
+    Stop tests, best point, learning rate, step, bounds. Returns GOING after a step (the next point is
+    then row s.x and `v.spare`), else the reason to stop there.
+    """
+    origin = Origin(s.x_before, s.g_best, s.x_before == s.x_best)
+    m = measure(method, v, s.x, s.g, o)
+    s.gradient_norm = m.norm
+    reason = not_finite(s, o)
+    if s.nit == 0:
+        s.fun_first = s.fun_best = s.fun_mark = s.fun
+        s.gradient_norm_first = s.gradient_norm_best = s.gradient_norm
+        if o.rate_per_gradient > 0.0 and s.gradient_norm > 0.0:
+            s.learning_rate /= s.gradient_norm  # a step that grows with the objective
+    else:
+        back, m = taken_back(method, v, s, o, m, reason)
+        if back:
+            reason = GOING
+        elif reason == GOING and s.fun < s.fun_best:
+            s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
+            s.failures = 0
+    if reason == GOING:
+        reason = met(s, o)
+    if reason != GOING:
+        return reason
+
+    rows, k = next_step(method, v, s, o, m, origin)
+    # A point is moved into another row, never over itself: rows only change names.
+    free = 3 - rows[0] - s.x_best if rows[0] != s.x_best else (rows[0] + 1) % 3
+    move = Move(rows[0], free, rows[1])
+    sweep_all(method, v, s, o, move, k)
+    s.nit += 1
+    s.x_before, s.x, s.g = move.x, move.new, 1 - s.g_best
+    return GOING
+
+
+@inner
+def copy(vector, into):
+    for i in range(into.size):
+        into[i] = vector[i]
+
+
+@entry
+def advance(method, vectors, state, options, gradient, for_jac):
+    """Make one iteration with a gradient, for the interpreted loop; `for_jac` gets the next point.
+
+    `state` and `options` are arrays of one record; f stands in the state.
+    """
+    copy(gradient, vectors.g[state[0].g])
+    reason = iterate(method, vectors, state[0], options[0])
+    copy(vectors.spare, for_jac)
+    return reason

@@ -1,0 +1,48 @@
+"""The Numba type of a method, by which compiled code is chosen."""
+
+from numba import types
+from numba.extending import NativeValue, models, register_model, unbox
+
+from .cache import STAMP
+
+
+class MethodType(types.Type):
+    """A method as compiled code sees it: nothing but a type, so that only what is used is compiled.
+
+    Parameters
+    ----------
+    rule, coefficients : str
+        Names in `rules.RULES` and `rules.COEFFICIENTS`.
+    automatic : bool
+        Whether the learning rate adapts.
+    plain : bool
+        Whether a run has neither weight decay nor clipping, no schedule and no test of the step: most
+        runs, which are spared the arithmetic and the questions.
+    threads : bool
+        Whether loops over elements run on threads.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        coefficients: str,
+        automatic: bool = False,
+        plain: bool = False,
+        threads: bool = False,
+    ) -> None:
+        self.rule = rule
+        self.coefficients = coefficients
+        self.automatic = automatic
+        self.plain = plain
+        self.threads = threads
+        super().__init__(
+            f"Method({rule}, {coefficients}, {automatic}, {plain}, {threads}, {STAMP})"
+        )
+
+
+register_model(MethodType)(models.OpaqueModel)
+
+
+@unbox(MethodType)
+def _unbox_method(typ, obj, c):
+    return NativeValue(c.context.get_dummy_value())

@@ -1,0 +1,23 @@
+"""The compiled loop over problems: the compiled loop over iterations for one after the other."""
+
+from .cache import entry
+from .intrinsics import lend, problem_of
+from .reasons import GOING
+from .run import Functions, iterate_on
+
+
+@entry(nogil=True, _nrt=True)
+def run_problems(method, functions, data, reasons, vectors, state, options, span):
+    """Iterate every problem from number `reasons[-1]` on that is still going, to the end of the span.
+
+    Arrays have one axis more than in `run`, the problems. The last of `reasons` holds the number of
+    the problem at work, should the user's function raise.
+    """
+    shared, v, s = lend(functions.args), lend(vectors), lend(state)
+    o, span = lend(options)[0], lend(span)
+    place = reasons.size - 1
+    for b in range(reasons[place], place):
+        if reasons[b] == GOING:
+            reasons[place] = b
+            own = Functions(functions.fun, functions.jac, problem_of(data, b) + shared)
+            reasons[b] = iterate_on(method, own, problem_of(v, b), s[b], o, span)

@@ -1,0 +1,246 @@
+"""The learning rate: given, lowered on a plateau, or adapted, with returns to the best point.
+
+An automatic rate grows while steps agree with the gradient that follows and shrinks where they do not;
+a step that leads too high is taken back. What differs between a given and an automatic rate is chosen
+by the method's type, so that neither has the other's code.
+"""
+
+from math import inf, isfinite, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from .cache import INLINED, inner, seldom
+from .elements import FACTOR_MAX, FACTOR_MIN, Adaptation, Regularisation
+from .loops import (
+    Measured,
+    Numbers,
+    forget_all,
+    interpolate_all,
+    measure,
+    numbers,
+)
+from .reasons import GOING
+from .rules import Coefficients, Step, coefficients
+
+# The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
+AUTOMATIC = {
+    "first_rate": 0.3,
+    "kappa": 0.1,  # change of the rate's logarithm per unit of the cosine
+    "early": 50,  # for so many steps from an empty memory that change is larger ...
+    "early_factor": 3.0,  # ... by this factor
+    "factor_growth": 0.02,  # change of the logarithm of a variable's factor in a step
+    "tolerated_rise": 0.01,  # f above the best by this part of its fall so far: back to the best point
+    "rise_growth": 3.0,  # factor of that part for every return that no new best follows
+    "sufficient_decrease": 0.1,  # part of the predicted fall that a first step must keep (Armijo 1966)
+}
+NEVER = 2**62  # a number of iterations or evaluations that is no limit
+RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
+CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of the learning rate after a return to the best point
+MAX_FAILURES = 30  # returns without a new best point, then there is no more to be had
+FIRST_FAILURES = 4  # returns after which a first step need not decrease f sufficiently
+
+
+class Origin(NamedTuple):
+    """Where the last step came from: rows of x and g, which hold if it was the best point."""
+
+    x: int
+    g: int
+    best: bool
+
+
+def taken_back(method, v, s, o, m, reason):
+    """Return to the best point if the current one is too high.
+
+    `m` is what was measured at the current point, `reason` is why it is none at all, or GOING. Returns
+    whether it was too high, and what is known of the gradient then. Compiled by `_taken_back`.
+    """
+
+
+@overload(taken_back, jit_options=INLINED)
+def _taken_back(method, v, s, o, m, reason):
+    def plain(method, v, s, o, m, reason):
+        if s.failures >= MAX_FAILURES:
+            return False, m
+        first = s.t == 1 and s.failures < FIRST_FAILURES
+        if reason == GOING and not first and not rises(s, o):
+            return False, m
+        back = back_to_best(method, v, s, o, reason)
+        return back, Measured(s.gradient_norm, 0.0, 0.0, 0.0) if back else m
+
+    back_from = inner(plain)
+
+    def clipped(method, v, s, o, m, reason):
+        back, m = back_from(method, v, s, o, m, reason)
+        return back, measure(method, v, s.x, s.g, o) if back else m
+
+    if not method.automatic:
+        return lambda method, v, s, o, m, reason: (False, m)
+    return plain if method.plain else clipped
+
+
+def next_step(method, v, s, o, m, origin):
+    """Return from which rows of x and g to step, and the numbers of the step; compiled by `_next_step`.
+
+    `m` is what was measured there, `origin` where the last step came from.
+    """
+
+
+@overload(next_step, jit_options=INLINED)
+def _next_step(method, v, s, o, m, origin):
+    def plain(method, v, s, o, m, origin):
+        s.t += 1
+        step = Step(np.float64(s.t), s.learning_rate, o.beta1, o.log_beta1, v.roots)
+        return (s.x, s.g), Numbers(coefficients(method, o, step), None, None)
+
+    def given(method, v, s, o, m, origin):
+        if o.plateau_patience < NEVER:
+            lower_on_plateau(s, o)
+        s.t += 1
+        step = Step(np.float64(s.t), s.learning_rate, o.beta1, o.log_beta1, v.roots)
+        return (s.x, s.g), numbers(method, o, step, clip_factor(m, o))
+
+    def automatic(method, v, s, o, m, origin):
+        adapt(m, s, o)
+        rows = s.x, s.g
+        if origin.best and m.along < 0.0 and s.t > 0 and s.streak == 1:
+            rows = drawn_back(method, v, s, o, origin, m.along)
+        s.t += 1
+        return rows, adapted_numbers(method, v.roots, s, o, m)
+
+    if method.automatic:
+        return automatic
+    return plain if method.plain else given
+
+
+@inner
+def clip_factor(m, o):
+    """Return what a gradient is multiplied by so that its norm is within `clip_norm`."""
+    return o.clip_norm / sqrt(m.norm2) if m.norm2 > o.clip_norm**2 else 1.0
+
+
+@inner
+def lower_on_plateau(s, o):
+    """Lower the learning rate where f has not fallen for long (`schedules.Plateau`)."""
+    if s.nit == 0 or s.fun < s.fun_fell - o.plateau_threshold * abs(s.fun_fell):
+        s.fun_fell, s.nit_fell = s.fun, s.nit
+    elif s.nit - s.nit_fell > o.plateau_patience:
+        s.learning_rate = max(s.learning_rate * o.plateau_factor, o.plateau_final)
+        s.nit_fell = s.nit
+
+
+# --------------------------------------------------------------------------- an automatic learning rate
+
+
+@inner
+def rises(s, o):
+    """Return whether f is higher above the best than by a part of what it has fallen."""
+    part = o.tolerated_rise
+    for _ in range(s.failures):  # few; a power is a call, in every iteration
+        part *= o.rise_growth
+    part = part if part < 1.0 else 1.0
+    return s.fun > s.fun_best + part * (s.fun_first - s.fun_best)
+
+
+@seldom
+def back_to_best(method, v, s, o, reason):
+    """Return to the best point with a lower learning rate and an empty memory, if there is cause.
+
+    A first step from an empty memory must keep part of what the gradient predicts; it is what finds the
+    size of the first learning rate. If the last step came from the best point, its new length is that of
+    the minimum of the parabola through f and its slope there and f here, as in a backtracking line
+    search (Dennis & Schnabel 1983, A6.3.1).
+    """
+    first, from_best = s.t == 1 and s.failures < FIRST_FAILURES, s.x_before == s.x_best
+    fall = 0.0  # that the slope at the best point predicts for the step that was made there
+    if first or (from_best and isfinite(s.fun)):
+        fall = s.learning_rate * measure(method, v, s.x_best, s.g_best, o).along
+    if reason == GOING and not rises(s, o):
+        if not s.fun > s.fun_best - o.sufficient_decrease * fall:
+            return False
+    cut = CUT_LEAST
+    if from_best and isfinite(s.fun) and fall > 0.0:
+        cut = 0.5 * fall / (s.fun - s.fun_best + fall)
+        cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+    s.learning_rate *= cut
+    s.x, s.g, s.fun, s.gradient_norm = s.x_best, s.g_best, s.fun_best, s.gradient_norm_best
+    s.failures += 1
+    s.t = s.streak = 0
+    forget_all(method, v)
+    return True
+
+
+@inner
+def adapt(m, s, o):
+    """Adapt learning rate and momentum to the cosine between the last step and the descent direction.
+
+    A step that went too far lowers the rate, one that could have gone on raises it: a hypergradient
+    (Baydin et al. 2018) without its size. Where the cosine is negative the momentum is emptied, as
+    O'Donoghue & Candes (2015) do with Nesterov's; from then on it is the mean of all gradients, so
+    that it grows as long as the way leads down.
+    """
+    if m.along != 0.0:
+        lengths = sqrt(m.norm2) * sqrt(m.previous2)
+        s.cosine = m.along / lengths
+        # exp(2 z cosine) to second order, with one division and no call: up and down cancel exactly.
+        z = 0.5 * o.kappa * (o.early_factor if s.t <= o.early else 1.0)
+        rate = s.learning_rate * (lengths + z * m.along) / (lengths - z * m.along)
+        s.learning_rate = RATE_MOST if rate > RATE_MOST else rate
+        if m.along < 0.0 and o.mean_momentum > 0.0:
+            s.streak = 0
+    s.streak += 1
+
+
+@seldom
+def drawn_back(method, v, s, o, origin, along):
+    """Go back to the minimum along the last step, which went too far; return its rows of x and g.
+
+    The slopes at both ends tell where it is, and both gradients what the gradient is there: exactly for
+    a quadratic, and without an evaluation.
+    """
+    before, after = (origin.x, origin.g), (s.x, s.g)
+    ahead = measure(method, v, origin.x, origin.g, o).along
+    if not 0.0 < ahead < inf:
+        return after
+    into = before if s.x_best == s.x else after  # the best point is to be kept
+    interpolate_all(method, v, before, after, into, ahead / (ahead - along))
+    return into
+
+
+def adapted_numbers(method, roots, s, o, m):
+    """Return the numbers of a step; the rule's own rate is 1, the loop applies the real one.
+
+    Compiled by `_adapted_numbers`.
+    """
+
+
+@overload(adapted_numbers, jit_options=INLINED)
+def _adapted_numbers(method, roots, s, o, m):
+    def plain(method, roots, s, o, m):
+        a = Adaptation(s.learning_rate, o.factor_up, o.factor_down, FACTOR_MIN, FACTOR_MAX)
+        c = momentum_of_mean(coefficients(method, o, step_of_mean(roots, s, o)), s)
+        return Numbers(c, None, a)
+
+    def decayed(method, roots, s, o, m):
+        a = Adaptation(s.learning_rate, o.factor_up, o.factor_down, FACTOR_MIN, FACTOR_MAX)
+        c = momentum_of_mean(coefficients(method, o, step_of_mean(roots, s, o)), s)
+        r = Regularisation(clip_factor(m, o), o.l2, s.learning_rate * o.decay)
+        return Numbers(c, r, a)
+
+    return plain if method.plain else decayed
+
+
+@inner
+def step_of_mean(roots, s, o):
+    """Return the step whose momentum is the mean of the gradients since it was last emptied."""
+    if o.mean_momentum > 0.0:  # a mean has no bias to correct
+        return Step(np.float64(s.t), 1.0, 1.0 - 1.0 / s.streak, -inf, roots)
+    return Step(np.float64(s.t), 1.0, o.beta1, o.log_beta1, roots)
+
+
+@inner
+def momentum_of_mean(c, s):
+    """Return the coefficients, without a memory of the direction where the momentum has been emptied."""
+    mu = 0.0 if s.streak == 1 else c.mu
+    return Coefficients(mu, c.c1, c.beta2, c.c2, c.a, c.b, c.s, c.eps)

@@ -1,0 +1,105 @@
+"""Why a minimisation stops: each reason with its number, its status and its words."""
+
+# Status, as `Result.status` has it.
+CONVERGED, LIMIT, NO_PROGRESS, NOT_FINITE, OUT_OF_TIME, FAILED, STOPPED = 0, 1, 2, 3, 4, 5, 99
+
+REASONS: dict[int, "Reason"] = {}
+
+
+class Reason(int):
+    """A reason to stop: a number in compiled code, and what Python says of it.
+
+    Attributes
+    ----------
+    status : int
+        What `Result.status` is.
+    brief : str
+        How a batch names it.
+    message : str
+        How a single run says it: a format of the state `s`, the options `o`, the part `relative` of the
+        first gradient that is left, and `where` a gradient is not finite.
+    """
+
+    status: int
+    brief: str
+    message: str
+
+    def __new__(cls, number: int, status: int, brief: str, message: str) -> "Reason":
+        reason = super().__new__(cls, number)
+        reason.status, reason.brief, reason.message = status, brief, message
+        REASONS[number] = reason
+        return reason
+
+
+# Found by compiled code, 0 and above.
+GOING = Reason(0, LIMIT, "not finished", "Not finished.")
+BY_GRADIENT = Reason(
+    1, CONVERGED, "gradient within `gtol`",
+    "Converged: the projected gradient fell to {relative:.3g} of the first one (`gtol` = {o[gtol]:g}).",
+)  # fmt: skip
+BY_OBJECTIVE = Reason(
+    2, CONVERGED, "f at rest within `ftol`",
+    "Converged: the best f gained less than `ftol` = {o[ftol]:g} (relative) in {o[patience]:g} iterations,"
+    " and the gradient fell to {relative:.3g} of the first.",
+)  # fmt: skip
+BY_STEP = Reason(
+    3, CONVERGED, "step within `xtol`",
+    "Converged: the largest relative step {s.largest_step:.3g} is within `xtol` = {o[xtol]:g}.",
+)  # fmt: skip
+BY_TARGET = Reason(
+    4, CONVERGED, "`f_target` reached",
+    "Converged: f = {s.fun_best:g} has reached `f_target` = {o[f_target]:g}.",
+)  # fmt: skip
+BY_MAXITER = Reason(
+    5, LIMIT, "`maxiter` reached",
+    "Maximum number of iterations has been exceeded (`maxiter` = {o[maxiter]:g}); the gradient fell to"
+    " {relative:.3g} of the first one.",
+)  # fmt: skip
+BY_MAXFUN = Reason(
+    6, LIMIT, "`maxfun` reached",
+    "Maximum number of function evaluations has been exceeded (`maxfun` = {o[maxfun]:g}).",
+)  # fmt: skip
+STUCK = Reason(
+    7, NO_PROGRESS, "no further progress",
+    "No further progress possible: learning rate {s.learning_rate:.1g} after {s.failures:g} returns to"
+    " the best point, the gradient fell to {relative:.3g} of the first one. Check the gradient, or"
+    " polish.",
+)  # fmt: skip
+BAD_FUN = Reason(
+    8, NOT_FINITE, "`fun` not finite",
+    "`fun` is {s.fun} in iteration {s.nit}; the best point is kept.",
+)  # fmt: skip
+BAD_JAC = Reason(
+    9, NOT_FINITE, "`jac` not finite",
+    "`jac` is not finite{where} in iteration {s.nit}; the best point is kept.",
+)  # fmt: skip
+TOO_LARGE = Reason(
+    10, NOT_FINITE, "`jac` too large to be squared",
+    "`jac` is too large to be squared ({s.gradient_norm:.3g} in iteration {s.nit}): divide the"
+    " objective by a constant.",
+)  # fmt: skip
+WRONG_SHAPE = Reason(11, NOT_FINITE, "`jac` of another shape", "`jac` returned another shape.")
+
+# Known to Python alone, below 0; those that a run is told stand in its field `stop`.
+OUT_OF_SECONDS = Reason(
+    -1, OUT_OF_TIME, "`max_time` reached",
+    "Time limit of `max_time` = {o[max_time]:g} s has been reached.",
+)  # fmt: skip
+INTERRUPTED = Reason(
+    -2, STOPPED, "stopped by `progress`", "`callback` raised `StopIteration`."
+)  # fmt: skip
+SADDLE = Reason(
+    -3, NO_PROGRESS, "no minimum: a saddle",
+    "Not a minimum: the gradient fell to {relative:.3g} of the first one, but f curves downwards from"
+    " there. Start elsewhere, or polish.",
+)  # fmt: skip
+POLISHED = Reason(
+    -4, CONVERGED, "polished",
+    "Converged: polished until f no longer fell, and the gradient fell to {relative:.3g} of the first"
+    " one.",
+)  # fmt: skip
+ALL_FIXED = Reason(
+    -5, CONVERGED, "all variables fixed", "All independent variables were fixed by bounds."
+)  # fmt: skip
+BAD_START = Reason(-6, NOT_FINITE, "`x0` not finite", "`x0` is not finite.")
+RAISED = Reason(-7, FAILED, "`fun` or `jac` raised", "`fun` or `jac` raised.")

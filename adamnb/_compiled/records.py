@@ -1,0 +1,51 @@
+"""The numbers that a run remembers, and those it is given: records with names."""
+
+import numpy as np
+
+from .rate import AUTOMATIC
+from .rules import HYPERPARAMETERS
+
+
+def record(whole: tuple[str, ...] = (), real: tuple[str, ...] = ()) -> np.dtype:
+    """Return the dtype of a record of 8-byte numbers, whose elements have attributes."""
+    fields = [(name, np.int64) for name in whole] + [(name, np.float64) for name in real]
+    return np.dtype((np.record, np.dtype(fields, align=True)))
+
+
+# The numbers of a run. `x`, `x_best`, `x_before`, `g` and `g_best` are rows of the vectors x and g.
+STATE = record(
+    whole=(
+        "nfev", "njev",  # evaluations of f and of the gradient, side by side for who counts them
+        "nit", "t",  # steps taken, and those since the memory was last empty
+        "x", "x_best", "x_before", "g", "g_best",  # current and best row, and the one stepped from
+        "nit_mark", "nit_fell",  # iterations in which the next two were noted
+        "failures",  # returns to the best point since it was found
+        "streak",  # steps since the momentum was last emptied
+        "wrong_size",  # length of a gradient that is not that of x
+        "stop",  # reason for which Python wants the run to end, GOING if none
+    ),
+    real=(
+        "fun", "fun_first", "fun_best",
+        "fun_mark", "fun_fell",  # best f when ftol was last judged; f when a plateau was last left
+        "gradient_norm", "gradient_norm_first", "gradient_norm_best",  # largest scaled projected element
+        "largest_step",  # relative to the size of the variable, where xtol asks for it
+        "learning_rate",
+        "cosine",  # between the previous step and the descent direction
+    ),
+)  # fmt: skip
+
+# Hyper-parameters, tolerances and constants of a run, which it never writes.
+OPTIONS = record(
+    whole=("patience", "maxiter", "maxfun", "plateau_patience"),
+    real=(
+        *HYPERPARAMETERS, *AUTOMATIC, "factor_up", "factor_down",
+        "log_beta1", "log_beta2",
+        "l2", "decay",  # weight decay as part of the gradient, or of x itself
+        "clip_norm", "gradient_limit",  # norm to clip to; largest element that can be squared
+        "gtol", "ftol", "xtol", "f_target",
+        "plateau_factor", "plateau_threshold", "plateau_final",
+        "rate_lost",  # learning rate below which there is no further progress
+        "rate_per_gradient",  # whether the first learning rate is divided by the first gradient
+        "mean_momentum",  # see `Method.mean_momentum`
+    )
+)  # fmt: skip

@@ -1,0 +1,73 @@
+"""Whether to stop: the tests that every iteration makes."""
+
+from math import isfinite, sqrt
+
+from .cache import copied, inner
+from .reasons import (
+    BAD_FUN,
+    BAD_JAC,
+    BY_GRADIENT,
+    BY_MAXFUN,
+    BY_MAXITER,
+    BY_OBJECTIVE,
+    BY_STEP,
+    BY_TARGET,
+    GOING,
+    STUCK,
+    TOO_LARGE,
+)
+
+
+@inner
+def not_finite(s, o):
+    """Return the reason to stop where f or the gradient is not finite, or GOING."""
+    if not isfinite(s.fun):
+        return BAD_FUN
+    if not s.gradient_norm <= o.gradient_limit:  # or NaN
+        return TOO_LARGE if isfinite(s.gradient_norm) else BAD_JAC
+    return GOING
+
+
+@copied
+def settled(s, gradient_norm, part, vanished):
+    """Return whether the gradient leaves f as it is, to first order, or f has all but vanished.
+
+    Without it a fit that starts far off would end as soon as it is a million times nearer.
+    """
+    f = abs(s.fun_best)
+    return gradient_norm <= part * f or f <= vanished * abs(s.fun_first)
+
+
+@copied
+def flat(s):
+    """Return whether the gradient has fallen: only then does a small gain or step tell a minimum."""
+    fallen = s.gradient_norm_best <= 1e-3 * s.gradient_norm_first
+    return fallen and settled(s, s.gradient_norm_best, 0.1, 1e-12)
+
+
+@inner
+def met(s, o):
+    """Return which stop test the current point meets, or GOING."""
+    if s.gradient_norm <= o.gtol * s.gradient_norm_first:
+        if settled(s, s.gradient_norm, sqrt(o.gtol), o.gtol * o.gtol):
+            return BY_GRADIENT
+    if s.fun_best <= o.f_target:
+        return BY_TARGET
+    if s.nit - s.nit_mark >= o.patience:
+        gained = s.fun_mark - s.fun_best
+        s.nit_mark, s.fun_mark = s.nit, s.fun_best
+        # Above the best point, as after a long step, f is on its way and not at rest.
+        above = s.fun - s.fun_best > sqrt(o.ftol) * abs(s.fun_best)
+        if o.ftol > 0.0 and gained <= o.ftol * abs(s.fun_best) and flat(s) and not above:
+            return BY_OBJECTIVE
+    if s.largest_step <= o.xtol and s.nit > 0 and flat(s):
+        return BY_STEP
+    if s.stop != GOING:  # Python wants no more
+        return s.stop
+    if s.nit >= o.maxiter:
+        return BY_MAXITER
+    if s.nfev >= o.maxfun:
+        return BY_MAXFUN
+    if s.learning_rate < o.rate_lost:
+        return STUCK
+    return GOING

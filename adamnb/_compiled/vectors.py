@@ -1,0 +1,22 @@
+"""The vectors that a run remembers."""
+
+from typing import Any, NamedTuple
+
+
+class Vectors(NamedTuple):
+    """The vectors of a run, in the dtype of x. What a run does not need is None."""
+
+    x: Any  # shape (3, n): best, current and next point
+    g: Any  # shape (2, n): current and best gradient
+    slots: Any  # shape (slots of the rule, n): the method's memory
+    spare: Any  # shape (n,), as below: the current point, which the user's functions may spoil
+    factors: Any = None  # of the learning rate, variable by variable
+    previous: Any = None  # the previous step, before `factors`' product with the learning rate
+    scale: Any = None  # typical size of each variable
+    lower: Any = None
+    upper: Any = None
+    roots: Any = None  # shape (m,), float64: a table of root corrections that problems share
+    chunks: Any = None  # shape (4, m), float64: norms and sums of chunks of elements, for threads
+
+
+X_ROWS, G_ROWS = 3, 2  # of `Vectors.x` and `Vectors.g`

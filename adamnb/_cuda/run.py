@@ -1,0 +1,113 @@
+"""A minimisation on a GPU: everything stays there, and the host looks from time to time."""
+
+import time
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from .._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
+from .._problem.objective import as_scalar
+from .._problem.options import checked_rate
+from .._run.run import MOST_STEPS, SECONDS, Run, steps_in
+from .arrays import device_of, interface_of, like, sharing, stream_of
+from .number import Number
+from .state import DeviceState
+
+
+class DeviceRun(Run):
+    """One minimisation under way, on a GPU."""
+
+    state: DeviceState
+
+    def _prepare(self) -> None:
+        self.state = DeviceState(self.problem)
+        self.vector, self.point = self.state.vector, self.state.vectors.spare
+        owner = self.vector.owner
+        self.given = sharing(owner, self.point)
+        if self.problem.jac == "inplace":
+            self.to_fill = sharing(owner, self.vector.empty(self.vector.size))
+
+    def evaluate(self) -> tuple[Any, Any]:
+        """Return f and its gradient as the user's functions give them."""
+        problem, x = self.problem, self.given()
+        if problem.jac == "inplace":
+            gradient = self.to_fill()
+            return problem.fun(x, gradient, *problem.args), gradient
+        if problem.jac is True:
+            pair = problem.fun(x, *problem.args)
+            if not (isinstance(pair, tuple | list) and len(pair) == 2):
+                raise TypeError(
+                    f"`jac=True` needs `fun` to return (f, gradient); it returned"
+                    f" {type(pair).__name__}."
+                )
+            return pair[0], pair[1]
+        return problem.fun(x, *problem.args), problem.jac(x, *problem.args)
+
+    def scalar(self, fun: Any) -> Any:
+        """Return f as a float, or as a `Number`."""
+        fun = fun.detach() if hasattr(fun, "detach") else fun
+        interface = interface_of(fun)
+        if interface is None:
+            return as_scalar(fun)
+        dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
+        if np.prod(shape) != 1 or dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"`fun` must return one float32 or float64; it returned {dtype} of shape {shape}."
+            )
+        vector = self.vector
+        device = device_of(interface)
+        if device != vector.device:
+            raise ValueError(
+                f"`fun` must return f on device {vector.device}, that of x0; got device {device}."
+            )
+        vector.follow(stream_of(fun, interface))
+        return Number(fun, interface, dtype)
+
+    def iterate(self) -> int:
+        """Run to the end and return the reason for it."""
+        with self.vector.context:  # to enter it costs as much as a launch
+            return self._iterate()
+
+    def _iterate(self) -> int:
+        problem, state, s, history = self.problem, self.state, self.s, self.history
+        vector, count, steps = self.vector, 0, 1
+        rate = self.rate if callable(self.rate) else None
+        one_by_one = problem.observe is not None or history is not None
+        while True:
+            begun = time.perf_counter()
+            for _ in range(steps):
+                fun, given = self.evaluate()
+                count += 1
+                value, gradient = self.scalar(fun), vector.handle(given, "jac")
+                if one_by_one:
+                    there = isinstance(value, Number)
+                    f = float(vector.download(value.view())[0, 0]) if there else value
+                if problem.observe is not None and count > 1:
+                    s.fun = f
+                    try:
+                        problem.observe(self.seen(vector.gradient(given, "jac")))
+                    except StopIteration:
+                        return INTERRUPTED
+                state.advance(
+                    value, gradient, np.nan if rate is None else checked_rate(rate, count)
+                )
+            state.read()
+            if history is not None:
+                history.append(np.array([[f, s.gradient_norm, s.learning_rate]]))
+            if state.reason != GOING:
+                return state.reason
+            now = time.perf_counter()
+            if now > self.deadline:
+                return OUT_OF_SECONDS
+            if not one_by_one:
+                steps = steps_in(SECONDS, steps, now - begun, min(2 * steps, MOST_STEPS))
+
+    def seen(self, gradient: Any) -> OptimizeResult:
+        """Return what a callback sees, in copies."""
+        vector, s = self.vector, self.s
+        x, g = (like(vector.owner, vector.copy(a)) for a in (self.point, gradient))
+        return OptimizeResult(
+            x=x, fun=float(s.fun), jac=g, nit=int(s.nit), nfev=int(s.nfev) + 1, njev=int(s.njev) + 1,
+            gradient_norm=self.state.gradient_norm(self.point, gradient.reshape(vector.size)),
+        )  # fmt: skip

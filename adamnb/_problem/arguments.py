@@ -1,0 +1,189 @@
+"""The caller's x0, bounds, jac and callback, checked and brought to the form that the loops take."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+SCHEMES = ("2-point", "3-point", "cs")
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def start_vector(x0: Any) -> np.ndarray:
+    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64."""
+    array = np.atleast_1d(real_array(x0))
+    if array.ndim != 1:
+        raise ValueError("'x0' must only have one dimension.")
+    if array.size == 0:
+        raise ValueError("`x0` must have at least one element; got an empty array.")
+    vector = np.array(array, working_dtype(array), order="C")
+    if not np.isfinite(vector).all():
+        index = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ValueError(f"`x0` must be finite; got {vector[index]} at index {index}.")
+    return vector
+
+
+def on_device(array: Any) -> bool:
+    """Return whether an array is on a GPU."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def real_array(x0: Any) -> np.ndarray:
+    """Return x0 as an array of real numbers."""
+    if x0 is None or isinstance(x0, str | bytes):
+        raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
+    if isinstance(x0, np.ma.MaskedArray):
+        raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
+    try:
+        array = np.asarray(x0)
+    except ValueError as error:
+        raise ValueError(f"`x0` must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`x0` must be an array of real numbers; got dtype {array.dtype}.")
+    return array
+
+
+def working_dtype(x0: np.ndarray) -> np.dtype:
+    """Return the dtype of the solver's vectors."""
+    keep = x0.dtype.kind == "f" and x0.dtype.itemsize == 4
+    return np.dtype(np.float32 if keep else np.float64)
+
+
+def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
+    """Return lower and upper bounds of this shape and dtype, or None where no variable has one.
+
+    The arrays may be read-only; with a leading axis of problems they take no more memory than
+    what the caller gave.
+    """
+    if bounds is None:
+        return None
+    from scipy.optimize import Bounds  # late: it costs as much as everything else together
+
+    if isinstance(bounds, Bounds):
+        lower, upper = bounds.lb, bounds.ub
+    else:
+        try:
+            pairs = [(low, high) for low, high in bounds]
+        except (TypeError, ValueError):
+            raise ValueError(
+                "`bounds` must be a `scipy.optimize.Bounds` or a sequence of (lower, upper) pairs;"
+                f" got {bounds!r}."
+            ) from None
+        lower = [-np.inf if low is None else _number(low) for low, _ in pairs]
+        upper = [np.inf if high is None else _number(high) for _, high in pairs]
+        if len(pairs) != shape[-1]:
+            raise ValueError("The number of bounds is not compatible with the length of `x0`.")
+    lower, upper = _bound(lower, shape), _bound(upper, shape)
+    with np.errstate(invalid="ignore"):
+        impossible = np.isnan(lower) | np.isnan(upper) | (lower == np.inf) | (upper == -np.inf)
+        crossed = lower > upper
+    if impossible.any():
+        raise ValueError(
+            "`bounds` must leave room for a number; use None or an infinity for no bound"
+            f" ({_first(impossible, lower, upper, ', ')})."
+        )
+    if crossed.any():
+        raise ValueError(
+            "An upper bound is less than the corresponding lower bound."
+            f" ({_first(crossed, lower, upper, ' > ')})"
+        )
+    if np.isinf(lower).all() and np.isinf(upper).all():
+        return None
+    lower, upper = np.broadcast_arrays(lower, upper)
+    low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
+    none = low > high  # float32 has no number between the two
+    low[none] = high[none] = lower[none]
+    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
+
+
+def _first(wrong: np.ndarray, lower: np.ndarray, upper: np.ndarray, between: str) -> str:
+    """Return where the first wrong pair of bounds is, and the pair."""
+    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    low, high = (
+        np.broadcast_to(lower, wrong.shape)[index],
+        np.broadcast_to(upper, wrong.shape)[index],
+    )
+    return f"index {index[0] if len(index) == 1 else index}: {low}{between}{high}"
+
+
+def _number(bound: Any) -> Any:
+    """Return the element of an array of one, and everything else as it is."""
+    return bound.item() if isinstance(bound, np.ndarray) and bound.size == 1 else bound
+
+
+def _bound(bound: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return one side of the bounds as float64, for each variable or for each of each problem."""
+    try:
+        array = np.asarray(bound)
+    except ValueError as error:  # ragged
+        raise ValueError(f"`bounds` must hold numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`bounds` must hold real numbers; got {bound!r}.")
+    try:
+        np.broadcast_to(array, shape)
+        return np.broadcast_to(array, np.broadcast_shapes(array.shape, shape[-1:])).astype(float)
+    except ValueError:
+        message = "The number of bounds is not compatible with the length of `x0`."
+        raise ValueError(message) from None
+
+
+def inward(bound: np.ndarray, dtype: np.dtype, direction: float) -> np.ndarray:
+    """Return a bound in `dtype`, rounded to the feasible side."""
+    with np.errstate(over="ignore"):  # beyond float32: to infinity and back
+        rounded = bound.astype(dtype)
+        outside = rounded < bound if direction > 0 else rounded > bound
+        rounded[outside] = np.nextafter(rounded[outside], dtype.type(direction))
+    return rounded
+
+
+def per_variable(name: str, value: Any, n: int) -> np.ndarray:
+    """Return a float or an array as a vector of n float64."""
+    array = np.asarray(value, dtype=float)
+    if array.ndim > 1 or array.size not in (1, n):
+        raise ValueError(f"`{name}` must have shape ({n},), the shape of x0; got {array.shape}.")
+    return np.broadcast_to(array.reshape(-1), (n,)).copy()
+
+
+def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any]:
+    """Return `fun` and `jac`, where jac is a callable, True, "inplace" or the name of a scheme.
+
+    With `jac=True` SciPy hands over a memoising pair of callables; its inner function is called
+    once for both.
+    """
+    if not callable(fun):
+        raise TypeError(f"`fun` must be callable; got {type(fun).__name__}.")
+    if callable(jac):
+        pair = getattr(jac, "__self__", None)
+        if pair is fun and hasattr(pair, "derivative") and callable(getattr(pair, "fun", None)):
+            return pair.fun, True
+        return fun, jac
+    if jac is None or jac is False:
+        return fun, scheme or "2-point"
+    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES, "inplace")):
+        return fun, jac
+    raise ValueError(
+        f"`jac` must be callable, True, 'inplace', '2-point', '3-point', 'cs' or None; got {jac!r}."
+    )
+
+
+def observer(callback: Any) -> Callable[[Any], Any] | None:
+    """Return the callback as a function of the intermediate result, as SciPy chooses its form."""
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise TypeError(f"`callback` must be callable; got {type(callback).__name__}.")
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some builtins have none
+        return lambda result: callback(result.x)
+    if set(signature.parameters) == {"intermediate_result"}:
+        return lambda result: callback(intermediate_result=result)
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"`callback` must be callable as callback(x) or callback(intermediate_result=...): {error}."
+        ) from None
+    return lambda result: callback(result.x)

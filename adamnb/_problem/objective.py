@@ -1,0 +1,286 @@
+"""The user's callables behind one face: Python functions, finite differences, Numba functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.core.errors import NumbaError
+from numba.extending import is_jitted
+from numpy import ndarray
+from scipy.optimize._numdiff import approx_derivative
+
+from .._compiled.machine_code import array_type, compile_or_load
+from .._compiled.run import Functions
+from .arguments import SCHEMES
+
+Evaluated = tuple[float, ndarray]  # f and its gradient
+
+
+class Objective:
+    """Evaluates f and its gradient by calling Python, and counts.
+
+    ``at(for_fun, for_jac, g)`` returns f as a float and its gradient: `g`, or what the user's function
+    returned, if that is a vector as it should be. The first two are copies of x that the user's functions
+    may keep or spoil.
+
+    Parameters
+    ----------
+    like : ndarray, shape (n,)
+        A vector of the shape and dtype of x.
+    counts : buffer of two int64, optional
+        Counts evaluations of f and of the gradient; kept by the caller if given.
+    """
+
+    def __init__(
+        self,
+        fun: Callable,
+        jac: Any,
+        args: tuple,
+        bounds: tuple | None,
+        like: np.ndarray,
+        counts: Any = None,
+    ) -> None:
+        self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
+        self.dtype, self.shape = like.dtype, like.shape
+        self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
+        if jac is True:
+            self.at = self._both
+        elif jac == "inplace":
+            self.at = self._inplace
+        elif jac in SCHEMES:
+            self.at = self._differences
+        else:
+            self.at = self._separate
+
+    def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
+        """Write the gradient at x to g and return f."""
+        f, gradient = self.at(x.copy(), x.copy(), g)
+        if gradient is not g:
+            g[...] = gradient
+        return f
+
+    def _separate(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        counts, args = self.counts, self.args
+        counts[0] += 1
+        f = self.fun(for_fun, *args)
+        if not isinstance(f, float):
+            f = as_scalar(f)
+        counts[1] += 1
+        gradient = self.jac(for_jac, *args)
+        if (
+            type(gradient) is not ndarray
+            or gradient.dtype is not self.dtype
+            or gradient.shape != self.shape
+            or not gradient.flags.carray
+        ):
+            g[...] = self._vector(gradient)
+            return f, g
+        return f, gradient
+
+    def _both(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        counts = self.counts
+        counts[0] += 1
+        counts[1] += 1
+        pair = self.fun(for_fun, *self.args)
+        if not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise TypeError(
+                f"`jac=True` needs `fun` to return (f, gradient); it returned {type(pair).__name__}."
+            )
+        f, gradient = pair
+        g[...] = self._vector(gradient)
+        return f if isinstance(f, float) else as_scalar(f), g
+
+    def _inplace(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        counts = self.counts
+        counts[0] += 1
+        counts[1] += 1
+        f = self.fun(for_fun, g, *self.args)
+        return f if isinstance(f, float) else as_scalar(f), g
+
+    def _differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        x, f = for_fun, self._count(for_fun)
+        if not np.isfinite(f):
+            g[:] = 0
+            return f, g
+        self.counts[1] += 1
+        free = np.ones(x.size, bool)
+        limits: tuple[Any, Any] = (-np.inf, np.inf)
+        if self.bounds is not None:
+            free = self.bounds[0] < self.bounds[1]
+            limits = self.bounds[0][free], self.bounds[1][free]
+        point = x.astype(np.result_type(x.dtype, float), copy=True)
+
+        def along(z: np.ndarray) -> Any:
+            full = point.astype(z.dtype)
+            full[free] = z
+            return self._count(full, complex_allowed=self.jac == "cs")
+
+        g[:] = 0
+        if free.any():
+            kind = {} if self.dtype == np.float64 else {"rel_step": _relative_step(self)}
+            with np.errstate(invalid="ignore"):
+                g[free] = approx_derivative(
+                    along, point[free], method=self.jac, f0=f, bounds=limits, **kind
+                )
+        return f, g
+
+    def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
+        self.counts[0] += 1
+        f = self.fun(x.astype(self.dtype) if x.dtype.kind == "f" else x.copy(), *self.args)
+        if complex_allowed:
+            return np.asarray(f).reshape(-1)[0] if np.size(f) == 1 else as_scalar(f)
+        return as_scalar(f)
+
+    def _vector(self, gradient: Any) -> np.ndarray:
+        """Return what `jac` returned as an array of the right shape."""
+        array = _real_vector(gradient)
+        if array.shape != self.shape:
+            if array.size != 1 or self.shape != (1,):
+                raise ValueError(wrong_shape(array.shape, self.shape, int(self.counts[1]) - 1))
+            array = array.reshape(1)
+        return array
+
+
+def _relative_step(objective: Objective) -> float:
+    """Return a step that the rounding of float32 does not drown."""
+    eps = float(np.finfo(objective.dtype).eps)
+    return {"2-point": eps**0.5, "3-point": eps ** (1 / 3), "cs": eps**0.5}[objective.jac]
+
+
+def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
+    """Return the text for a gradient of the wrong shape."""
+    return (
+        f"`jac` returned shape {got}, expected {expected}, the shape of x0"
+        f" (in iteration {iteration})."
+    )
+
+
+def as_scalar(f: Any) -> float:
+    """Return what the objective returned as a float, if it is one real number."""
+    if f is None or isinstance(f, str | bytes):
+        raise TypeError(f"`fun` must return a number; it returned {f!r}.")
+    try:
+        array = np.asarray(f)
+    except ValueError as error:  # ragged
+        raise ValueError(f"`fun` must return a scalar value: {error}") from None
+    if array.dtype.kind == "c":
+        raise TypeError(f"`fun` must return a real number; it returned {f!r}.")
+    if array.size != 1:
+        raise ValueError(
+            "The user-provided objective function must return a scalar value;"
+            f" `fun` returned shape {array.shape}."
+        )
+    try:
+        return float(array.reshape(-1)[0])
+    except (TypeError, ValueError):
+        raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
+
+
+def _real_vector(gradient: Any) -> np.ndarray:
+    if gradient is None:
+        raise TypeError("`jac` must return an array; it returned None.")
+    try:
+        array = np.asarray(gradient)
+    except ValueError as error:  # ragged
+        raise ValueError(f"`jac` must return a vector: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`jac` must return real numbers; it returned dtype {array.dtype}.")
+    return array
+
+
+class CompiledObjective:
+    """The user's Numba functions as first-class functions with explicit types.
+
+    Attributes
+    ----------
+    functions : Functions
+        What to pass to the compiled loop.
+    type : numba type
+        Of `functions`.
+    """
+
+    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
+        vector = array_type(dtype, 1)
+        arguments = tuple(_type_of(i, argument) for i, argument in enumerate(args))
+        parts = (vector, vector) if jac == "inplace" else (vector,)
+        fun_type = _first_class("fun", fun, parts + arguments)
+        result = fun_type.signature.return_type
+        if jac is True:
+            if not (isinstance(result, types.BaseTuple) and len(result) == 2):
+                raise TypeError(
+                    f"`jac=True` needs `fun` to return (f, gradient); it returns {result}."
+                )
+            _require_number(result[0])
+            _require_vector(result[1])
+            jac_type, jac_value = types.none, None
+        else:
+            _require_number(result)
+            if jac == "inplace":
+                jac_type, jac_value = types.boolean, True
+            else:
+                jac_type, jac_value = _first_class("jac", jac, (vector, *arguments)), jac
+                _require_vector(jac_type.signature.return_type)
+        self.functions = Functions(fun, jac_value, args)
+        kinds = fun_type, jac_type, types.Tuple(arguments)
+        self.type = types.NamedTuple(kinds, Functions)
+
+
+def called(fun: Any, jac: Any) -> tuple:
+    """Return what is to be called of the two."""
+    return (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
+
+
+def is_compiled(fun: Any, jac: Any) -> bool:
+    """Return whether all that is to be called is a Numba function."""
+    return all(is_jitted(f) or isinstance(f, CFunc) for f in called(fun, jac))
+
+
+def _type_of(i: int, argument: Any) -> types.Type:
+    """Return the Numba type of args[i]."""
+    try:
+        return numba.typeof(argument)
+    except ValueError:
+        raise TypeError(
+            f"`args[{i}]` is of a type that compiled functions do not take: {type(argument).__name__}."
+            " To run them interpreted, pass `fun.py_func` instead of `fun`."
+        ) from None
+
+
+def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionType:
+    """Compile a user's function for these types and return its type as a first-class function."""
+    if isinstance(function, CFunc):
+        signature = vars(function)["_sig"]
+        if tuple(signature.args) != arguments:
+            raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
+        return types.FunctionType(signature)
+    try:
+        compile_or_load(function, arguments)
+        signature = function.overloads[arguments].signature
+    except (NumbaError, KeyError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` does not compile for {', '.join(map(str, arguments))}: {main_reason(error)}\n"
+            f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
+        ) from error
+    return types.FunctionType(signature)
+
+
+def main_reason(error: Exception) -> str:
+    """Return the line of a Numba error that says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("Failed in", "- Resolution"))]
+    return lines[0] if lines else type(error).__name__
+
+
+def _require_number(kind: types.Type) -> None:
+    if not isinstance(kind, types.Float | types.Integer | types.Boolean):
+        error = ValueError if isinstance(kind, types.Array) else TypeError
+        raise error(f"`fun` must return a scalar value; compiled, it returns {kind}.")
+
+
+def _require_vector(kind: types.Type) -> None:
+    vector = isinstance(kind, types.UniTuple) or (isinstance(kind, types.Array) and kind.ndim == 1)
+    if not (vector and isinstance(kind.dtype, types.Float | types.Integer)):
+        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}.")

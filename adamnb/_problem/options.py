@@ -1,0 +1,211 @@
+"""The table of options: name, default, allowed values, meaning; validation is made from it."""
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from .._compiled.rules import HYPERPARAMETERS as DECLARED
+from .._compiled.rules import Hyperparameter
+from ..schedules import Plateau
+from .methods import Method
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row of the table of options."""
+
+    default: Any
+    rule: str  # completes "`name` must ..."
+    allows: Callable[[Any], bool]
+    meaning: str
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, numbers.Real | np.bool_) and not isinstance(value, str)
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    """Allow low <= value < high."""
+    return lambda value: _number(value) and low <= value < high
+
+
+def _at_least(low: float) -> Callable[[Any], bool]:
+    """Allow low <= value, infinity included, NaN not."""
+    return lambda value: _number(value) and value >= low
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _threads(value: Any) -> bool:
+    """Allow whole numbers from 1 to the number of threads that Numba has."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and 1 <= value <= numba.config.NUMBA_NUM_THREADS
+
+
+def _finite_numbers(value: Any, positive: bool) -> bool:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        return False
+    if array.dtype.kind not in "fiub":
+        return False
+    return bool(np.all(np.isfinite(array)) and np.all(array > 0 if positive else array >= 0))
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+_NOT_NEGATIVE = "be a number >= 0"
+
+POLISHERS = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr", "BFGS", "CG")  # the last two: no bounds
+
+
+def _row(name: str, declared: Hyperparameter) -> Option:
+    """Return the row of a hyper-parameter, whose default is the method's."""
+    if declared.below is None:
+        return Option(None, "be True or False", _flag, declared.meaning)
+    rule = f"satisfy 0 <= {name} < {declared.below:g}"
+    return Option(None, rule, _between(0, declared.below), declared.meaning)
+
+
+HYPERPARAMETERS = {name: _row(name, declared) for name, declared in DECLARED.items()}
+
+OPTIONS = {
+    "learning_rate": Option(
+        None, "be None (automatic), a number >= 0, an array of them, a function of t, or a Plateau",
+        lambda value: callable(value) or isinstance(value, Plateau) or _finite_numbers(value, False),
+        "step size: None (automatic), float, array of shape (n,), function t -> float with"
+        " t = 1, 2, ..., or one of `adamnb.schedules`",
+    ),
+    **HYPERPARAMETERS,
+    "x_scale": Option(
+        None, "be None, a number > 0 or an array of them",
+        lambda value: _finite_numbers(value, positive=True),
+        "typical size of each variable; None: |x0| (or 1) with an automatic learning rate, else 1",
+    ),
+    "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
+    "maxiter": Option(10_000, _NOT_NEGATIVE, _at_least(0), "largest number of iterations"),
+    "maxfun": Option(math.inf, _NOT_NEGATIVE, _at_least(0), "largest number of evaluations of fun"),
+    "max_time": Option(math.inf, _NOT_NEGATIVE, _at_least(0), "largest time in seconds"),
+    "gtol": Option(
+        1e-8, _NOT_NEGATIVE, _at_least(0),
+        "converged: the largest projected gradient element, times x_scale, is below `gtol` of the first"
+        " one, and below sqrt(`gtol`) |f| unless f has fallen to `gtol`**2 of the first",
+    ),
+    "ftol": Option(
+        1e-12, _NOT_NEGATIVE, _at_least(0),
+        "converged: best f gained less, relative to |f|, in `patience` iterations; 0 is off",
+    ),
+    "xtol": Option(
+        0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(|x|, x_scale)"
+    ),
+    "patience": Option(100, "be a number >= 1", _at_least(1), "iterations over which ftol is judged"),
+    "f_target": Option(
+        -math.inf, "be a number", lambda value: _number(value) and value == value,
+        "converged: f at or below this value",
+    ),
+    "polish": Option(
+        False, f"be True, False or one of {', '.join(map(repr, POLISHERS))}",
+        lambda value: value in POLISHERS if isinstance(value, str) else _flag(value),
+        "go on from the best point with a method of SciPy (True: L-BFGS-B), leaving saddles",
+    ),
+    "verify": Option(
+        32, _NOT_NEGATIVE, _at_least(0),
+        "up to this many variables, success is claimed only where the Hessian, by differences of as"
+        " many gradients, has no negative eigenvalue",
+    ),
+    "finite_difference": Option(
+        None, "be '2-point', '3-point', 'cs' or None",
+        lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
+        "scheme where no gradient is given (2-point), for use through SciPy",
+    ),
+    "history": Option(
+        False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
+    ),
+    "disp": Option(False, "be True or False", _flag, "print a summary, and warn when not converged"),
+    "threads": Option(
+        None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,
+        "threads for large x: None chooses, 1 is serial; the bits do not depend on it",
+    ),
+}  # fmt: skip
+
+
+def check(name: str, value: Any, option: Option) -> None:
+    """Raise a `ValueError` or `TypeError` with name, rule and value unless `value` is allowed."""
+    if option.allows(value):
+        return
+    kind = (
+        ValueError if _number(value) or isinstance(value, np.ndarray | list | tuple) else TypeError
+    )
+    if isinstance(value, str) and "'" in option.rule:
+        kind = ValueError
+    raise kind(f"`{name}` must {option.rule}; got {value!r}.")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean `...`?" for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def known_names(method: Method) -> list[str]:
+    """Return the names of the options that `method` has."""
+    return [n for n in OPTIONS if n not in HYPERPARAMETERS or n in method.defaults]
+
+
+def complete(method: Method, given: Mapping[str, Any], tol: float | None = None) -> dict[str, Any]:
+    """Return all options of `method`: those given, checked, and the defaults of None and the others.
+
+    `tol` is what `gtol` and `ftol` are where they are not given.
+
+    Raises
+    ------
+    TypeError
+        For an unknown name, naming the nearest one, or a value of the wrong kind.
+    ValueError
+        For a value that is not allowed.
+    """
+    known = known_names(method)
+    if tol is not None:
+        check("tol", tol, OPTIONS["gtol"])
+        given = {"gtol": tol, "ftol": tol} | dict(given)
+    for name, value in given.items():
+        if name not in known:
+            text = f"`{name}` is not an option of method {method.name!r}."
+            raise TypeError(text + suggest(str(name), known))
+        if value is not None:
+            check(name, value, OPTIONS[name])
+    defaults = {name: option.default for name, option in OPTIONS.items()} | method.defaults
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if "learning_rate" not in chosen and "eps" in known and method.mean_momentum:
+        chosen.setdefault("eps", 0.0)  # steps are then the same for every multiple of the objective
+    return {name: defaults[name] for name in known} | chosen
+
+
+def check_polish(polish: Any, bounded: bool) -> None:
+    """Raise a `ValueError` if `polish` names a method that does not keep bounds."""
+    if bounded and polish in ("BFGS", "CG"):
+        raise ValueError(f"`polish` must keep the bounds; got {polish!r}: use True or 'TNC'.")
+
+
+def checked_rate(rate: Callable[[int], float], t: int) -> float:
+    """Return the learning rate of step t, if it is one."""
+    value = rate(t)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`learning_rate` must return a number; got {value!r} at t = {t}."
+        ) from None
+    if not 0 <= number < np.inf:
+        raise ValueError(f"`learning_rate` must return a number >= 0; got {value!r} at t = {t}.")
+    return number

@@ -1,0 +1,26 @@
+"""A minimisation whose parts have been checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from .methods import Method
+
+
+@dataclass
+class Problem:
+    """A minimisation whose parts have been checked."""
+
+    fun: Callable
+    jac: Any
+    args: tuple
+    x0: Any  # an ndarray, or `DeviceVector`
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    method: Method
+    options: dict[str, Any]
+    x_scale: np.ndarray | None
+    observe: Callable[[OptimizeResult], Any] | None
+    compiled: bool

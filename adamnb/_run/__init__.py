@@ -1,0 +1,1 @@
+"""A minimisation under way: its state, the loops, what follows the last iteration, the result."""

@@ -1,0 +1,275 @@
+"""A block of independent problems: solved in machine code side by side, or one by one in Python."""
+
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numba
+import numpy as np
+
+from .._compiled.machine_code import array_type, machine_code
+from .._compiled.problems import run_problems
+from .._compiled.reasons import (
+    BAD_START,
+    GOING,
+    INTERRUPTED,
+    OUT_OF_SECONDS,
+    RAISED,
+    WRONG_SHAPE,
+)
+from .._compiled.records import OPTIONS
+from .._compiled.run import Functions, Span
+from .._problem.methods import Method
+from .._problem.objective import CompiledObjective, wrong_shape
+from .._problem.problem import Problem
+from .finish import finish
+from .run import MOST_STEPS, Run, coming_rates, span_type, steps_in
+from .settings import is_plain, settings
+from .state import State, vectors_type
+
+SECONDS = 0.05  # machine code comes back to Python about this often
+ROOTS = (
+    1024  # steps of which problems share the root of the correction of the bias (`root_correction`)
+)
+
+
+@dataclass
+class Batch:
+    """What all problems of a batch have in common."""
+
+    fun: Callable
+    jac: Any
+    args: tuple
+    method: Method
+    options: dict[str, Any]
+    compiled: bool
+    deadline: float  # in the seconds of time.time(), which other processes share
+
+
+@dataclass
+class Block:
+    """Problems number `first` and following, as contiguous arrays that are nobody else's."""
+
+    first: int
+    x0: np.ndarray
+    data: tuple
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    x_scale: np.ndarray | None
+    learning_rate: Any
+
+    def __len__(self) -> int:
+        return len(self.x0)
+
+
+@dataclass
+class Solved:
+    """The results of a block; `errors` holds what the user's functions raised, by problem."""
+
+    first: int
+    x: np.ndarray
+    fun: np.ndarray
+    jac: np.ndarray
+    nit: np.ndarray
+    nfev: np.ndarray
+    njev: np.ndarray
+    reason: np.ndarray
+    errors: dict[int, Exception] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls, first: int, x: np.ndarray) -> "Solved":
+        """Return the results of problems of which nothing is known but their start `x`."""
+        nit, nfev, njev = np.zeros((3, len(x)), np.int64)
+        fun, jac = np.full(len(x), np.nan), np.full_like(x, np.nan)
+        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), INTERRUPTED))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def put(self, b: int | slice, result: Any) -> None:
+        """Take over what has been found for problem `b`."""
+        for name in ("x", "fun", "jac", "nit", "nfev", "njev"):
+            getattr(self, name)[b] = result[name]
+
+
+class BlockAtWork:
+    """A block in the host's memory while it is solved."""
+
+    def __init__(self, blocks: "CompiledBlocks", block: Block) -> None:
+        self.blocks, self.block = blocks, block
+        method, rate = blocks.batch.method, block.learning_rate
+        self.state = State(method, block.x0, rate, block.x_scale, block.bounds)
+        self.vectors = self.state.vectors._replace(roots=blocks.roots)
+        self.reasons = np.zeros(len(block) + 1, np.int64)  # and the number of the problem at work
+        self.reasons[:-1][~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.errors: dict[int, Exception] = {}
+
+    def count(self) -> int:
+        """Return how many problems have not stopped."""
+        return int(np.count_nonzero(self.reasons[:-1] == GOING))
+
+    def stop(self, reason: int) -> None:
+        """Let all problems end with their next iteration."""
+        self.state.records["stop"] = reason
+
+    def run(self, options: np.ndarray, span: Span) -> None:
+        """Iterate all that are going; one that raises is left, and the next is gone on with."""
+        blocks, block, reasons = self.blocks, self.block, self.reasons
+        reasons[-1] = 0
+        while reasons[-1] < len(block):
+            try:
+                return blocks.run(
+                    None, blocks.functions, block.data, reasons, self.vectors, self.state.records,
+                    options, span,
+                )  # fmt: skip
+            except Exception as error:
+                b = int(reasons[-1])
+                self.errors[b], reasons[b] = error, RAISED
+                reasons[-1] += 1
+        return None
+
+    def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
+        """Return the last state, why each problem stopped, and what was raised."""
+        return self.state, self.reasons[:-1], self.errors
+
+
+class CompiledBlocks:
+    """Solves blocks in machine code; the first block shows the types of all."""
+
+    growth = 64  # a call has at most so many times the iterations of the one before
+
+    def __init__(self, batch: Batch, sample: Block) -> None:
+        self.batch, self.n, dtype = batch, sample.x0.shape[1], sample.x0.dtype
+        first = tuple(array[0] for array in sample.data)
+        own = CompiledObjective(batch.fun, batch.jac, first + batch.args, dtype)
+        self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
+        self.roots = np.zeros(ROOTS)
+        fun_type, jac_type, _ = own.type
+        rate = batch.options["learning_rate"]
+        shared = numba.types.Tuple(tuple(map(numba.typeof, batch.args)))
+        self.method = batch.method.numba_type(rate is None, is_plain(batch.options))
+        whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
+        signature = (
+            self.method, numba.types.NamedTuple((fun_type, jac_type, shared), Functions),
+            numba.types.Tuple(tuple(map(numba.typeof, sample.data))), whole,
+            vectors_type(records.vectors), records.state.types()[1], array_type(OPTIONS, 1),
+            span_type(callable(rate)),
+        )  # fmt: skip
+        self.run = machine_code(run_problems, signature)
+
+    def begin(self, block: Block) -> Any:
+        """Return a block as it is before the first iteration."""
+        return BlockAtWork(self, block)
+
+    def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
+        """Solve a block; `stopped` is asked from time to time, and told how many problems are done."""
+        batch, work = self.batch, self.begin(block)
+        options = settings(batch.method, batch.options, block.x0.dtype)
+        steps, done = 1, 0
+        while (left := work.count()) and not stopped(len(block) - left):
+            if time.time() > batch.deadline:
+                work.stop(OUT_OF_SECONDS)
+            steps, rates = coming_rates(batch.options["learning_rate"], options, steps, done)
+            begun = time.perf_counter()
+            work.run(options, Span(steps, rates, None))
+            done += steps
+            most = min(self.growth * steps, MOST_STEPS)
+            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+        state, reasons, errors = work.end()
+        reasons[reasons == GOING] = INTERRUPTED
+        for b in np.flatnonzero(reasons == WRONG_SHAPE):
+            s = state.records[b]
+            error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
+            errors[int(b)], reasons[b] = ValueError(error), RAISED
+        self._finish(block, state, reasons)
+        return self._solved(block, state, reasons, errors)
+
+    def finishes(self) -> bool:
+        """Return whether Python has the last word."""
+        return self.batch.options["polish"] or self.n <= self.batch.options["verify"]
+
+    def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
+        """Verify and polish, where asked for: in Python, as for a single problem."""
+        if not self.finishes():
+            return
+        for b in np.flatnonzero(reasons >= GOING):
+            run = Run(problem_of(self.batch, block, int(b)))
+            run.state = state.problem(int(b))
+            reasons[b] = finish(run, int(reasons[b]))
+
+    def _solved(
+        self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
+    ) -> Solved:
+        s, v = state.records, state.vectors
+        x, jac = _chosen(v.x, s["x_best"]), _chosen(v.g, s["g_best"])
+        fun, nit, nfev, njev = (s[name].copy() for name in ("fun_best", "nit", "nfev", "njev"))
+        solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, errors)
+        unknown = (nfev == 0) | ((reasons == RAISED) & (nit == 0))
+        solved.fun[unknown] = solved.jac[unknown] = np.nan
+        return solved
+
+
+def _chosen(rows: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return the best row of every problem."""
+    return rows[np.arange(len(rows)), best]
+
+
+def problem_of(batch: Batch, block: Block, b: int) -> Problem:
+    """Return problem `b` of a block as one of its own."""
+
+    def own(array: Any) -> Any:
+        return array[b] if isinstance(array, np.ndarray) else array
+
+    options = batch.options | {
+        "learning_rate": own(block.learning_rate), "max_time": batch.deadline - time.time(),
+        "threads": 1,
+    }  # fmt: skip
+    bounds = None if block.bounds is None else (block.bounds[0][b], block.bounds[1][b])
+    args = tuple(array[b] for array in block.data) + batch.args
+    return Problem(
+        batch.fun, batch.jac, args, block.x0[b], bounds, batch.method, options, own(block.x_scale),
+        None, compiled=False,
+    )  # fmt: skip
+
+
+def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -> Solved:
+    """Solve the problems of a block one by one, calling Python."""
+    solved = Solved.nothing(block.first, block.x0.copy())
+    for b in range(len(block)):
+        if stopped():
+            break
+        if not np.isfinite(block.x0[b]).all():
+            solved.reason[b] = BAD_START
+        elif time.time() > batch.deadline:
+            solved.reason[b] = OUT_OF_SECONDS
+        else:
+            run = Run(problem_of(batch, block, b))
+            try:
+                reason = finish(run, run.iterate())
+            except Exception as error:
+                solved.reason[b], solved.errors[b] = RAISED, error
+                if run.s.nit > 0:
+                    solved.put(b, run.result(INTERRUPTED))
+            else:
+                solved.reason[b] = reason
+                solved.put(b, run.result(reason))
+    return solved
+
+
+def solve_block(batch: Batch, block: Block) -> Solved:
+    """Solve a block in a process of its own: what is passed and returned can be pickled."""
+    if batch.compiled:
+        solved = CompiledBlocks(batch, block).solve(block, lambda done: False)
+    else:
+        solved = solve_interpreted(batch, block, lambda: False)
+    solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
+    return solved
+
+
+def _portable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

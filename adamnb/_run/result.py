@@ -1,0 +1,191 @@
+"""What a minimisation returns: results, and what they say."""
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from .._compiled.reasons import CONVERGED, INTERRUPTED, OUT_OF_SECONDS, REASONS, STOPPED
+
+
+class Result(OptimizeResult):
+    """Result of a minimisation, a `scipy.optimize.OptimizeResult`.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n,)
+        Best point visited, in the dtype of x0; yours to keep.
+    fun : float
+        Objective at `x`.
+    jac : ndarray, shape (n,)
+        Gradient at `x`.
+    nit, nfev, njev : int
+        Steps taken; evaluations of the objective (finite differences included) and of the gradient.
+    status : int
+        0 converged, 1 `maxiter` or `maxfun`, 2 no further progress possible, 3 a value that is not
+        finite, 4 `max_time`, 99 the callback raised `StopIteration`.
+    success : bool
+        Whether `status` is 0.
+    message : str
+        Which test was met, and its value.
+    x_last, fun_last : ndarray, float
+        Last point evaluated and its objective.
+    learning_rate : float or ndarray
+        In use at the end.
+    state : dict
+        The solver's vectors and numbers as plain arrays and floats.
+    time, compile_time : float
+        Seconds in all, and those of them spent compiling or loading compiled code.
+    compiled : bool
+        Whether the whole loop ran in machine code.
+    history : dict of ndarray
+        If asked for: `fun`, `gradient_norm` (the largest element of the projected gradient, times
+        x_scale) and `learning_rate` of every point evaluated.
+    """
+
+    def __repr__(self) -> str:
+        return repr(
+            OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")})
+        )
+
+
+class BatchResult(OptimizeResult):
+    """Results of `minimize_batch`: arrays with one row per problem.
+
+    Attributes
+    ----------
+    x : ndarray, shape (B, n)
+        Best point visited of every problem, in the dtype of x0; yours to keep.
+    fun : ndarray, shape (B,)
+        Objective at `x`; NaN where it was never evaluated.
+    jac : ndarray, shape (B, n)
+        Gradient at `x`.
+    nit, nfev, njev : ndarray of int, shape (B,)
+        Steps; evaluations of the objective and of the gradient.
+    status : ndarray of int, shape (B,)
+        As in `Result`, and 5 where `fun` or `jac` raised.
+    success : ndarray of bool, shape (B,)
+        Where `status` is 0.
+    message : dict
+        For every status that occurs, why the problems of that status stopped, and how many.
+    errors : dict
+        What `fun` or `jac` raised, by problem.
+    failed : ndarray of int
+        Numbers of the problems without success.
+    best : int
+        Number of the problem with the lowest `fun`.
+    time, compile_time : float
+        Seconds in all, and those of them spent compiling or loading compiled code.
+    """
+
+    @classmethod
+    def of(
+        cls, solved: Any, errors: dict[int, Exception], time: float, compile_time: float
+    ) -> "BatchResult":
+        """Return the result of problems that stopped for the reasons in `solved`."""
+        kinds, counts = np.unique(solved.reason, return_counts=True)
+        message: dict[int, str] = {}
+        status = np.full(len(solved.reason), STOPPED)
+        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            code = REASONS[kind].status
+            status[solved.reason == kind] = code
+            before = f"{message[code]}; " if code in message else ""
+            message[code] = f"{before}{REASONS[kind].brief}: {count:,}"
+        return cls(
+            x=solved.x, fun=solved.fun, jac=solved.jac, nit=solved.nit, nfev=solved.nfev,
+            njev=solved.njev, status=status, success=status == CONVERGED,
+            message=dict(sorted(message.items())), errors=errors, time=time,
+            compile_time=compile_time,
+        )  # fmt: skip
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Numbers of the problems without success."""
+        return np.flatnonzero(~self.success)
+
+    @property
+    def best(self) -> int:
+        """Number of the problem with the lowest finite `fun`."""
+        known = np.where(np.isfinite(self.fun), self.fun, np.inf)
+        if not (known < np.inf).any():
+            raise ValueError("No problem has a finite `fun`.")
+        return int(np.argmin(known))
+
+    def __repr__(self) -> str:
+        count, n = self.x.shape
+        lines = [
+            f"{count:,} problems of {n} variable{'s' * (n > 1)}: {int(self.success.sum()):,} converged,"
+            f" {len(self.failed):,} not, in {self.time:.3g} s (compiling {self.compile_time:.3g} s)"
+        ]
+        lines += [f"  status {code:>2}: {text}" for code, text in self.message.items()]
+        for name in ("fun", "nit", "nfev"):
+            values = np.asarray(self[name], float)
+            values = values[np.isfinite(values)]
+            if values.size:
+                low, middle, high = np.quantile(values, (0, 0.5, 1))
+                lines.append(f"  {name:>9}: {low:.6g} .. median {middle:.6g} .. {high:.6g}")
+        for b, error in list(self.errors.items())[:1]:
+            lines.append(f"  problem {b} raised {type(error).__name__}: {error}")
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+
+class MultistartResult(OptimizeResult):
+    """Result of `multistart`.
+
+    Attributes
+    ----------
+    x, fun, jac, status, success, message
+        Of the lowest minimum, as in `Result`; where no start converged, of the lowest point, and
+        `success` is False.
+    minima_x : ndarray, shape (M, n)
+        The distinct minima, lowest first.
+    minima_fun : ndarray, shape (M,)
+        Their values.
+    counts : ndarray of int, shape (M,)
+        How many starts led to each.
+    starts : ndarray, shape (n_starts, n)
+        Where the search began.
+    batch : BatchResult
+        What every start led to.
+    nit, nfev, njev : int
+        Of all starts together.
+    """
+
+    @classmethod
+    def of(
+        cls, batch: BatchResult, starts: np.ndarray, rows: np.ndarray, counts: np.ndarray
+    ) -> "MultistartResult":
+        """Return the result with the distinct minima in `rows` of `batch`."""
+        best = int(rows[0]) if rows.size else batch.best
+        return cls(
+            x=batch.x[best].copy(), fun=float(batch.fun[best]), jac=batch.jac[best].copy(),
+            status=int(batch.status[best]), success=bool(batch.success[best]),
+            message=f"{len(rows)} distinct minima from {counts.sum()} of {len(starts)} starts.",
+            minima_x=batch.x[rows], minima_fun=batch.fun[rows], counts=counts, starts=starts,
+            batch=batch, nit=int(batch.nit.sum()), nfev=int(batch.nfev.sum()),
+            njev=int(batch.njev.sum()),
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        lines = [self.message]
+        shown = list(zip(self.minima_fun, self.counts, strict=True))
+        lines += [f"  f = {fun:.10g}  from {count} starts" for fun, count in shown[:12]]
+        if len(shown) > 12:
+            lines.append(f"  and {len(shown) - 12} more")
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+
+def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
+    """Return status and message for a reason to stop; `bad` is where the gradient is not finite."""
+    polish = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
+    norm, first = s.gradient_norm_best if polish else s.gradient_norm, s.gradient_norm_first
+    relative = norm / first if 0 < first < np.inf else 0.0
+    where = "" if bad is None else f" at index {bad}"
+    message = REASONS[reason].message.format(s=s, o=o, relative=relative, where=where)
+    if polish and reason not in (INTERRUPTED, OUT_OF_SECONDS):
+        message += f" Polished by {polish}."
+    return REASONS[reason].status, message

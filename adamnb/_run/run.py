@@ -1,0 +1,222 @@
+"""One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
+
+import time
+from functools import cache
+from sys import getrefcount
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numba import types
+from scipy.optimize import OptimizeResult
+
+from .._compiled import machine_code as code
+from .._compiled.iteration import advance
+from .._compiled.loops import chunk_count
+from .._compiled.machine_code import array_type, machine_code
+from .._compiled.reasons import (
+    ALL_FIXED,
+    BAD_JAC,
+    CONVERGED,
+    GOING,
+    INTERRUPTED,
+    OUT_OF_SECONDS,
+    TOO_LARGE,
+    WRONG_SHAPE,
+)
+from .._compiled.records import OPTIONS
+from .._compiled.run import RATES, TRACE, Span, run
+from .._problem.arguments import SCHEMES
+from .._problem.objective import CompiledObjective, Objective, wrong_shape
+from .._problem.options import checked_rate
+from .._problem.problem import Problem
+from .result import Result, outcome
+from .settings import is_plain, settings
+from .state import State
+from .threads import PARALLEL_REGION, thread_count, use_threads
+
+SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
+MOST_STEPS = 65_536  # until it does; bounds the memory of learning rates and history
+
+
+class Run:
+    """One minimisation under way."""
+
+    state: Any
+
+    def __init__(self, problem: Problem) -> None:
+        self.started = time.perf_counter()
+        self.compile_before = code.seconds
+        self.problem, o = problem, problem.options
+        self.rate = o["learning_rate"]
+        self.deadline = self.started + o["max_time"]
+        self.history: list[np.ndarray] | None = [] if o["history"] else None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Set up the state."""
+        problem, o = self.problem, self.problem.options
+        self.state = State(problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds)
+        self.settings = settings(problem.method, o, problem.x0.dtype)
+        self.parallel = use_threads(problem.x0.size, o["threads"])
+        self.method = problem.method.numba_type(self.rate is None, is_plain(o), self.parallel)
+        if self.parallel:
+            chunks = np.empty((4, chunk_count.py_func(problem.x0.size)))
+            self.state.vectors = self.state.vectors._replace(chunks=chunks)
+
+    @property
+    def s(self) -> Any:
+        """The numbers of the state."""
+        return self.state.s
+
+    def iterate(self) -> int:
+        """Run to the end and return the reason for it."""
+        # A callback wants every point, so Numba functions are then called one by one: same bits.
+        compiled = self.problem.compiled and self.problem.observe is None
+        loop = self.compiled_loop if compiled else self.interpreted_loop
+        if not self.parallel:
+            return loop()
+        with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
+            return loop()
+
+    def interpreted_loop(self) -> int:
+        problem, state, history = self.problem, self.state, self.history
+        objective = Objective(
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
+            counts=state.numbers("nfev", 2),
+        )  # fmt: skip
+        vectors, records = state.types()
+        vector = array_type(problem.x0.dtype, 1)
+        kinds = self.method, vectors, records, array_type(OPTIONS, 1), vector, vector
+        step = machine_code(advance, kinds)
+        evaluate, v, records, options = objective.at, state.vectors, state.records, self.settings
+        for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
+        unkept = getrefcount(for_fun), getrefcount(for_jac)
+        fun, watched = state.numbers("fun"), self.watched()
+        reason: int = GOING
+        while reason == GOING:
+            fun[0], gradient = evaluate(for_fun, for_jac, buffer)
+            # What the user has kept, or a view of it, is the user's.
+            if getrefcount(for_fun) != unkept[0]:
+                for_fun = np.empty_like(for_fun)
+                v = state.vectors = v._replace(spare=for_fun)
+            if getrefcount(for_jac) != unkept[1]:
+                for_jac = np.empty_like(for_jac)
+            if watched:
+                self.watch(gradient)
+            f = fun[0]
+            reason = step(None, v, records, options, gradient, for_jac)
+            if history is not None:
+                history.append(np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
+        return INTERRUPTED if self.s.stop == INTERRUPTED else reason
+
+    def watched(self) -> bool:
+        """Return whether there is something to do between two interpreted iterations."""
+        return self.problem.observe is not None or self.deadline < np.inf or callable(self.rate)
+
+    def watch(self, gradient: np.ndarray) -> None:
+        """Show the current point to the callback, look at the clock, set the learning rate."""
+        s, observe = self.s, self.problem.observe
+        if observe is not None and s.nit > 0:
+            try:
+                observe(self.intermediate(gradient))
+            except StopIteration:
+                s.stop = INTERRUPTED
+        if time.perf_counter() > self.deadline and s.stop == GOING:
+            s.stop = OUT_OF_SECONDS
+        if callable(self.rate):
+            s.learning_rate = checked_rate(self.rate, int(s.nit) + 1)
+
+    def compiled_loop(self) -> int:
+        problem, s, state, history = self.problem, self.s, self.state, self.history
+        objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
+        scheduled, vectors = callable(self.rate), state.types()
+        span_kind = span_type(scheduled, history is not None)
+        signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
+        loop = machine_code(run, signature)
+        steps = 1
+        while True:
+            begun = time.perf_counter()
+            if begun > self.deadline:
+                s.stop = OUT_OF_SECONDS
+            done = int(s.nit) if scheduled else 0
+            steps, rates = coming_rates(self.rate, self.settings, steps, done)
+            trace = None if history is None else np.empty((steps, 3))
+            before = 0 if history is None else int(s.nfev)
+            span = Span(steps, rates, trace)
+            reason = loop(
+                None, objective.functions, state.vectors, state.records, self.settings, span
+            )
+            if history is not None and trace is not None:
+                history.append(trace[: int(s.nfev) - before])
+            if reason == WRONG_SHAPE:
+                raise ValueError(wrong_shape((int(s.wrong_size),), problem.x0.shape, int(s.nit)))
+            if reason != GOING:
+                return reason
+            bounded = scheduled or history is not None
+            most = min(64 * steps, MOST_STEPS) if bounded else 64 * steps
+            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+
+    def intermediate(self, g: np.ndarray) -> OptimizeResult:
+        """Return what a callback sees, in copies."""
+        s, v = self.s, self.state.vectors
+        return OptimizeResult(
+            x=v.x[s.x].copy(), fun=float(s.fun), jac=g.copy(), nit=int(s.nit), nfev=int(s.nfev),
+            njev=int(s.njev), gradient_norm=self.state.gradient_norm(v.x[s.x], g),
+        )  # fmt: skip
+
+    def result(self, reason: int) -> Result:
+        """Return the result of a run that stopped for `reason`."""
+        problem, state = self.problem, self.state
+        v, s = state.vectors, SimpleNamespace(**state.values())
+        jac = state.own(v.g[s.g_best])
+        if problem.bounds is not None and problem.jac in SCHEMES:
+            jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
+        bad = None
+        if reason == BAD_JAC:
+            bad = state.bad_gradient()
+            if bad is None:  # finite, but not when multiplied by x_scale
+                reason = TOO_LARGE
+        if problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
+            reason = ALL_FIXED
+        status, message = outcome(reason, s, problem.options, bad)
+        rate: Any = s.learning_rate
+        if v.factors is not None and not state.automatic:
+            rate = state.own(v.factors)
+        result = Result(
+            x=state.own(v.x[s.x_best]), fun=s.fun_best, jac=jac, nit=s.nit, nfev=s.nfev, njev=s.njev,
+            status=status, success=status == CONVERGED, message=message,
+            x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
+            time=time.perf_counter() - self.started,
+            compile_time=code.seconds - self.compile_before, compiled=problem.compiled,
+        )  # fmt: skip
+        if self.history is not None:
+            columns = np.concatenate(self.history).T.copy()
+            result.history = dict(zip(HISTORY, columns, strict=True))
+        return result
+
+
+HISTORY = ("fun", "gradient_norm", "learning_rate")
+
+
+@cache
+def span_type(scheduled: bool, traced: bool = False) -> types.Type:
+    """Return the Numba type of a `Span`, with learning rates or a trace or without."""
+    rates, trace = RATES if scheduled else types.none, TRACE if traced else types.none
+    return types.NamedTuple((types.int64, rates, trace), Span)
+
+
+def steps_in(seconds: float, steps: int, taken: float, most: int) -> int:
+    """Return how many iterations last for `seconds`, if `steps` took `taken`; 1 to `most`."""
+    return int(min(max(1, steps * seconds / taken), most))
+
+
+def coming_rates(rate: Any, settings: Any, steps: int, done: int) -> tuple[int, Any]:
+    """Return how many of `steps` steps come after those done, and their learning rates.
+
+    The rates are None where the state has its own; otherwise steps end with `maxiter`.
+    """
+    if not callable(rate):
+        return steps, None
+    steps = int(min(steps, max(1, settings[0].maxiter + 1 - done)))
+    return steps, np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])

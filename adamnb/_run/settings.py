@@ -1,0 +1,61 @@
+"""The options of a run as compiled code reads them: one record."""
+
+from math import floor, inf
+from typing import Any
+
+import numpy as np
+
+from .._compiled.rate import AUTOMATIC, NEVER
+from .._compiled.records import OPTIONS
+from .._compiled.rules import HYPERPARAMETERS
+from .._problem.methods import Method
+from ..schedules import Plateau
+
+RATE_LOST = (
+    1e-18  # an automatic learning rate below: a step below the last bit of every scaled variable
+)
+
+
+def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
+    """Return hyper-parameters, tolerances and constants, an array of one record.
+
+    `o` holds the options of `method`; those that it lacks are off.
+    """
+    r: dict[str, Any] = dict.fromkeys(OPTIONS.names or (), 0.0)
+    real, rate = np.finfo(dtype), o["learning_rate"]
+    r |= {name: o.get(name, 0.0) for name in HYPERPARAMETERS}
+    with np.errstate(divide="ignore"):  # beta = 0 has the logarithm -inf, and no memory
+        r["log_beta1"], r["log_beta2"] = np.log([r["beta1"], r["beta2"]]).tolist()
+    # So small a number instead of 0 changes no step, and makes 0/0 a step of 0. It stays normal when it is
+    # multiplied by the root of the correction: a subnormal number costs as much as the whole step.
+    r["eps"] = max(r["eps"], float(real.tiny) * 2.0**20)
+    r["decay" if method.decoupled else "l2"] = o["weight_decay"]
+    r["gradient_limit"] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else float(real.max)
+    for name in ("gtol", "ftol", "xtol", "f_target"):
+        r[name] = o.get(name, 0.0)
+    r["maxiter"] = whole(o.get("maxiter", 0))
+    r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
+    r["xtol"] = r["xtol"] or -1.0  # off: no step is as small
+    r["clip_norm"], r["plateau_patience"] = o.get("clip_norm", inf), NEVER
+    r |= {name: value for name, value in AUTOMATIC.items() if name in r}
+    growth = AUTOMATIC["factor_growth"]
+    r["factor_up"], r["factor_down"] = np.exp(growth), np.exp(-growth)
+    if isinstance(rate, Plateau):
+        r["plateau_factor"], r["plateau_patience"] = rate.factor, whole(rate.patience)
+        r["plateau_threshold"], r["plateau_final"] = rate.threshold, rate.final
+    r["mean_momentum"] = method.mean_momentum
+    r["rate_per_gradient"] = rate is None and not method.scale_free
+    r["rate_lost"] = RATE_LOST if rate is None or not is_plain(o) else -1.0
+    return np.array([tuple(r.values())], OPTIONS)
+
+
+def whole(number: float) -> int:
+    """Return the largest whole number up to a number, which may be infinite."""
+    return floor(max(-NEVER, min(number, NEVER)))
+
+
+def is_plain(o: dict[str, Any]) -> bool:
+    """Return whether options ask for nothing that a plain method does without."""
+    scheduled = callable(o["learning_rate"]) or isinstance(o["learning_rate"], Plateau)
+    clipped, judged = o.get("clip_norm", np.inf) < np.inf, o.get("xtol", 0.0) > 0
+    return not (scheduled or o["weight_decay"] or clipped or judged)

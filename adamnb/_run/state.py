@@ -1,0 +1,210 @@
+"""The state of a minimisation: vectors in a named tuple, numbers in a record, plain arrays all of them."""
+
+from copy import copy
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+from numba import types
+
+from .._compiled.elements import sizes_of
+from .._compiled.machine_code import array_type
+from .._compiled.rate import AUTOMATIC
+from .._compiled.records import STATE
+from .._compiled.vectors import G_ROWS, X_ROWS, Vectors
+from .._problem.methods import Method
+from ..schedules import Plateau
+
+Pair = tuple[Any, Any]
+
+
+class Memory(Protocol):
+    """Where the vectors of a run are: in the host's memory or a device's, for one problem or for many."""
+
+    def points(self) -> tuple[Any, Any]:
+        """Return X_ROWS points, the first of them the start, and one more that is the start."""
+
+    def rows(self, count: int, value: float) -> Any:
+        """Return so many vectors full of a value."""
+
+    def vector(self, value: float) -> Any:
+        """Return a vector full of a value."""
+
+    def given(self, array: Any) -> Any:
+        """Return a copy of an array of the caller's."""
+
+    def sizes(self) -> Any:
+        """Return the typical size of each variable, as the start has it."""
+
+
+def first_vectors(
+    memory: Memory, method: Method, learning_rate: Any, x_scale: Any, bounds: Pair | None
+) -> Vectors:
+    """Return the vectors of a run before its first iteration.
+
+    `learning_rate` is None where it adapts, and an array where every variable has its own (`per_variable`).
+    """
+    automatic = learning_rate is None
+    factors = previous = scale = lower = upper = None
+    if automatic:
+        factors, previous = memory.vector(1.0), memory.vector(0.0)
+    elif isinstance(learning_rate, np.ndarray):
+        factors = memory.given(learning_rate)
+    if x_scale is not None:
+        scale = memory.given(x_scale)
+    elif automatic:
+        scale = memory.sizes()
+    if bounds is not None:
+        lower, upper = map(memory.given, bounds)
+    x, spare = memory.points()
+    g, slots = memory.rows(G_ROWS, 0.0), memory.rows(method.slots, method.start)
+    return Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+
+
+def first_rate(learning_rate: Any) -> Any:
+    """Return the learning rate before the first iteration."""
+    if learning_rate is None:
+        return AUTOMATIC["first_rate"]
+    if isinstance(learning_rate, Plateau):
+        return learning_rate.rate
+    return 0.0 if callable(learning_rate) else learning_rate
+
+
+class Host:
+    """The host's memory: new arrays of shape (..., n), leading axes are problems side by side."""
+
+    def __init__(self, x0: np.ndarray) -> None:
+        (*self.problems, self.n), self.x0, self.dtype = x0.shape, x0, x0.dtype
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        x = np.empty((*self.problems, X_ROWS, self.n), self.dtype)
+        x[..., 0, :] = self.x0
+        return x, self.x0.copy()
+
+    def rows(self, count: int, value: float) -> np.ndarray:
+        return np.full((*self.problems, count, self.n), value, self.dtype)
+
+    def vector(self, value: float) -> np.ndarray:
+        return np.full_like(self.x0, value)
+
+    def given(self, array: np.ndarray) -> np.ndarray:
+        return np.array(array, self.dtype, order="C")
+
+    def sizes(self) -> np.ndarray:
+        return sizes_of(self.x0)
+
+
+class State:
+    """All that a minimisation remembers, laid out for the compiled functions.
+
+    Parameters
+    ----------
+    x0 : ndarray, shape (n,) or (B, n)
+        Start, float32 or float64, within the bounds; copied. B problems may stand side by side.
+    learning_rate : None, float, ndarray, Plateau or callable
+        None adapts it; an array of the shape of x0 holds one per variable, of shape (B,) one per problem.
+    x_scale : None or ndarray, shape of x0
+        None: the size of x0 where the learning rate adapts, else 1.
+    bounds : None or pair of ndarray, shape of x0
+
+    Attributes
+    ----------
+    vectors : Vectors
+        With a leading axis of problems where x0 has one.
+    records : ndarray of STATE, shape (1,) or (B,)
+        The numbers of every problem.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        x0: np.ndarray,
+        learning_rate: Any,
+        x_scale: np.ndarray | None,
+        bounds: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
+        self.method, self.automatic = method, learning_rate is None
+        own = np.ndim(learning_rate) == x0.ndim  # a rate for each variable
+        given = learning_rate if own or np.ndim(learning_rate) == 0 else 0.0
+        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
+        self.records = np.zeros(x0.shape[:-1] or 1, STATE)
+        self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
+
+    def problem(self, b: int) -> "State":
+        """Return the state of problem number b of several: views, not copies."""
+        one = copy(self)
+        one.vectors = Vectors(*(None if a is None else a[b] for a in self.vectors))
+        one.records = self.records[b : b + 1]
+        return one
+
+    @property
+    def s(self) -> Any:
+        """The numbers of a single problem: a record that shares the memory of `records`."""
+        return self.records[0]
+
+    def numbers(self, name: str, count: int = 1) -> Any:
+        """Return `count` numbers of a single problem from the field `name` on, as a memoryview.
+
+        It gives a number in a third of the time that an array takes.
+        """
+        first = (STATE.names or ()).index(name)
+        return self.records.view(STATE[name]).data[first : first + count]
+
+    def values(self) -> dict[str, Any]:
+        """Return the numbers of a single problem by name, as Python has numbers."""
+        return dict(zip(STATE.names or (), self.s.item(), strict=True))
+
+    def own(self, array: Any) -> Any:
+        """Return an array that the caller may keep."""
+        return array.copy()
+
+    def row(self, block: Any, name: str) -> Any:
+        """Return the row whose number stands in the field `name`, for the caller to keep."""
+        return self.own(block[self.s[name]])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state by name, for the caller to keep."""
+        named = self.values()
+        v = self.vectors
+        for field, name, rows in (("x", "x", v.x), ("g", "gradient", v.g)):
+            del named[field], named[f"{field}_best"]
+            named[name], named[f"{name}_best"] = (
+                self.row(rows, field),
+                self.row(rows, f"{field}_best"),
+            )
+        del named["x_before"], named["stop"]
+        for name in ("slots", "factors", "previous", "scale"):
+            if (array := getattr(v, name)) is not None:
+                named[name] = self.own(array)
+        return named | {"method": self.method.name}
+
+    def gradient_norm(self, x: np.ndarray, g: np.ndarray) -> float:
+        """Return the largest |element| of a gradient at x, projected and in units of x_scale."""
+        v = self.vectors
+        return projected_norm(x, g, v.scale, v.lower, v.upper)
+
+    def bad_gradient(self) -> int | None:
+        """Return where the current gradient is not finite."""
+        where = np.flatnonzero(~np.isfinite(self.vectors.g[int(self.s.g)]))
+        return int(where[0]) if where.size else None
+
+    def types(self) -> tuple[types.Type, types.Type]:
+        """Return the Numba types of `vectors` and `records`."""
+        return vectors_type(self.vectors), array_type(STATE, 1)
+
+
+def vectors_type(vectors: Vectors) -> types.Type:
+    """Return the Numba type of vectors that are arrays of NumPy or None."""
+    return _vectors_type(*[None if a is None else (a.dtype, a.ndim) for a in vectors])
+
+
+@cache
+def _vectors_type(*kinds: tuple[np.dtype, int] | None) -> types.Type:
+    return types.NamedTuple([types.none if k is None else array_type(*k) for k in kinds], Vectors)
+
+
+def projected_norm(x: np.ndarray, g: np.ndarray, scale: Any, lower: Any, upper: Any) -> float:
+    """Return the largest |element| of a gradient at x, projected and in units of `scale`."""
+    if lower is not None:
+        g = np.where(((x <= lower) & (g > 0)) | ((x >= upper) & (g < 0)), 0, g)
+    return float(np.abs(g if scale is None else g * scale).max())

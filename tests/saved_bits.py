@@ -1,0 +1,70 @@
+"""The bits of minimisations of every benchmark problem, and where they are saved.
+
+    python tests/saved_bits.py
+
+writes data/bits.json anew, by hand, when bits are meant to change; a test compares with it.
+"""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+import adamnb
+
+SAVED = Path(__file__).with_name("data") / "bits.json"
+RUNS = {
+    "automatic": {"maxiter": 2_000},
+    "interpreted": {"maxiter": 100, "callback": lambda x: None},
+    "given": {"maxiter": 500, "learning_rate": 1e-2},
+    "clipped": {"maxiter": 200, "clip_norm": 10.0, "xtol": 1e-6, "history": True},
+}
+
+
+def digest(*arrays):
+    """A digest of the bits of arrays."""
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array).tobytes())
+    return whole.hexdigest()[:16]
+
+
+def library():
+    """What the machine's functions of numbers round to: other machines may have others."""
+    functions = (math.exp, math.expm1, math.log, math.sin, math.cos, math.atan)
+    return digest([[function(0.37 * k + 0.01) for k in range(500)] for function in functions])
+
+
+def bits(problem):
+    """A digest for each of the runs on one problem."""
+    found = {}
+    for name, options in RUNS.items():
+        own = problem.fresh()
+        bounds = None if own.bounds is None else list(zip(*own.bounds, strict=True))
+        result = adamnb.minimize(
+            own.fun, own.x0, own.args, jac="inplace", bounds=bounds, verify=0, **options
+        )
+        more = [result.history[column] for column in result.get("history", ())]
+        found[name] = digest(
+            result.x, result.fun, result.jac, result.x_last, result.fun_last, result.state["slots"],
+            result.learning_rate, [result.nit, result.nfev, result.njev, result.status], *more,
+        )  # fmt: skip
+    return found
+
+
+def main():
+    from problems import SETS
+
+    runs = {
+        f"{name}/{problem.name}": bits(problem)
+        for name, problems in SETS.items()
+        for problem in problems()
+    }
+    SAVED.write_text(json.dumps({"library": library(), "runs": runs}, indent=1) + "\n")
+    print(f"{SAVED}: {len(runs)} problems, {len(RUNS)} runs of each")
+
+
+if __name__ == "__main__":
+    main()
