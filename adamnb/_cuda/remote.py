@@ -8,6 +8,7 @@ elements that it asks for read there what was measured, or write there what is t
 from math import isnan
 from typing import Any, NamedTuple
 
+from numba import types
 from numba.extending import overload
 
 from .._compiled.cache import INLINED, entry
@@ -95,28 +96,18 @@ def _interpolate_all(method, v, before, after, into, part):
 
 @overload(sweep_all, jit_options=INLINED)
 def _sweep_all(method, v, s, o, move, k):
-    def given(method, v, s, o, move, k):
-        s.largest_step = v.reduced[0].largest_step  # measured with the next gradient
-        plan = v.plan[0]
-        plan.x, plan.new, plan.g = move
-        write(k.rule, v.numbers, RULE)
-        write(k.regularisation, v.numbers, REGULARISATION)
-
-    def automatic(method, v, s, o, move, k):
-        s.largest_step = v.reduced[0].largest_step
+    def planned(method, v, s, o, move, k):  # the largest step is measured with the next gradient
         plan = v.plan[0]
         plan.x, plan.new, plan.g = move
         write(k.rule, v.numbers, RULE)
         write(k.regularisation, v.numbers, REGULARISATION)
         write(k.adaptation, v.numbers, ADAPTATION)
 
-    if not is_remote(v):
-        return None
-    return automatic if method.automatic else given
+    return planned if is_remote(v) else None
 
 
 def write(values, numbers, first):
-    """Write a tuple from place `first` on; compiled by `_write`."""
+    """Write a tuple from place `first` on, nothing of None; compiled by `_write`."""
 
 
 @overload(write, jit_options=INLINED)
@@ -125,6 +116,8 @@ def _write(values, numbers, first):
         for j in range(len(values)):
             numbers[first + j] = values[j]
 
+    if isinstance(values, types.NoneType):
+        return lambda values, numbers, first: None
     return written
 
 
