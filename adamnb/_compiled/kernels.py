@@ -141,6 +141,26 @@ def products(lo, hi, x, g, previous, scale, lower, upper):
 
 
 @inner
+def apart(x, g):
+    """Return whether g is x or elsewhere: no element of it is then written before it is read."""
+    distance = abs(x.ctypes.data - g.ctypes.data)
+    return distance == 0 or distance >= x.size * x.itemsize
+
+
+@inner
+def usable(lo, hi, g, limit):
+    """Return where the first elements that are finite, and not above the limit, end: hi if all are."""
+    bad = False
+    for i in range(np.uintp(lo), np.uintp(hi)):  # without a way out it vectorises
+        bad |= not abs(g[i]) <= limit
+    if bad:
+        for i in range(np.uintp(lo), np.uintp(hi)):
+            if not abs(g[i]) <= limit:
+                return np.intp(i)
+    return hi
+
+
+@inner
 def interpolate(lo, hi, rows, a, b, into, part):
     """Write a + part (b - a), of rows number a and b, into one of these rows."""
     share = rows.dtype.type(part)

@@ -43,6 +43,11 @@ class Method:
         """Number of vectors that the method remembers."""
         return RULES[self.rule][1]
 
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of these vectors, as the rule has them."""
+        return RULES[self.rule][0].py_func.__code__.co_varnames[1 : 1 + self.slots]
+
     def numba_type(
         self, automatic: bool = False, plain: bool = False, threads: bool = False
     ) -> MethodType:
