@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .._compiled.method import MethodType
+from .._compiled.method import MethodType, method_type
 from .._compiled.rules import RULES
 
 
@@ -52,7 +52,7 @@ class Method:
         self, automatic: bool = False, plain: bool = False, threads: bool = False
     ) -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
-        return MethodType(self.rule, self.coefficients, automatic, plain, threads)
+        return method_type(self.rule, self.coefficients, automatic, plain, threads)
 
 
 def _moments(beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> dict[str, float]:
