@@ -100,7 +100,8 @@ class Optimizer:
             if name not in row.defaults:
                 text = f"`{name}` is not a hyper-parameter of method {row.name!r}."
                 raise TypeError(text + _options.suggest(name, row.defaults))
-        self._x, self._method, self._threads, self._t = x, row, threads, 0
+        self._x, self._method, self._threads = x, row, threads
+        self._count = [0]  # steps; in a list, as `__setattr__` would take a third of a step
         rate = self._checked_rate(learning_rate)
         # The learning rate is followed here, so that to all others it is a number.
         given = {"learning_rate": 1.0, "threads": threads, **hyperparameters}
@@ -165,7 +166,8 @@ class Optimizer:
         self._parallel = use_threads(self._size, self._threads)
         if self._parallel:
             self._chunks = np.zeros(chunk_count.py_func(self._size), np.int64)
-        self._step = machine_code(step, self._types())
+        self._loop = machine_code(step, self._types())
+        self._step = self._on_threads if self._parallel else self._loop
 
     def _types(self) -> tuple:
         vector, rows = array_type(self._dtype, 1), array_type(self._dtype, 2)
@@ -206,25 +208,24 @@ class Optimizer:
             ):
                 self._complain(gradient)
             g = g.reshape(1, -1)
-        t = self._t + 1
+        t = self._count[0] + 1
         rate = self._rate if self._schedule is None else _options.checked_rate(self._schedule, t)
         if self._parallel and forked():
             self._prepare()
-        outcome = self._take(g, t, rate)
-        if outcome == OVERLAP:
+        while (
+            outcome := self._step(
+                None, self._rows, g, self._slots, self._rates, self._settings, t, rate, self._chunks
+            )
+        ) == OVERLAP:
             g = g.copy()
-            outcome = self._take(g, t, rate)
-        self.__dict__["_t"] = t  # past `__setattr__`, which takes its time
+        self._count[0] = t
         if outcome == INCOMPLETE:
             self._report(g.reshape(self._shape))
 
-    def _take(self, g: Any, t: int, rate: float) -> int | None:
-        """Take step number t if it can be done; return what `loops.step` does."""
-        arguments = self._rows, g, self._slots, self._rates, self._settings, t, rate, self._chunks
-        if not self._parallel:
-            return self._step(None, *arguments)
+    def _on_threads(self, *arguments: Any) -> int:
+        """Do what the parallel loop does, when no other is under way."""
         with PARALLEL_REGION, thread_count(self._threads):
-            return self._step(None, *arguments)
+            return self._loop(*arguments)
 
     def _complain(self, gradient: Any) -> None:
         """Raise the error that fits a gradient which is not as it must be."""
@@ -263,7 +264,7 @@ class Optimizer:
             rule, way = "be finite", ""
         where = index[0] if len(index) == 1 else index
         raise FloatingPointError(
-            f"`gradient` must {rule}; got {value} at index {where} in step {self._t}{way}. Such elements"
+            f"`gradient` must {rule}; got {value} at index {where} in step {self.t}{way}. Such elements"
             " of x were left as they are, and the others were stepped."
         )
 
@@ -273,7 +274,7 @@ class Optimizer:
 
     @property
     def t(self) -> int:
-        return self._t
+        return self._count[0]
 
     @property
     def method(self) -> str:
@@ -304,7 +305,7 @@ class Optimizer:
             for name, default in self._method.defaults.items()
         }
         slots = self._slots.copy() if self._device is None else self._device.download(self._slots)
-        return {"method": self._method.name, "t": self._t, **given, "slots": slots}
+        return {"method": self._method.name, "t": self.t, **given, "slots": slots}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
@@ -320,7 +321,7 @@ class Optimizer:
             self._slots[:] = state["slots"]
         else:
             self._device.replace(self._slots, state["slots"])
-        self._t = state["t"]
+        self._count[0] = state["t"]
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to set what nobody would read."""
@@ -343,7 +344,7 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return (
-            f"Optimizer({self._method.name}, shape={self._shape}, dtype={self._dtype}, t={self._t})"
+            f"Optimizer({self._method.name}, shape={self._shape}, dtype={self._dtype}, t={self.t})"
         )
 
 

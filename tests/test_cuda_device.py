@@ -5,6 +5,7 @@
 The simulator must be chosen before Numba is imported. Without it and without a GPU, nothing runs here.
 """
 
+import copy
 import sys
 from types import SimpleNamespace
 
@@ -171,6 +172,25 @@ def test_schedule_and_repeat_runs():
             device.step(put(g))
         runs.append(there.copy_to_host().tobytes())
     assert runs[0] == runs[1]
+
+
+@simulated
+def test_copies_and_a_learning_rate_that_is_set():
+    g, rates = Exported(np.ones(3)), np.array([0.1, 0.2, 0.3])
+    ours = adamnb.Optimizer(Exported(np.ones(3)), learning_rate=rates)
+    ours.step(g)
+    theirs, shared = copy.deepcopy(ours), copy.copy(ours)
+    assert shared.x is ours.x
+    before = ours.x.array.copy()
+    theirs.step(g)
+    assert (ours.x.array == before).all()
+    ours.step(g)
+    assert theirs.x.array.tobytes() == ours.x.array.tobytes()
+    theirs.learning_rate = 0.0
+    before = theirs.x.array.copy()
+    theirs.step(g)
+    assert (theirs.x.array == before).all()
+    assert (ours.t, theirs.t, shared.t) == (2, 3, 1)
 
 
 @simulated
