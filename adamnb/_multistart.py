@@ -14,7 +14,7 @@ from ._problem.arguments import SCHEMES, gradient_form, limits
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
 from ._run.result import BatchResult, MultistartResult
-from ._run.second_order import lower_point
+from ._run.second_order import lower_point, stationary
 
 SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}
 
@@ -104,14 +104,14 @@ def multistart(
         tol = same_tol * max(np.abs(places).min(), np.ptp(places))
     first, counts = _distinct(places, tol)
     rows = rows[first]
-    if lower.size <= verify and gradient_form(fun, jac, None)[1] not in SCHEMES:
+    if verify:
         objective = Objective(*gradient_form(fun, jac, None), args, pair, starts[0])
-        true = np.array([_is_minimum(objective, found, b) for b in rows], bool)
+        true = np.array([_is_minimum(objective, found, b, verify) for b in rows], bool)
         rows, counts = rows[true], counts[true]
     return MultistartResult.of(found, starts, rows, counts)
 
 
-def _is_minimum(objective: Objective, found: BatchResult, b: int) -> bool:
+def _is_minimum(objective: Objective, found: BatchResult, b: int, verify: int) -> bool:
     """Return whether f curves upwards around the minimum that start `b` led to, or may do so."""
 
     def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -119,7 +119,9 @@ def _is_minimum(objective: Objective, found: BatchResult, b: int) -> bool:
         return objective.evaluate(x, g), g
 
     x, f = found.x[b], float(found.fun[b])
-    return lower_point(evaluate, x, f, found.jac[b], sizes_of(x), objective.bounds) is None
+    differences = objective.jac in SCHEMES
+    at = stationary(x, f, found.jac[b], sizes_of(x), objective.bounds, differences=differences)
+    return lower_point(evaluate, at, verify) is None
 
 
 def _box(bounds: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ def digest(*arrays):
 
 
 def evaluated(problem):
-    """A digest of f and gradient at points around the start: products and exp round as the machine has them."""
+    """A digest of f and gradient around the start: how this machine rounds exp and products."""
     own, rng, values = problem.fresh(), np.random.default_rng(0), []
     for _ in range(200):
         x = own.x0 + rng.normal(size=own.x0.size) * np.maximum(np.abs(own.x0), 1) * 0.1

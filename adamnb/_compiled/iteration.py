@@ -27,7 +27,7 @@ def iterate(method, v, s, o):
         back, m = taken_back(method, v, s, o, m, reason)
         if back:
             reason = GOING
-        elif reason == GOING and s.fun < s.fun_best:
+        elif reason == GOING and improved(s):
             s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
             s.failures = 0
     if reason == GOING:
@@ -43,6 +43,12 @@ def iterate(method, v, s, o):
     s.nit += 1
     s.x_before, s.x, s.g = move.x, move.new, 1 - s.g_best
     return GOING
+
+
+@copied
+def improved(s):
+    """Return whether the current point is better than the best."""
+    return s.fun < s.fun_best or (s.fun == s.fun_best and s.gradient_norm < s.gradient_norm_best)
 
 
 @inner

@@ -23,6 +23,7 @@ from .loops import (
 )
 from .reasons import GOING
 from .rules import Coefficients, Step, coefficients
+from .stops import higher, stationary
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
 AUTOMATIC = {
@@ -135,7 +136,9 @@ def lower_on_plateau(s, o):
 
 @inner
 def rises(s, o):
-    """Return whether f is higher above the best than by a part of what it has fallen."""
+    """Return whether f is too high: above the best by a part of its fall so far, or for good."""
+    if stationary(s, o) and higher(s, o):
+        return True
     part = o.tolerated_rise
     for _ in range(s.failures):  # few; a power is a call, in every iteration
         part *= o.rise_growth

@@ -120,8 +120,9 @@ OPTIONS = {
     ),
     "verify": Option(
         32, _NOT_NEGATIVE, _at_least(0),
-        "up to this many variables, success is claimed only where the Hessian, by differences of as"
-        " many gradients, has no negative eigenvalue",
+        "success is claimed only where f falls nowhere near: f and gradient agree, and the Hessian, by"
+        " differences of as many gradients as there are variables, has no negative eigenvalue; of more than"
+        " `verify` variables its lowest is estimated by 12; 0 is off",
     ),
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",

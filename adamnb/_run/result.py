@@ -179,13 +179,17 @@ class MultistartResult(OptimizeResult):
     __str__ = __repr__
 
 
-def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
+def outcome(
+    reason: int, s: Any, o: dict[str, Any], bad: int | None, detail: str = ""
+) -> tuple[int, str]:
     """Return status and message for a reason to stop; `bad` is where the gradient is not finite."""
-    polish = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
-    norm, first = s.gradient_norm_best if polish else s.gradient_norm, s.gradient_norm_first
-    relative = norm / first if 0 < first < np.inf else 0.0
-    where = "" if bad is None else f" at index {bad}"
-    message = REASONS[reason].message.format(s=s, o=o, relative=relative, where=where)
-    if polish and reason not in (INTERRUPTED, OUT_OF_SECONDS):
-        message += f" Polished by {polish}."
+    polished = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
+    first = s.gradient_norm_first
+    message = REASONS[reason].message.format(
+        s=s, o=o, detail=detail, where="" if bad is None else f" at index {bad}",
+        relative=s.gradient_norm_best / first if 0 < first < np.inf else 0.0,
+        polish="" if polished else ", or polish",
+    )  # fmt: skip
+    if polished and reason not in (INTERRUPTED, OUT_OF_SECONDS):
+        message += f" Polished by {polished}."
     return REASONS[reason].status, message

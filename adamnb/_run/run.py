@@ -16,6 +16,7 @@ from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.reasons import (
     ALL_FIXED,
+    BAD_FUN,
     BAD_JAC,
     CONVERGED,
     GOING,
@@ -43,6 +44,7 @@ class Run:
     """One minimisation under way."""
 
     state: Any
+    detail = ""  # of the reason to stop, as a look at the last point found it
 
     def __init__(self, problem: Problem) -> None:
         self.started = time.perf_counter()
@@ -177,9 +179,10 @@ class Run:
             bad = state.bad_gradient()
             if bad is None:  # finite, but not when multiplied by x_scale
                 reason = TOO_LARGE
-        if problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
-            reason = ALL_FIXED
-        status, message = outcome(reason, s, problem.options, bad)
+        if reason != BAD_FUN and problem.bounds is not None:
+            if (problem.bounds[0] == problem.bounds[1]).all():
+                reason = ALL_FIXED
+        status, message = outcome(reason, s, problem.options, bad, self.detail)
         rate: Any = s.learning_rate
         if v.factors is not None and not state.automatic:
             rate = state.own(v.factors)

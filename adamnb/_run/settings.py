@@ -33,6 +33,7 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     r["gradient_limit"] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else float(real.max)
     for name in ("gtol", "ftol", "xtol", "f_target"):
         r[name] = o.get(name, 0.0)
+    r["rounding"] = float(real.eps)
     r["maxiter"] = whole(o.get("maxiter", 0))
     r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
     r["xtol"] = r["xtol"] or -1.0  # off: no step is as small
