@@ -76,8 +76,13 @@ def stationary(s, o):
 
 @copied
 def higher(s, o):
-    """Return whether f at the current point is above the best by more than it is rounded."""
-    return s.fun > s.fun_best + ROUNDINGS * rounding(s, o) * abs(s.fun_best)
+    """Return whether f at the current point is above the best by more than it is rounded.
+
+    A residual is rounded as the data are, so that f may be rounded by more than its own digits.
+    """
+    part = tolerance(s, o)
+    rounded = ROUNDINGS * rounding(s, o) * abs(s.fun_best)
+    return s.fun - s.fun_best > rounded + part * sqrt(part) * (s.fun_first - s.fun_best)
 
 
 @copied
