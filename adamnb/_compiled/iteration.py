@@ -1,10 +1,10 @@
 """One iteration, written once for every loop."""
 
 from .cache import copied, entry, inner
-from .loops import Move, measure, sweep_all
+from .loops import Move, measure, size_all, sweep_all
 from .rate import Origin, next_step, taken_back
 from .reasons import GOING
-from .stops import met, not_finite
+from .stops import keep_best, met, not_finite
 
 
 @copied
@@ -15,6 +15,8 @@ def iterate(method, v, s, o):
     then row s.x and `v.spare`), else the reason to stop there.
     """
     origin = Origin(s.x_before, s.g_best, s.x_before == s.x_best)
+    if s.nit == 0:
+        size_all(method, v, s, o)
     m = measure(method, v, s.x, s.g, o)
     s.gradient_norm = m.norm
     reason = not_finite(s, o)
@@ -27,9 +29,8 @@ def iterate(method, v, s, o):
         back, m = taken_back(method, v, s, o, m, reason)
         if back:
             reason = GOING
-        elif reason == GOING and improved(s):
-            s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
-            s.failures = 0
+        elif reason == GOING:
+            keep_best(s)
     if reason == GOING:
         reason = met(s, o)
     if reason != GOING:
@@ -43,12 +44,6 @@ def iterate(method, v, s, o):
     s.nit += 1
     s.x_before, s.x, s.g = move.x, move.new, 1 - s.g_best
     return GOING
-
-
-@copied
-def improved(s):
-    """Return whether the current point is better than the best."""
-    return s.fun < s.fun_best or (s.fun == s.fun_best and s.gradient_norm < s.gradient_norm_best)
 
 
 @inner

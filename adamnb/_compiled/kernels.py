@@ -3,6 +3,8 @@
 Arguments that are None are pruned when a loop is compiled, so what is not asked for costs nothing.
 """
 
+from math import sqrt
+
 import numpy as np
 
 from .cache import inner
@@ -166,3 +168,32 @@ def forget(slots, previous):
         previous[i] = 0
         for slot in range(slots.shape[0]):
             slots[slot, i] = 0
+
+
+@inner
+def enlarge(x, scale, limit):
+    """Take variables for as large as they are where that is `limit` times what was thought; return if any."""
+    grown, limit = False, scale.dtype.type(limit)
+    for i in range(x.size):
+        if abs(x[i]) > limit * scale[i]:
+            scale[i], grown = abs(x[i]), True
+    return grown
+
+
+@inner
+def enlarge_small(x, g, scale, f, part):
+    """Take variables that are small beside the others for larger, where f hardly feels them.
+
+    Such a variable is smaller than `part` of the root mean square of all, and a step of its size would
+    change f by less than `part` of it. It is taken for as large as the others, or for so large that f
+    could vanish.
+    """
+    square = 0.0
+    for i in range(x.size):
+        square += np.float64(x[i]) * np.float64(x[i])
+    real = scale.dtype.type
+    mean, height, part, zero = real(sqrt(square / x.size)), real(abs(f)), real(part), real(0)
+    for i in range(x.size):
+        slope, size = abs(g[i]), abs(x[i])
+        if zero < size < part * mean and zero < slope * size < part * height:
+            scale[i] = min(mean, height / slope)

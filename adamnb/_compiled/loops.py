@@ -11,10 +11,20 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from .cache import INLINED, JIT, copied, entry, inner
+from .cache import INLINED, JIT, copied, entry, inner, seldom
 from .elements import Regularisation
 from .intrinsics import cast_to, float_of
-from .kernels import forget, interpolate, larger_bits, largest_move, norm, products, sweep
+from .kernels import (
+    enlarge,
+    enlarge_small,
+    forget,
+    interpolate,
+    larger_bits,
+    largest_move,
+    norm,
+    products,
+    sweep,
+)
 from .rules import RULES, Step, coefficients
 from .vectors import Vectors
 
@@ -269,6 +279,47 @@ def _forget_all(method, v):
     if on_host(v):
         return lambda method, v: forget(v.slots, v.previous)
     return None
+
+
+def size_all(method, v, s, o):
+    """Size the variables that start small beside the others; compiled by `_size_all`."""
+
+
+@overload(size_all, jit_options=INLINED)
+def _size_all(method, v, s, o):
+    if method.automatic and on_host(v):
+        return lambda method, v, s, o: sized(v, s, o)
+    return lambda method, v, s, o: None
+
+
+@seldom
+def sized(v, s, o):
+    if o.growth < inf:
+        enlarge_small(v.x[s.x], v.g[s.g], v.scale, s.fun, 1e-3)
+
+
+def outgrown(method, v, s, o):
+    """Return whether a variable is larger than was thought; compiled by `_outgrown`.
+
+    All that is measured in units of its size is measured anew.
+    """
+
+
+@overload(outgrown, jit_options=INLINED)
+def _outgrown(method, v, s, o):
+    if method.automatic and on_host(v):
+        return lambda method, v, s, o: resized(v, s, o)
+    return lambda method, v, s, o: False
+
+
+@seldom
+def resized(v, s, o):
+    if not enlarge(v.x[s.x], v.scale, o.growth):
+        return False
+    x, g = v.x[s.x_best], v.g[s.g_best]
+    s.gradient_norm_best = float_of(norm(0, x.size, x, g, v.scale, v.lower, v.upper))
+    s.gradient_norm_first = max(s.gradient_norm_first, s.gradient_norm_best)
+    return True
 
 
 @entry

@@ -114,8 +114,7 @@ CONTRADICTION = Reason(
 )  # fmt: skip
 FALLS = Reason(
     -9, NO_PROGRESS, "f falls without end",
-    "No minimum: f still falls as {detail}, though the gradient fell to {relative:.3g} of the first one."
-    " Bound that variable.",
+    "No minimum: f still falls as {detail}. Bound that variable.",
 )  # fmt: skip
 AT_LIMIT = Reason(
     -12, CONVERGED, "f at a limit",

@@ -92,6 +92,14 @@ def flat(s):
     return fallen and settled(s, s.gradient_norm_best, 0.1, 1e-12)
 
 
+@copied
+def keep_best(s):
+    """Keep the current point if it is better than the best."""
+    if s.fun < s.fun_best or (s.fun == s.fun_best and s.gradient_norm < s.gradient_norm_best):
+        s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
+        s.failures = 0
+
+
 @inner
 def met(s, o):
     """Return which stop test the best point meets, or GOING.

@@ -90,5 +90,6 @@ def ways(
     if bounds is None:
         return np.where(np.arange(x.size) % 2, -scale, scale)
     low, high = bounds
-    up, down = x + ROOM * scale <= high, x - ROOM * scale >= low
+    with np.errstate(over="ignore"):
+        up, down = x + ROOM * scale <= high, x - ROOM * scale >= low
     return np.where(up, scale, np.where(down, -scale, 0))

@@ -58,7 +58,8 @@ class Finish:
         )  # fmt: skip
         self.bounds = problem.bounds
         scale = run.state.vectors.scale
-        self.size = sizes_of(problem.x0) if scale is None else scale
+        self.first_size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale
+        self.size = self.first_size if scale is None else scale
         self.g = np.empty_like(problem.x0)
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -94,6 +95,10 @@ class Finish:
     def verified(self, reason: int) -> int:
         """Return the reason to stop, unless the best point shows that it is none."""
         at, run = self.best(), self.run
+        falls = falls_for_ever(self.evaluate, at, run.problem.x0, self.first_size)
+        if falls is not None:
+            run.detail, fall = falls
+            return FALLS if fall > at.least else AT_LIMIT
         steps = ways(at.x, at.scale, self.bounds)
         if run.problem.jac not in SCHEMES:
             found = contradiction(self.evaluate, at.x, at.f, steps, self.o["verify"])
@@ -104,10 +109,6 @@ class Finish:
             return reason
         if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, steps):
             return FLAT
-        falls = falls_for_ever(self.evaluate, at, run.problem.x0)
-        if falls is not None:
-            run.detail, fall = falls
-            return FALLS if fall > at.least else AT_LIMIT
         lower = self.lower_point()
         if lower is None:
             return reason
