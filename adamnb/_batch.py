@@ -26,6 +26,7 @@ from ._run.result import BatchResult
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
 SECONDS = 0.05  # a thread's blocks grow until they take so long
+INSTANT = 5e-3  # seconds; to start and end threads takes a good part of it
 
 
 def minimize_batch(
@@ -271,24 +272,27 @@ def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
 
 
 def _threaded(
-    batch: Batch, problems: Problems, threads: int | None, stopped: Callable[[], bool]
+    batch: Batch, problems: Problems, threads: int | None, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
     """Solve blocks on Python threads, which machine code does not hold up.
 
     Not a parallel region of Numba's: that could neither be interrupted, nor started in a forked
-    process or beside another.
+    process or beside another. The first problem is solved here: if it is the work of an instant, and
+    there are few more, these are as well, and no thread is started.
     """
     threads = min(threads or numba.config.NUMBA_NUM_THREADS, problems.count)
     blocks = CompiledBlocks(batch, problems.block(0, 1))
     queue: SimpleQueue = SimpleQueue()
     lock, leave = threading.Lock(), threading.Event()
-    next_problem = 0
+    next_problem, started = 0, time.perf_counter()
+    team: list[threading.Thread] = []
 
     def take(size: int) -> Block | None:
         nonlocal next_problem
         with lock:
             left = problems.count - next_problem
-            first, size = next_problem, min(size, max(1, left // (2 * threads)), left)
+            share = max(1, left // (2 * threads)) if team else left
+            first, size = next_problem, min(size, share, left)
             next_problem += size
         return problems.block(first, size) if size else None
 
@@ -304,11 +308,27 @@ def _threaded(
             queue.put(error)
         queue.put(None)
 
-    team = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
-    for thread in team:
-        thread.start()
+    def start() -> None:
+        team.extend(threading.Thread(target=work, daemon=True) for _ in range(threads))
+        for thread in team:
+            thread.start()
+
+    def alone(done: int) -> bool:
+        """Start the team if this takes long, and return whether to stop."""
+        if not team and time.perf_counter() - started > INSTANT:
+            start()
+        return stopped(done)
+
     try:
-        working = threads
+        size = 1
+        while not team and (block := take(size)) is not None:
+            yield blocks.solve(block, alone)
+            left = problems.count - next_problem
+            each = (time.perf_counter() - started) / next_problem
+            if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
+                start()
+            size = FIRST_BLOCK
+        working = len(team)
         while working:
             with suppress(Empty):
                 part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere

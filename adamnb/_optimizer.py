@@ -3,19 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 from numba import types
 
-from ._compiled.loops import step
+from ._compiled.loops import INCOMPLETE, OVERLAP, chunk_count, step
 from ._compiled.machine_code import array_type, machine_code
 from ._compiled.records import OPTIONS
 from ._cuda.access import device_vector
+from ._minimize import solver_of
 from ._problem import options as _options
 from ._problem.arguments import on_device, per_variable
-from ._problem.methods import METHODS
+from ._problem.state import checked_state
 from ._run.settings import is_plain, settings
 from ._run.threads import PARALLEL_REGION, forked, thread_count, use_threads
 from .schedules import Plateau
+
+# What can be read and not set, and the way out.
+READ_ONLY = {
+    "x": "write into the array: `optimizer.x[...] = values`",
+    "t": "it is part of `optimizer.state`",
+    "method": "make a new Optimizer",
+    "threads": "make a new Optimizer",
+}
 
 
 class Optimizer:
@@ -35,11 +45,28 @@ class Optimizer:
     **hyperparameters
         Those of the method, as in `minimize`; the defaults are those of the papers and of PyTorch.
 
+    Attributes
+    ----------
+    x : ndarray or array on a GPU
+        The array that is stepped.
+    t : int
+        Steps taken.
+    learning_rate : float, ndarray or callable
+        May be set, to anything that the parameter may be. An array that is read is a copy, and
+        read-only.
+    state : dict
+        See there; may be set.
+    method : str
+    threads : int or None
+
     Notes
     -----
     eps is added outside the root, after the correction of the bias (Kingma & Ba 2014, Algorithm 1;
     PyTorch, Optax). Keras and TensorFlow add it to the uncorrected root: their eps is this one times
     ``sqrt(1 - beta2**t)``.
+
+    `copy.deepcopy` and `pickle` take x along: the copy goes on with the same bits, on an x of its own,
+    ``copy.x``. `copy.copy` steps the same x, with a memory of its own.
 
     Examples
     --------
@@ -68,38 +95,17 @@ class Optimizer:
         else:
             _check(x)
             self._shape, self._dtype, self._size = x.shape, x.dtype, x.size
-        if method not in METHODS:
-            text = f"`method` must be one of {', '.join(METHODS)}; got {method!r}."
-            raise ValueError(text + _options.suggest(str(method), METHODS))
-        row = METHODS[method]
+        row = solver_of(method).method
         for name in hyperparameters:
             if name not in row.defaults:
-                text = f"`{name}` is not a hyper-parameter of method {method!r}."
+                text = f"`{name}` is not a hyper-parameter of method {row.name!r}."
                 raise TypeError(text + _options.suggest(name, row.defaults))
-        if learning_rate is None:
-            raise TypeError(
-                "`learning_rate` must be a number, an array or a function of t: an Optimizer sees no"
-                " objective to adapt it to. Use adamnb.minimize for an automatic one."
-            )
-        if isinstance(learning_rate, Plateau):
-            raise TypeError(
-                "`learning_rate` must not be a Plateau: an Optimizer sees no objective. Use"
-                " adamnb.minimize, or a function of t."
-            )
-        given = {"learning_rate": learning_rate, "threads": threads, **hyperparameters}
+        self._x, self._method, self._threads, self._t = x, row, threads, 0
+        rate = self._checked_rate(learning_rate)
+        # The learning rate is followed here, so that to all others it is a number.
+        given = {"learning_rate": 1.0, "threads": threads, **hyperparameters}
         self._options = _options.complete(row, given)
-        self.x, self.method, self.learning_rate, self.threads = x, row, learning_rate, threads
-        self.t = 0
         self._settings = settings(row, self._options, self._dtype)
-        self._rates: Any = None
-        if not callable(learning_rate) and np.ndim(learning_rate):
-            if np.shape(learning_rate) != self._shape:
-                raise ValueError(
-                    f"`learning_rate` must have shape {self._shape}, the shape of x;"
-                    f" got {np.shape(learning_rate)}."
-                )
-            self._rates = per_variable("learning_rate", np.ravel(learning_rate), self._size)
-            self._rates = self._rates.astype(self._dtype)
         self._rows: Any
         self._slots: Any
         if self._device is None:
@@ -107,33 +113,67 @@ class Optimizer:
             self._slots = np.full((row.slots, self._size), row.start, self._dtype)
         else:
             self._rows, self._slots = self._device.row, self._device.rows(row.slots, row.start)
-            if self._rates is not None:
-                self._rates = self._device.upload(self._rates)
-        self._schedule, self._rate = None, 1.0
-        if callable(learning_rate):
-            self._schedule = learning_rate
-        elif self._rates is None:
-            self._rate = float(np.asarray(learning_rate))
+        self._follow(rate)
+
+    def _checked_rate(self, rate: Any) -> Any:
+        """Return a learning rate that can be followed: a float, a function, or an array of our own."""
+        if rate is None:
+            raise TypeError(
+                "`learning_rate` must be a number, an array or a function of t: an Optimizer sees no"
+                " objective to adapt it to. Use adamnb.minimize for an automatic one."
+            )
+        if isinstance(rate, Plateau):
+            raise TypeError(
+                "`learning_rate` must not be a Plateau: an Optimizer sees no objective. Use"
+                " adamnb.minimize, or a function of t."
+            )
+        _options.check("learning_rate", rate, _options.OPTIONS["learning_rate"])
+        if callable(rate):
+            return rate
+        if np.ndim(rate) == 0:
+            return float(np.asarray(rate))
+        if np.shape(rate) != self._shape:
+            raise ValueError(
+                f"`learning_rate` must have shape {self._shape}, the shape of x;"
+                f" got {np.shape(rate)}."
+            )
+        rates = per_variable("learning_rate", np.ravel(rate), self._size).astype(self._dtype)
+        rates.flags.writeable = False  # else a change of one that was read would be lost
+        return rates.reshape(self._shape)
+
+    def _follow(self, rate: Any) -> None:
+        """Go on with a checked learning rate."""
+        self._learning_rate, self._schedule, self._rate, self._rates = rate, None, 1.0, None
+        if isinstance(rate, np.ndarray):
+            flat = rate.reshape(-1)
+            self._rates = flat if self._device is None else self._device.upload(flat)
+        elif callable(rate):
+            self._schedule = rate
+        else:
+            self._rate = rate
         self._prepare()
 
     def _prepare(self) -> None:
         """Choose between the GPU, the serial and the parallel loop, and have it compiled."""
+        self._chunks = None
         if self._device is not None:
             self._parallel = False
             from ._cuda.step import stepper
 
-            self._step = stepper(self._device, self.method, self._rates is not None)
+            self._step = stepper(self._device, self._method, self._rates is not None)
             return
-        self._parallel = use_threads(self._size, self.threads)
+        self._parallel = use_threads(self._size, self._threads)
+        if self._parallel:
+            self._chunks = np.zeros(chunk_count.py_func(self._size), np.int64)
         self._step = machine_code(step, self._types())
 
     def _types(self) -> tuple:
         vector, rows = array_type(self._dtype, 1), array_type(self._dtype, 2)
         rates = types.none if self._rates is None else vector
-        plain = is_plain(self._options | {"learning_rate": 1.0})  # a schedule is followed here
-        kind = self.method.numba_type(plain=plain, threads=self._parallel)
-        options = array_type(OPTIONS, 1)
-        return kind, rows, rows, rows, rates, options, types.float64, types.float64
+        kind = self._method.numba_type(plain=is_plain(self._options), threads=self._parallel)
+        options, real = array_type(OPTIONS, 1), types.float64
+        chunks = array_type(np.dtype(np.int64), 1) if self._parallel else types.none
+        return kind, rows, rows, rows, rates, options, real, real, chunks
 
     def step(self, gradient: Any) -> None:
         """Take one step.
@@ -143,6 +183,16 @@ class Optimizer:
         gradient : ndarray or array on the GPU of x
             Of the shape and dtype of x, C-contiguous; read, never changed or kept. On a GPU the step
             runs on the stream of the gradient, and the host does not wait for it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a wrong gradient, before anything is done.
+        FloatingPointError
+            If elements of the gradient are not finite or, where the method has a `beta2`, too large to be
+            squared: above 6.7e153, or 9.2e18 in float32. These elements of x were left as they are, and
+            so was what is remembered of them; the others were stepped. On a GPU nobody looks, as the
+            host does not wait.
         """
         g = gradient
         if self._device is not None:
@@ -156,16 +206,25 @@ class Optimizer:
             ):
                 self._complain(gradient)
             g = g.reshape(1, -1)
-        t = self.t + 1
+        t = self._t + 1
         rate = self._rate if self._schedule is None else _options.checked_rate(self._schedule, t)
         if self._parallel and forked():
             self._prepare()
-        if self._parallel:
-            with PARALLEL_REGION, thread_count(self.threads):
-                self._step(None, self._rows, g, self._slots, self._rates, self._settings, t, rate)
-        else:
-            self._step(None, self._rows, g, self._slots, self._rates, self._settings, t, rate)
-        self.t = t
+        outcome = self._take(g, t, rate)
+        if outcome == OVERLAP:
+            g = g.copy()
+            outcome = self._take(g, t, rate)
+        self.__dict__["_t"] = t  # past `__setattr__`, which takes its time
+        if outcome == INCOMPLETE:
+            self._report(g.reshape(self._shape))
+
+    def _take(self, g: Any, t: int, rate: float) -> int | None:
+        """Take step number t if it can be done; return what `loops.step` does."""
+        arguments = self._rows, g, self._slots, self._rates, self._settings, t, rate, self._chunks
+        if not self._parallel:
+            return self._step(None, *arguments)
+        with PARALLEL_REGION, thread_count(self._threads):
+            return self._step(None, *arguments)
 
     def _complain(self, gradient: Any) -> None:
         """Raise the error that fits a gradient which is not as it must be."""
@@ -175,6 +234,10 @@ class Optimizer:
             )
         if not isinstance(gradient, np.ndarray):
             raise TypeError(f"`gradient` must be a NumPy array; got {type(gradient).__name__}.")
+        if isinstance(gradient, np.ma.MaskedArray):
+            raise TypeError(
+                "`gradient` must not be a masked array; pass `gradient.filled(0)` or `gradient.data`."
+            )
         if gradient.dtype != self._dtype:
             raise TypeError(
                 f"`gradient` must have dtype {self._dtype}, that of x; got {gradient.dtype}."
@@ -186,53 +249,123 @@ class Optimizer:
         if not gradient.flags.c_contiguous:
             raise ValueError("`gradient` must be C-contiguous; use np.ascontiguousarray(gradient).")
 
+    def _report(self, gradient: np.ndarray) -> None:
+        """Raise the error that fits a gradient of which elements could not be used."""
+        limit = self._dtype.type(self._settings["gradient_limit"][0])
+        index = tuple(int(i) for i in np.argwhere(~(np.abs(gradient) <= limit))[0])
+        value = gradient[index]
+        if np.isfinite(value):
+            rule, way = (
+                f"be at most {limit:.2g} to be squared",
+                "; divide the objective by a constant",
+            )
+        else:
+            rule, way = "be finite", ""
+        where = index[0] if len(index) == 1 else index
+        raise FloatingPointError(
+            f"`gradient` must {rule}; got {value} at index {where} in step {self._t}{way}. Such elements"
+            " of x were left as they are, and the others were stepped."
+        )
+
+    @property
+    def x(self) -> Any:
+        return self._x
+
+    @property
+    def t(self) -> int:
+        return self._t
+
+    @property
+    def method(self) -> str:
+        return self._method.name
+
+    @property
+    def threads(self) -> int | None:
+        return self._threads
+
+    @property
+    def learning_rate(self) -> Any:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self._follow(self._checked_rate(learning_rate))
+
     @property
     def state(self) -> dict[str, Any]:
         """Method, step count, hyper-parameters and slots as plain numbers and arrays, in copies.
 
         Give it back to an `Optimizer` of the same method, shape and dtype, and the steps go on with
-        the same bits. The arrays are NumPy's wherever x is: a state moves between CPU and GPU.
+        the same bits. The arrays are NumPy's wherever x is: a state moves between CPU and GPU. What
+        `numpy.savez` makes of it is taken as well, and so is JSON, with the slots as lists.
         """
-        given = {name: self._options[name] for name in self.method.defaults}
+        given = {
+            name: type(default)(self._options[name])  # as Python has numbers
+            for name, default in self._method.defaults.items()
+        }
         slots = self._slots.copy() if self._device is None else self._device.download(self._slots)
-        return {"method": self.method.name, "t": self.t, **given, "slots": slots}
+        return {"method": self._method.name, "t": self._t, **given, "slots": slots}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        expected = {"method", "t", "slots", *self.method.defaults}
-        if set(state) != expected:
-            raise ValueError(f"`state` must have the keys {sorted(expected)}; got {sorted(state)}.")
-        if state["method"] != self.method.name:
-            raise ValueError(
-                f"`state` must be of method {self.method.name!r}; got {state['method']!r}."
-            )
-        slots = np.asarray(state["slots"])
-        if slots.shape != self._slots.shape or slots.dtype != self._slots.dtype:
-            raise ValueError(
-                f"`state['slots']` must have shape {self._slots.shape} and dtype"
-                f" {self._slots.dtype}; got {slots.shape} and {slots.dtype}."
-            )
-        given = {name: state[name] for name in self.method.defaults}
-        self._options = _options.complete(self.method, self._options | given)
-        self._settings = settings(self.method, self._options, self._dtype)
+        self._go_on_from(checked_state(state, self._method, self._slots.shape, self._dtype))
+
+    def _go_on_from(self, state: dict[str, Any]) -> None:
+        """Take over a checked state."""
+        given = {name: state[name] for name in self._method.defaults}
+        self._options = self._options | given
+        self._settings = settings(self._method, self._options, self._dtype)
         self._prepare()
         if self._device is None:
-            self._slots[:] = slots
+            self._slots[:] = state["slots"]
         else:
-            self._device.replace(self._slots, slots)
-        self.t = int(state["t"])
+            self._device.replace(self._slots, state["slots"])
+        self._t = state["t"]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse to set what nobody would read."""
+        if name.startswith("_") or name in ("learning_rate", "state"):
+            object.__setattr__(self, name, value)
+        elif name in READ_ONLY:
+            raise AttributeError(f"`{name}` of an Optimizer cannot be set: {READ_ONLY[name]}.")
+        elif name in self._method.defaults:
+            raise AttributeError(
+                f"`{name}` cannot be set: it is part of the state, `optimizer.state ="
+                f" optimizer.state | {{{name!r}: {value!r}}}`."
+            )
+        else:
+            text = f"`{name}` is no attribute of an Optimizer: set `learning_rate` or `state`."
+            raise AttributeError(text + _options.suggest(name, ("learning_rate", "state")))
+
+    def __reduce__(self) -> tuple:
+        state = self.state  # waits until a GPU's x is what the last step made of it
+        return _restored, (type(self), self._x, self._learning_rate, self._threads, state)
 
     def __repr__(self) -> str:
         return (
-            f"Optimizer({self.method.name}, shape={self._shape}, dtype={self._dtype}, t={self.t})"
+            f"Optimizer({self._method.name}, shape={self._shape}, dtype={self._dtype}, t={self._t})"
         )
+
+
+def _restored(
+    kind: type[Optimizer], x: Any, learning_rate: Any, threads: int | None, state: dict[str, Any]
+) -> Optimizer:
+    """Return an `Optimizer` that goes on from a state, perhaps on a machine with fewer threads."""
+    threads = threads and min(threads, numba.config.NUMBA_NUM_THREADS)
+    optimizer = kind(x, state["method"], learning_rate, threads)
+    optimizer._go_on_from(state)
+    return optimizer
 
 
 def _check(x: Any) -> None:
     """Raise unless x is an array of the host that can be stepped in place."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"`x` must be a NumPy array; got {type(x).__name__}.")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("`x` must not be a masked array; pass `x.data` or `x.compressed()`.")
     if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
         raise TypeError(f"`x` must have dtype float32 or float64; got {x.dtype}.")
-    if not (x.flags.c_contiguous and x.flags.writeable):
-        raise ValueError("`x` must be C-contiguous and writeable; use np.ascontiguousarray(x).")
+    if not x.flags.carray:
+        raise ValueError(
+            "`x` must be C-contiguous and writeable, and aligned; use np.ascontiguousarray(x)."
+        )

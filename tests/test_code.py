@@ -47,7 +47,8 @@ def test_a_caller_may_let_arrays_overlap():
     real, row = numba.float64, numba.float64[:, ::1]
     step = numba.njit(**JIT)(loops.step.py_func)
     options = array_type(OPTIONS, 1)
-    kinds = METHODS["adam"].numba_type(), row, row, row, numba.none, options, real, real
+    none = numba.none
+    kinds = METHODS["adam"].numba_type(), row, row, row, none, options, real, real, none
     step.compile(kinds)
     assert "vector.memcheck" in step.inspect_llvm(kinds)
 

@@ -1,9 +1,10 @@
 """One iteration, written once for every loop."""
 
 from .cache import copied, entry, inner
-from .loops import Move, measure, size_all, sweep_all
+from .loops import Move, measure, sweep_all
 from .rate import Origin, next_step, taken_back
 from .reasons import GOING
+from .sizes import size_all
 from .stops import keep_best, met, not_finite
 
 

@@ -3,8 +3,6 @@
 Arguments that are None are pruned when a loop is compiled, so what is not asked for costs nothing.
 """
 
-from math import sqrt
-
 import numpy as np
 
 from .cache import inner
@@ -143,6 +141,26 @@ def products(lo, hi, x, g, previous, scale, lower, upper):
 
 
 @inner
+def apart(x, g):
+    """Return whether g is x or elsewhere: no element of it is then written before it is read."""
+    distance = abs(x.ctypes.data - g.ctypes.data)
+    return distance == 0 or distance >= x.size * x.itemsize
+
+
+@inner
+def usable(lo, hi, g, limit):
+    """Return where the first elements that are finite, and not above the limit, end: hi if all are."""
+    bad = False
+    for i in range(np.uintp(lo), np.uintp(hi)):  # without a way out it vectorises
+        bad |= not abs(g[i]) <= limit
+    if bad:
+        for i in range(np.uintp(lo), np.uintp(hi)):
+            if not abs(g[i]) <= limit:
+                return np.intp(i)
+    return hi
+
+
+@inner
 def interpolate(lo, hi, rows, a, b, into, part):
     """Write a + part (b - a), of rows number a and b, into one of these rows."""
     share = rows.dtype.type(part)
@@ -168,32 +186,3 @@ def forget(slots, previous):
         previous[i] = 0
         for slot in range(slots.shape[0]):
             slots[slot, i] = 0
-
-
-@inner
-def enlarge(x, scale, limit):
-    """Take variables for as large as they are where that is `limit` times what was thought; return if any."""
-    grown, limit = False, scale.dtype.type(limit)
-    for i in range(x.size):
-        if abs(x[i]) > limit * scale[i]:
-            scale[i], grown = abs(x[i]), True
-    return grown
-
-
-@inner
-def enlarge_small(x, g, scale, f, part):
-    """Take variables that are small beside the others for larger, where f hardly feels them.
-
-    Such a variable is smaller than `part` of the root mean square of all, and a step of its size would
-    change f by less than `part` of it. It is taken for as large as the others, or for so large that f
-    could vanish.
-    """
-    square = 0.0
-    for i in range(x.size):
-        square += np.float64(x[i]) * np.float64(x[i])
-    real = scale.dtype.type
-    mean, height, part, zero = real(sqrt(square / x.size)), real(abs(f)), real(part), real(0)
-    for i in range(x.size):
-        slope, size = abs(g[i]), abs(x[i])
-        if zero < size < part * mean and zero < slope * size < part * height:
-            scale[i] = min(mean, height / slope)

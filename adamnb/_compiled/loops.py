@@ -11,12 +11,11 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from .cache import INLINED, JIT, copied, entry, inner, seldom
+from .cache import INLINED, JIT, copied, entry, inner
 from .elements import Regularisation
 from .intrinsics import cast_to, float_of
 from .kernels import (
-    enlarge,
-    enlarge_small,
+    apart,
     forget,
     interpolate,
     larger_bits,
@@ -24,6 +23,7 @@ from .kernels import (
     norm,
     products,
     sweep,
+    usable,
 )
 from .rules import RULES, Step, coefficients
 from .vectors import Vectors
@@ -281,55 +281,23 @@ def _forget_all(method, v):
     return None
 
 
-def size_all(method, v, s, o):
-    """Size the variables that start small beside the others; compiled by `_size_all`."""
-
-
-@overload(size_all, jit_options=INLINED)
-def _size_all(method, v, s, o):
-    if method.automatic and on_host(v):
-        return lambda method, v, s, o: sized(v, s, o)
-    return lambda method, v, s, o: None
-
-
-@seldom
-def sized(v, s, o):
-    if o.growth < inf:
-        enlarge_small(v.x[s.x], v.g[s.g], v.scale, s.fun, 1e-3)
-
-
-def outgrown(method, v, s, o):
-    """Return whether a variable is larger than was thought; compiled by `_outgrown`.
-
-    All that is measured in units of its size is measured anew.
-    """
-
-
-@overload(outgrown, jit_options=INLINED)
-def _outgrown(method, v, s, o):
-    if method.automatic and on_host(v):
-        return lambda method, v, s, o: resized(v, s, o)
-    return lambda method, v, s, o: False
-
-
-@seldom
-def resized(v, s, o):
-    if not enlarge(v.x[s.x], v.scale, o.growth):
-        return False
-    x, g = v.x[s.x_best], v.g[s.g_best]
-    s.gradient_norm_best = float_of(norm(0, x.size, x, g, v.scale, v.lower, v.upper))
-    s.gradient_norm_first = max(s.gradient_norm_first, s.gradient_norm_best)
-    return True
+TAKEN, INCOMPLETE, OVERLAP = 0, 1, 2  # what `step` returns
 
 
 @entry
-def step(method, x, g, slots, factors, options, t, rate):
-    """Take step number t (from 1) in place; `factors` is None or one learning rate per element.
+def step(method, x, g, slots, factors, options, t, rate, missed):
+    """Take step number t (from 1) in place; return whether that could be done.
 
-    x, g and slots have rows of elements, `options` is an array of one record.
+    OVERLAP: nothing was done, as g would have changed with x. INCOMPLETE: elements whose gradient is not
+    finite or too large to be squared were left as they are, and so was the memory of them.
+
+    x, g and slots have rows of elements, `factors` is None or one learning rate per element, `options`
+    is an array of one record, `missed` is None or, for threads, has a number for each chunk.
     """
+    if not apart(x[0], g[0]):
+        return OVERLAP
     k = numbers_of_step(method, options, t, rate)
-    step_in_place(method, x[0], g[0], slots, factors, k)
+    return step_in_place(method, x[0], g[0], slots, factors, options[0].gradient_limit, k, missed)
 
 
 def numbers_of_step(method, options, t, rate):
@@ -350,23 +318,53 @@ def _numbers_of_step(method, options, t, rate):
     return plain if method.plain else decayed
 
 
-def step_in_place(method, x, g, slots, factors, k):
-    """Step all elements of x in place; compiled by `_step_in_place`."""
+@inner
+def step_chunk(method, lo, hi, x, g, slots, factors, limit, c, r):
+    """Step the elements lo..hi of x in place, all but unusable ones; return TAKEN or INCOMPLETE.
+
+    The gradient is still near when it is read for the second time.
+    """
+    end = usable(lo, hi, g, limit)
+    outcome = TAKEN if end == hi else INCOMPLETE
+    while True:
+        sweep(
+            method, lo, end, x, None, None, g, slots_of(method, slots), factors, None, None, None,
+            None, c, r, None,
+        )  # fmt: skip
+        if end == hi:
+            return outcome
+        lo = end + 1
+        end = usable(lo, hi, g, limit)
+
+
+@numba.njit(parallel=True, **JIT)
+def parallel_step(method, x, g, slots, factors, limit, c, r, missed):
+    for b in numba.prange(missed.size):
+        lo, hi = chunk(b, x.size)
+        missed[b] = step_chunk(method, lo, hi, x, g, slots, factors, limit, c, r)
+
+
+def step_in_place(method, x, g, slots, factors, limit, k, missed):
+    """Step all elements of x in place; return TAKEN or INCOMPLETE. Compiled by `_step_in_place`."""
 
 
 @overload(step_in_place, jit_options=INLINED)
-def _step_in_place(method, x, g, slots, factors, k):
-    def serial(method, x, g, slots, factors, k):
-        sweep(
-            method, 0, x.size, x, None, None, g, slots_of(method, slots), factors, None, None, None,
-            None, cast_to(k.rule, x), cast_to(k.regularisation, x), None,
-        )  # fmt: skip
+def _step_in_place(method, x, g, slots, factors, limit, k, missed):
+    def serial(method, x, g, slots, factors, limit, k, missed):
+        c, r, top = cast_to(k.rule, x), cast_to(k.regularisation, x), x.dtype.type(limit)
+        outcome = TAKEN
+        for b in range(chunk_count(x.size)):
+            lo, hi = chunk(b, x.size)
+            outcome |= step_chunk(method, lo, hi, x, g, slots, factors, top, c, r)
+        return outcome
 
-    def threads(method, x, g, slots, factors, k):
-        parallel_sweep(
-            method, x, None, None, g, slots, factors, None, None, None, None, cast_to(k.rule, x),
-            cast_to(k.regularisation, x), None,
-        )  # fmt: skip
+    def threads(method, x, g, slots, factors, limit, k, missed):
+        c, r, top = cast_to(k.rule, x), cast_to(k.regularisation, x), x.dtype.type(limit)
+        parallel_step(method, x, g, slots, factors, top, c, r, missed)
+        outcome = TAKEN
+        for b in range(missed.size):
+            outcome |= missed[b]
+        return outcome
 
     return threads if method.threads else serial
 

@@ -1,5 +1,7 @@
 """The Numba type of a method, by which compiled code is chosen."""
 
+from functools import cache
+
 from numba import types
 from numba.extending import NativeValue, models, register_model, unbox
 
@@ -41,6 +43,7 @@ class MethodType(types.Type):
 
 
 register_model(MethodType)(models.OpaqueModel)
+method_type = cache(MethodType)  # equal types are one object all the same, which takes time to find
 
 
 @unbox(MethodType)

@@ -20,10 +20,10 @@ from .loops import (
     interpolate_all,
     measure,
     numbers,
-    outgrown,
 )
 from .reasons import GOING
 from .rules import Coefficients, Step, coefficients
+from .sizes import outgrown
 from .stops import higher, keep_best, stationary
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.

@@ -19,7 +19,7 @@ from .._compiled import machine_code as code
 from .._compiled.machine_code import array_type
 from .._compiled.reasons import RAISED
 from .._compiled.records import STATE
-from .._compiled.run import Functions, Span
+from .._compiled.run import Span
 from .._compiled.vectors import X_ROWS, Vectors
 from .._problem.objective import CompiledObjective, main_reason
 from .._run.block import Batch, Block, CompiledBlocks, Solved
@@ -206,7 +206,7 @@ class DeviceBlocks(CompiledBlocks):
                 tuple(map(kind_of, batch.args)), callable(rate),
             )  # fmt: skip
             begun = time.perf_counter()
-            functions = Functions(own.functions.fun, own.functions.jac, ())
+            functions = own.sources._replace(args=())
             try:
                 self.kernel = compiled_kernel(
                     functions, n if few else None, batch.method.slots, numba.from_dtype(dtype),

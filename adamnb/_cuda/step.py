@@ -58,7 +58,9 @@ def stepper(vector: DeviceVector, method: Method, rated: bool) -> Callable:
         launched = kernel(step, step_signature(kind, vector.dtype, rated))
     ready = None
 
-    def take_step(_: None, x: Any, g: Any, slots: Any, rates: Any, o: Any, t: int, rate: float):
+    def take_step(
+        _: None, x: Any, g: Any, slots: Any, rates: Any, o: Any, t: int, rate: float, missed: None
+    ) -> None:
         nonlocal ready
         k = numbers(None, o, t, rate)
         c = Coefficients(*map(real, k.rule))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .._compiled.method import MethodType
+from .._compiled.method import MethodType, method_type
 from .._compiled.rules import RULES
 
 
@@ -43,11 +43,16 @@ class Method:
         """Number of vectors that the method remembers."""
         return RULES[self.rule][1]
 
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of these vectors, as the rule has them."""
+        return RULES[self.rule][0].py_func.__code__.co_varnames[1 : 1 + self.slots]
+
     def numba_type(
         self, automatic: bool = False, plain: bool = False, threads: bool = False
     ) -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
-        return MethodType(self.rule, self.coefficients, automatic, plain, threads)
+        return method_type(self.rule, self.coefficients, automatic, plain, threads)
 
 
 def _moments(beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> dict[str, float]:

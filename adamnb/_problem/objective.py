@@ -1,17 +1,19 @@
 """The user's callables behind one face: Python functions, finite differences, Numba functions."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
 from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
-from numba.extending import is_jitted
 from numpy import ndarray
 from scipy.optimize._numdiff import approx_derivative
 
+from .._compiled.functions import first_class
 from .._compiled.machine_code import array_type, compile_or_load
 from .._compiled.run import Functions
 from .arguments import SCHEMES
@@ -200,13 +202,15 @@ class CompiledObjective:
         What to pass to the compiled loop.
     type : numba type
         Of `functions`.
+    sources : Functions
+        The same with the user's Numba functions themselves, for who compiles them into a kernel.
     """
 
     def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
         vector = array_type(dtype, 1)
-        arguments = tuple(_type_of(i, argument) for i, argument in enumerate(args))
+        arguments = types_of(args)
         parts = (vector, vector) if jac == "inplace" else (vector,)
-        fun_type = _first_class("fun", fun, parts + arguments)
+        fun_type, fun_value = _first_class("fun", fun, parts + arguments)
         result = fun_type.signature.return_type
         if jac is True:
             if not (isinstance(result, types.BaseTuple) and len(result) == 2):
@@ -221,11 +225,23 @@ class CompiledObjective:
             if jac == "inplace":
                 jac_type, jac_value = types.boolean, True
             else:
-                jac_type, jac_value = _first_class("jac", jac, (vector, *arguments)), jac
+                jac_type, jac_value = _first_class("jac", jac, (vector, *arguments))
                 _require_vector(jac_type.signature.return_type)
-        self.functions = Functions(fun, jac_value, args)
-        kinds = fun_type, jac_type, types.Tuple(arguments)
-        self.type = types.NamedTuple(kinds, Functions)
+        self.functions = Functions(fun_value, jac_value, args)
+        own = isinstance(jac_type, types.FunctionType)
+        self.sources = Functions(fun, jac if own else jac_value, args)
+        self.type = functions_type(fun_type, jac_type, arguments)
+
+
+@cache
+def functions_type(
+    fun: types.Type, jac: types.Type, arguments: tuple[types.Type, ...]
+) -> types.Type:
+    """Return the Numba type of `Functions` with arguments of these types."""
+    return types.NamedTuple((fun, jac, tuple_type(arguments)), Functions)
+
+
+tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
 
 
 def called(fun: Any, jac: Any) -> tuple:
@@ -235,36 +251,42 @@ def called(fun: Any, jac: Any) -> tuple:
 
 def is_compiled(fun: Any, jac: Any) -> bool:
     """Return whether all that is to be called is a Numba function."""
-    return all(is_jitted(f) or isinstance(f, CFunc) for f in called(fun, jac))
+    return all(isinstance(f, Dispatcher | CFunc) for f in called(fun, jac))
+
+
+def types_of(args: tuple) -> tuple[types.Type, ...]:
+    """Return the Numba types of arguments."""
+    return tuple(_type_of(i, argument) for i, argument in enumerate(args))
 
 
 def _type_of(i: int, argument: Any) -> types.Type:
     """Return the Numba type of args[i]."""
     try:
+        if type(argument) is ndarray and argument.flags.carray:  # as nearly all are: 4 us less
+            return array_type(argument.dtype, argument.ndim)
         return numba.typeof(argument)
-    except ValueError:
+    except (ValueError, NumbaError):
         raise TypeError(
             f"`args[{i}]` is of a type that compiled functions do not take: {type(argument).__name__}."
             " To run them interpreted, pass `fun.py_func` instead of `fun`."
         ) from None
 
 
-def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionType:
-    """Compile a user's function for these types and return its type as a first-class function."""
+def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.FunctionType, Any]:
+    """Compile a user's function for these types and return its type and value as a first-class function."""
     if isinstance(function, CFunc):
         signature = vars(function)["_sig"]
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
-        return types.FunctionType(signature)
+        return types.FunctionType(signature), function
     try:
         compile_or_load(function, arguments)
-        signature = function.overloads[arguments].signature
+        return first_class(function, arguments)
     except (NumbaError, KeyError, RuntimeError) as error:
         raise TypeError(
             f"`{name}` does not compile for {', '.join(map(str, arguments))}: {main_reason(error)}\n"
             f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
         ) from error
-    return types.FunctionType(signature)
 
 
 def main_reason(error: Exception) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 
 from .._compiled.machine_code import array_type, machine_code
@@ -22,7 +21,13 @@ from .._compiled.reasons import (
 from .._compiled.records import OPTIONS
 from .._compiled.run import Functions, Span
 from .._problem.methods import Method
-from .._problem.objective import CompiledObjective, wrong_shape
+from .._problem.objective import (
+    CompiledObjective,
+    functions_type,
+    tuple_type,
+    types_of,
+    wrong_shape,
+)
 from .._problem.problem import Problem
 from .finish import finish
 from .run import MOST_STEPS, Run, coming_rates, span_type, steps_in
@@ -147,12 +152,11 @@ class CompiledBlocks:
         self.roots = np.zeros(ROOTS)
         fun_type, jac_type, _ = own.type
         rate = batch.options["learning_rate"]
-        shared = numba.types.Tuple(tuple(map(numba.typeof, batch.args)))
         self.method = batch.method.numba_type(rate is None, is_plain(batch.options))
         whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
         signature = (
-            self.method, numba.types.NamedTuple((fun_type, jac_type, shared), Functions),
-            numba.types.Tuple(tuple(map(numba.typeof, sample.data))), whole,
+            self.method, functions_type(fun_type, jac_type, types_of(batch.args)),
+            tuple_type(types_of(sample.data)), whole,
             vectors_type(records.vectors), records.state.types()[1], array_type(OPTIONS, 1),
             span_type(callable(rate)),
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """The options of a run as compiled code reads them: one record."""
 
+from functools import lru_cache
 from math import floor, inf
 from typing import Any
 
@@ -23,11 +24,10 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
 
     `o` holds the options of `method`; those that it lacks are off.
     """
-    r: dict[str, Any] = dict.fromkeys(OPTIONS.names or (), 0.0)
+    r: dict[str, Any] = dict.fromkeys(OPTIONS.names or (), 0.0) | AUTOMATIC
     real, rate = np.finfo(dtype), o["learning_rate"]
     r |= {name: o.get(name, 0.0) for name in HYPERPARAMETERS}
-    with np.errstate(divide="ignore"):  # beta = 0 has the logarithm -inf, and no memory
-        r["log_beta1"], r["log_beta2"] = np.log([r["beta1"], r["beta2"]]).tolist()
+    r["log_beta1"], r["log_beta2"] = logarithms(r["beta1"], r["beta2"])
     # So small a number instead of 0 changes no step, and makes 0/0 a step of 0. It stays normal when it is
     # multiplied by the root of the correction: a subnormal number costs as much as the whole step.
     r["eps"] = max(r["eps"], float(real.tiny) * 2.0**20)
@@ -41,7 +41,6 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
     r["xtol"] = r["xtol"] or -1.0  # off: no step is as small
     r["clip_norm"], r["plateau_patience"] = o.get("clip_norm", inf), NEVER
-    r |= {name: value for name, value in AUTOMATIC.items() if name in r}
     growth = AUTOMATIC["factor_growth"]
     r["factor_up"], r["factor_down"] = np.exp(growth), np.exp(-growth)
     if isinstance(rate, Plateau):
@@ -51,6 +50,13 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     r["rate_per_gradient"] = rate is None and not method.scale_free
     r["rate_lost"] = RATE_LOST if rate is None or not is_plain(o) else -1.0
     return np.array([tuple(r.values())], OPTIONS)
+
+
+@lru_cache
+def logarithms(*betas: float) -> list[float]:
+    """Return the logarithms; beta = 0 has -inf, and no memory."""
+    with np.errstate(divide="ignore"):
+        return np.log(betas).tolist()
 
 
 def whole(number: float) -> int:

@@ -82,16 +82,23 @@ class Host:
         return x, self.x0.copy()
 
     def rows(self, count: int, value: float) -> np.ndarray:
-        return np.full((*self.problems, count, self.n), value, self.dtype)
+        return full((*self.problems, count, self.n), value, self.dtype)
 
     def vector(self, value: float) -> np.ndarray:
-        return np.full_like(self.x0, value)
+        return full(self.x0.shape, value, self.dtype)
 
     def given(self, array: np.ndarray) -> np.ndarray:
         return np.array(array, self.dtype, order="C")
 
     def sizes(self) -> np.ndarray:
         return sizes_of(self.x0)
+
+
+def full(shape: tuple[int, ...], value: float, dtype: np.dtype) -> np.ndarray:
+    """Return what `numpy.full` does, in a fifth of its time for a few elements."""
+    array = np.empty(shape, dtype)
+    array.fill(value)
+    return array
 
 
 class State:
@@ -167,11 +174,8 @@ class State:
         named = self.values()
         v = self.vectors
         for field, name, rows in (("x", "x", v.x), ("g", "gradient", v.g)):
-            del named[field], named[f"{field}_best"]
-            named[name], named[f"{name}_best"] = (
-                self.row(rows, field),
-                self.row(rows, f"{field}_best"),
-            )
+            current, best = named.pop(field), named.pop(f"{field}_best")
+            named[name], named[f"{name}_best"] = self.own(rows[current]), self.own(rows[best])
         del named["x_before"], named["stop"]
         for name in ("slots", "factors", "previous", "scale"):
             if (array := getattr(v, name)) is not None:

@@ -1,6 +1,10 @@
-"""How long until the first result? Each sample is a process of its own."""
+"""How long until the first result, in a process of its own, and what does a call cost after that?"""
 
 from pathlib import Path
+
+import numba
+import numpy as np
+from scipy import optimize
 
 import adamnb
 
@@ -24,6 +28,12 @@ from benchmarks.numpy_adam import minimize
 import numpy as np
 minimize(lambda x: (x @ x, 2 * x), np.ones(10), 100)
 """
+
+
+@numba.njit
+def quadratic(x, a):
+    """Return a quadratic function and its gradient."""
+    return np.sum(a * x * x), 2.0 * a * x
 
 
 class Import:
@@ -58,3 +68,24 @@ class FirstResult:
 
     def timeraw_numpy(self):
         return _MINIMIZE_IN_NUMPY, _SAME_PATHS
+
+
+class FixedCost:
+    """What a call costs beside its iterations: one iteration of few variables, of one problem and of ten."""
+
+    def setup(self):
+        self.x0, self.data, self.ten = np.array([3.0, -2.0]), np.ones(2), np.ones((10, 2))
+        for call in (self.time_compiled, self.time_interpreted, self.time_batch_of_ten):
+            call()
+
+    def time_compiled(self):
+        adamnb.minimize(quadratic, self.x0, (self.data,), jac=True, maxiter=1)
+
+    def time_interpreted(self):
+        adamnb.minimize(quadratic.py_func, self.x0, (self.data,), jac=True, maxiter=1)
+
+    def time_batch_of_ten(self):
+        adamnb.minimize_batch(quadratic, self.x0, data=(self.ten,), jac=True, maxiter=1)
+
+    def time_scipy_lbfgsb(self):
+        optimize.minimize(quadratic.py_func, self.x0, (self.data,), jac=True, method="L-BFGS-B")
