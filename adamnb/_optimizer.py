@@ -75,7 +75,8 @@ class Optimizer:
         for name in hyperparameters:
             if name not in row.defaults:
                 text = f"`{name}` is not a hyper-parameter of method {method!r}."
-                raise TypeError(text + _options.suggest(name, row.defaults))
+                known = (*row.defaults, "learning_rate", "threads")
+                raise TypeError(text + _options.suggest(name, known))
         if learning_rate is None:
             raise TypeError(
                 "`learning_rate` must be a number, an array or a function of t: an Optimizer sees no"

@@ -361,6 +361,49 @@ def test_names_of_options(given, texts):
         minimize(**given)
 
 
+ELSEWHERE = [
+    ("lr", "`learning_rate`"),
+    ("Alpha", "`learning_rate`"),
+    ("step_size", "`learning_rate`"),
+    ("betas", "`beta1` and `beta2`"),
+    ("beta_1", "`beta1`"),
+    ("momentum", "`beta1`"),
+    ("epsilon", "`eps`"),
+    ("l2", "`weight_decay`"),
+    ("amsgrad", "`method='amsgrad'`"),
+    ("max_iter", "`maxiter`"),
+    ("timeout", "`max_time`"),
+    ("rtol", "`gtol` and `ftol`"),
+    ("verbose", "`disp`"),
+]
+
+
+@pytest.mark.parametrize(("name", "own"), ELSEWHERE)
+def test_what_others_call_an_option(name, own):
+    """Through every door: our own, SciPy's, and the `Optimizer` for what it has."""
+    text = f"Did you mean {own}?"
+    with raises(TypeError, f"`{name}` is not an option", text):
+        minimize(options={name: 1})
+    with pytest.warns(OptimizeWarning, match=re.escape(f"options: {name}. {text}")):
+        scipy.optimize.minimize(
+            quadratic, X0, jac=slope, method=adamnb.adam, options={name: 1, "maxiter": 1}
+        )
+    if own.split("`")[1] in ("learning_rate", "beta1", "eps", "method='amsgrad'"):
+        with raises(TypeError, f"`{name}` is not a hyper-parameter", text):
+            adamnb.Optimizer(X0.copy(), **{name: 1})
+
+
+def test_the_names_of_others_lead_to_options():
+    from adamnb._problem.options import MEANT, OPTIONS
+
+    assert {own for meant in MEANT.values() for own in meant if "=" not in own} <= OPTIONS.keys()
+    with raises(TypeError, "not an option of method 'sgd'", "Did you mean `weight_decay`?"):
+        minimize(method="sgd", l2=1)  # only what the method has is suggested
+    with raises(TypeError, "`epsilon` is not an option of method 'sgd'.") as caught:
+        minimize(method="sgd", epsilon=1)
+    assert "eps`" not in str(caught.value)
+
+
 def test_name_of_a_hyper_parameter():
     with raises(TypeError, "`bta1` is not a hyper-parameter", "Did you mean `beta1`?"):
         adamnb.Optimizer(X0.copy(), bta1=0.5)

@@ -48,6 +48,8 @@ class Run:
         self.started = time.perf_counter()
         self.compile_before = code.seconds
         self.problem, o = problem, problem.options
+        # A callback wants every point, so Numba functions are then called one by one: same bits.
+        self.compiled = problem.compiled and problem.observe is None
         self.rate = o["learning_rate"]
         self.deadline = self.started + o["max_time"]
         self.history: list[np.ndarray] | None = [] if o["history"] else None
@@ -71,9 +73,7 @@ class Run:
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        # A callback wants every point, so Numba functions are then called one by one: same bits.
-        compiled = self.problem.compiled and self.problem.observe is None
-        loop = self.compiled_loop if compiled else self.interpreted_loop
+        loop = self.compiled_loop if self.compiled else self.interpreted_loop
         if not self.parallel:
             return loop()
         with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
@@ -188,7 +188,7 @@ class Run:
             status=status, success=status == CONVERGED, message=message,
             x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
             time=time.perf_counter() - self.started,
-            compile_time=code.seconds - self.compile_before, compiled=problem.compiled,
+            compile_time=code.seconds - self.compile_before, compiled=self.compiled,
         )  # fmt: skip
         if self.history is not None:
             columns = np.concatenate(self.history).T.copy()
