@@ -17,7 +17,7 @@ from numba.extending import is_jitted
 from ._compiled import machine_code as code
 from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
-from ._problem.arguments import gradient_form, on_device
+from ._problem.arguments import argument_tuple, gradient_form, on_device
 from ._problem.objective import called, is_compiled
 from ._problem.options import check_polish, complete
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
@@ -138,7 +138,7 @@ def minimize_batch(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
-    args = args if isinstance(args, tuple) else (args,)
+    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
     compiled = is_compiled(fun, jac)
     workers = _checked_workers(workers)
     on_gpu = _gpu_chosen(device, x0, data)

@@ -12,6 +12,7 @@ from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
 from ._problem.arguments import (
+    argument_tuple,
     gradient_form,
     limits,
     observer,
@@ -174,7 +175,7 @@ class Solver:
             if value is not None:
                 text = f"Method {method.name} does not use Hessian{what} information ({name})."
                 _warn(text, RuntimeWarning)
-        args = args if isinstance(args, tuple) else (args,)
+        args = argument_tuple(fun, args, 1 + (jac == "inplace"))
         rate = o["learning_rate"]
         if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
             array = per_variable("learning_rate", rate, vector.size)

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from ._batch import minimize_batch
 from ._compiled.elements import sizes_of
 from ._minimize import merged
-from ._problem.arguments import SCHEMES, gradient_form, limits
+from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
 from ._run.result import BatchResult, MultistartResult
@@ -91,7 +91,7 @@ def multistart(
     batch = {n: v for n, v in batch.items() if n not in OPTIONS}
     verify = given.pop("verify", OPTIONS["verify"].default)
     check("verify", verify, OPTIONS["verify"])
-    args = args if isinstance(args, tuple) else (args,)
+    args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
     limit, pair = (Bounds(lower, upper), (lower, upper)) if keep_bounds else (None, None)
     found = minimize_batch(
         fun, starts, args, method=method, jac=jac, bounds=limit, options=given, **batch

@@ -11,7 +11,7 @@ from ._compiled.machine_code import array_type, machine_code
 from ._compiled.records import OPTIONS
 from ._cuda.access import device_vector
 from ._problem import options as _options
-from ._problem.arguments import on_device, per_variable
+from ._problem.arguments import on_device, per_variable, refuse_masked
 from ._problem.methods import METHODS
 from ._run.settings import is_plain, settings
 from ._run.threads import PARALLEL_REGION, forked, thread_count, use_threads
@@ -170,6 +170,7 @@ class Optimizer:
 
     def _complain(self, gradient: Any) -> None:
         """Raise the error that fits a gradient which is not as it must be."""
+        refuse_masked("gradient", gradient)
         if on_device(gradient):
             raise TypeError(
                 f"`gradient` must be on the host, where x is; got {type(gradient).__name__} on a GPU."
@@ -231,6 +232,7 @@ class Optimizer:
 
 def _check(x: Any) -> None:
     """Raise unless x is an array of the host that can be stepped in place."""
+    refuse_masked("x", x)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"`x` must be a NumPy array; got {type(x).__name__}.")
     if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:

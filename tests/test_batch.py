@@ -374,6 +374,15 @@ def test_disp_prints_the_summary(capsys):
     assert "23 problems" in capsys.readouterr().out
 
 
+class Masking:
+    """What slices to masked arrays, as variables of netCDF do."""
+
+    shape, dtype = (B, 12), np.dtype(float)
+
+    def __getitem__(self, rows):
+        return np.ma.array(np.ones(self.shape)[rows])
+
+
 WRONG = {
     "no axis of problems": ({"x0": [1.0, 2.0], "data": ()}, ValueError, "`x0` must have shape"),
     "three axes": ({"x0": np.ones((2, 2, 2))}, ValueError, "`x0` must have shape"),
@@ -392,6 +401,19 @@ WRONG = {
     "workers": ({"workers": "two"}, TypeError, "`workers` must"),
     "no workers": ({"workers": 0}, ValueError, "`workers` must"),
     "progress": ({"progress": 3}, TypeError, "`progress` must"),
+    "masked": ({"x0": np.ma.array(np.ones((B, 2)))}, TypeError, "`x0` must not be a masked"),
+    "masked data": (
+        {"data": (np.ones(B), np.ma.array(np.ones(B), mask=np.arange(B) % 2))}, TypeError,
+        r"`data\[1\]` must not be a masked array, whose mask would be lost: .*weights",
+    ),
+    "masked on disk": ({"data": (Masking(),)}, TypeError, r"`data\[0\]` must not be a masked"),
+    "masked rows": (
+        {"data": ([np.ma.array([1.0, 2.0], mask=[0, 1])] * B,)}, TypeError, "must not be a masked"
+    ),
+    "masked rates": (
+        {"learning_rate": np.ma.array(np.ones((B, 1)))}, TypeError, "`learning_rate` must not be a"
+    ),
+    "masked scales": ({"x_scale": np.ma.array(np.ones((B, 2)))}, TypeError, "`x_scale` must not be"),
     "text": ({"x0": "abc"}, TypeError, "`x0` must be an array"),
     "polish": ({"polish": "BFGS", "bounds": [(0, 1)] * 2}, ValueError, "`polish` must keep"),
     "method": ({"method": "adma"}, ValueError, "`method` must be one of"),
@@ -411,6 +433,36 @@ def test_bad_input_is_one_clear_error(wrong, error, text):
     with pytest.raises(error, match=text):
         adamnb.minimize_batch(counted, **call)
     assert not calls
+
+
+@pytest.mark.parametrize(
+    ("data", "args", "text"),
+    [
+        (np.ones((B, 12), object), np.ones(12), r"`data\[0\]` is of a type .* ndarray of object"),
+        (
+            np.ones((B, 12), "g"),
+            np.ones(12),
+            r"`data\[0\]` is of a type that compiled .* do not take",
+        ),
+        (np.ones((B, 12)), np.ones(12, ">f8"), r"`args\[0\]` must be in the machine's byte order"),
+        (np.ones((B, 12)), np.ma.array(np.ones(12)), r"`args\[0\]` must not be a masked array"),
+    ],
+)
+def test_what_compiled_functions_do_not_take(data, args, text):
+    with pytest.raises(TypeError, match=text):
+        adamnb.minimize_batch(inplace, [1, 1], (args,), (data, np.ones(B)), jac="inplace")
+
+
+def test_objects_are_data_of_python_functions():
+    ragged = np.empty(3, object)
+    ragged[:] = [np.ones(2), np.ones(5), [1.0]]
+    result = adamnb.minimize_batch(
+        lambda x, y: (float((x[0] - len(y)) ** 2), 2 * (x - len(y))),
+        [0.0],
+        data=(ragged,),
+        jac=True,
+    )
+    assert result.x[:, 0].round(4).tolist() == [2.0, 5.0, 1.0]
 
 
 def test_what_does_not_compile_says_so():

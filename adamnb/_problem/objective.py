@@ -1,5 +1,6 @@
 """The user's callables behind one face: Python functions, finite differences, Numba functions."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy.optimize._numdiff import approx_derivative
 
 from .._compiled.machine_code import array_type, compile_or_load
 from .._compiled.run import Functions
-from .arguments import SCHEMES
+from .arguments import SCHEMES, refuse_masked
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
 
@@ -135,12 +136,12 @@ class Objective:
         return as_scalar(f)
 
     def _vector(self, gradient: Any) -> np.ndarray:
-        """Return what `jac` returned as an array of the right shape."""
+        """Return what `jac` returned as a vector of the right length, from a row or column as well."""
         array = _real_vector(gradient)
         if array.shape != self.shape:
-            if array.size != 1 or self.shape != (1,):
+            if not array.size == max(array.shape, default=1) == self.shape[0]:
                 raise ValueError(wrong_shape(array.shape, self.shape, int(self.counts[1]) - 1))
-            array = array.reshape(1)
+            array = array.reshape(-1)
         return array
 
 
@@ -160,7 +161,7 @@ def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
 
 def as_scalar(f: Any) -> float:
     """Return what the objective returned as a float, if it is one real number."""
-    if f is None or isinstance(f, str | bytes):
+    if f is None or isinstance(f, str | bytes) or np.ma.is_masked(f):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.")
     try:
         array = np.asarray(f)
@@ -175,6 +176,8 @@ def as_scalar(f: Any) -> float:
         )
     try:
         return float(array.reshape(-1)[0])
+    except OverflowError:  # of an integer or a fraction
+        return np.inf if array.reshape(-1)[0] > 0 else -np.inf
     except (TypeError, ValueError):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
 
@@ -182,6 +185,10 @@ def as_scalar(f: Any) -> float:
 def _real_vector(gradient: Any) -> np.ndarray:
     if gradient is None:
         raise TypeError("`jac` must return an array; it returned None.")
+    if np.ma.is_masked(gradient):
+        raise TypeError(
+            "`jac` must return all elements; it returned a masked array: use its `.filled(0)`."
+        )
     try:
         array = np.asarray(gradient)
     except ValueError as error:  # ragged
@@ -202,9 +209,9 @@ class CompiledObjective:
         Of `functions`.
     """
 
-    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
+    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype, data: tuple = ()) -> None:
         vector = array_type(dtype, 1)
-        arguments = tuple(_type_of(i, argument) for i, argument in enumerate(args))
+        arguments = (*_types_of("data", data), *_types_of("args", args))
         parts = (vector, vector) if jac == "inplace" else (vector,)
         fun_type = _first_class("fun", fun, parts + arguments)
         result = fun_type.signature.return_type
@@ -223,7 +230,7 @@ class CompiledObjective:
             else:
                 jac_type, jac_value = _first_class("jac", jac, (vector, *arguments)), jac
                 _require_vector(jac_type.signature.return_type)
-        self.functions = Functions(fun, jac_value, args)
+        self.functions = Functions(fun, jac_value, data + args)
         kinds = fun_type, jac_type, types.Tuple(arguments)
         self.type = types.NamedTuple(kinds, Functions)
 
@@ -238,15 +245,35 @@ def is_compiled(fun: Any, jac: Any) -> bool:
     return all(is_jitted(f) or isinstance(f, CFunc) for f in called(fun, jac))
 
 
-def _type_of(i: int, argument: Any) -> types.Type:
-    """Return the Numba type of args[i]."""
+def _types_of(name: str, arguments: tuple) -> list[types.Type]:
+    """Return the Numba types of arguments, which are name[0], name[1], ..."""
+    return [_type_of(f"{name}[{i}]", argument) for i, argument in enumerate(arguments)]
+
+
+def _type_of(name: str, argument: Any) -> types.Type:
+    """Return the Numba type of an argument."""
+    refuse_masked(name, argument)
+    if isinstance(argument, tuple):
+        _types_of(name, argument)
+    what = type(argument).__name__
+    if isinstance(argument, np.ndarray | np.generic):
+        dtype = argument.dtype
+        what += f" of {dtype}"
+        if not dtype.isnative:
+            raise TypeError(
+                f"`{name}` must be in the machine's byte order for compiled functions; got {what}: pass"
+                f" `array.astype(array.dtype.newbyteorder('='))`."
+            )
     try:
-        return numba.typeof(argument)
-    except ValueError:
+        kind = numba.typeof(argument)
+    except (ValueError, NumbaError):
+        kind = None
+    if kind is None or (isinstance(kind, types.Array) and kind.dtype == types.pyobject):
         raise TypeError(
-            f"`args[{i}]` is of a type that compiled functions do not take: {type(argument).__name__}."
+            f"`{name}` is of a type that compiled functions do not take: {what}."
             " To run them interpreted, pass `fun.py_func` instead of `fun`."
-        ) from None
+        )
+    return kind
 
 
 def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionType:
@@ -256,6 +283,8 @@ def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionTy
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature)
+    if arguments not in function.overloads:
+        _check_parameters(name, function, len(arguments))
     try:
         compile_or_load(function, arguments)
         signature = function.overloads[arguments].signature
@@ -265,6 +294,18 @@ def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionTy
             f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
         ) from error
     return types.FunctionType(signature)
+
+
+def _check_parameters(name: str, function: Any, count: int) -> None:
+    """Raise a `TypeError` unless a function has `count` parameters, which may have defaults."""
+    parameters = inspect.signature(function.py_func).parameters
+    several = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    if several or len(parameters) != count:
+        raise TypeError(
+            f"`{name}` must name the arguments that it gets to be compiled, {count} with x and those of"
+            f" `data` and `args`; it is {name}({', '.join(map(str, parameters.values()))}). Give in `args` what has"
+            f" a default as well; or run it interpreted: pass `{name}.py_func`."
+        )
 
 
 def main_reason(error: Exception) -> str:
@@ -283,4 +324,5 @@ def _require_number(kind: types.Type) -> None:
 def _require_vector(kind: types.Type) -> None:
     vector = isinstance(kind, types.UniTuple) or (isinstance(kind, types.Array) and kind.ndim == 1)
     if not (vector and isinstance(kind.dtype, types.Float | types.Integer)):
-        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}.")
+        flat = ": return its `.ravel()`" if isinstance(kind, types.Array) and kind.ndim > 1 else ""
+        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}{flat}.")

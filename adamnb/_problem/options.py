@@ -13,6 +13,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
+from .arguments import refuse_masked
 from .methods import Method
 
 
@@ -169,6 +170,7 @@ MEANT = {other: own for own, others in ELSEWHERE.items() for other in others.spl
 
 def check(name: str, value: Any, option: Option) -> None:
     """Raise a `ValueError` or `TypeError` with name, rule and value unless `value` is allowed."""
+    refuse_masked(name, value)
     if option.allows(value):
         return
     kind = (

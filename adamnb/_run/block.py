@@ -142,7 +142,7 @@ class CompiledBlocks:
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, dtype = batch, sample.x0.shape[1], sample.x0.dtype
         first = tuple(array[0] for array in sample.data)
-        own = CompiledObjective(batch.fun, batch.jac, first + batch.args, dtype)
+        own = CompiledObjective(batch.fun, batch.jac, batch.args, dtype, first)
         self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
         self.roots = np.zeros(ROOTS)
         fun_type, jac_type, _ = own.type
