@@ -299,12 +299,13 @@ def _first_class(name: str, function: Any, arguments: tuple) -> types.FunctionTy
 def _check_parameters(name: str, function: Any, count: int) -> None:
     """Raise a `TypeError` unless a function has `count` parameters, which may have defaults."""
     parameters = inspect.signature(function.py_func).parameters
+    given = ", ".join(map(str, parameters.values()))
     several = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
     if several or len(parameters) != count:
         raise TypeError(
             f"`{name}` must name the arguments that it gets to be compiled, {count} with x and those of"
-            f" `data` and `args`; it is {name}({', '.join(map(str, parameters.values()))}). Give in `args` what has"
-            f" a default as well; or run it interpreted: pass `{name}.py_func`."
+            f" `data` and `args`; it is {name}({given}). Give in `args` what has a default as well; or run"
+            f" it interpreted: pass `{name}.py_func`."
         )
 
 

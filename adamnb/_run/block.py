@@ -25,7 +25,7 @@ from .._problem.methods import Method
 from .._problem.objective import CompiledObjective, wrong_shape
 from .._problem.problem import Problem
 from .finish import finish
-from .run import MOST_STEPS, Run, coming_rates, span_type, steps_in
+from .run import MOST_STEPS, Run, coming_rates, growth, span_type, steps_in
 from .settings import is_plain, settings
 from .state import State, vectors_type
 
@@ -166,17 +166,27 @@ class CompiledBlocks:
         """Solve a block; `stopped` is asked from time to time, and told how many problems are done."""
         batch, work = self.batch, self.begin(block)
         options = settings(batch.method, batch.options, block.x0.dtype)
-        steps, done = 1, 0
+        rate, now = batch.options["learning_rate"], 0.0
+        steps, done, grow = 1, 0, min(self.growth, growth(callable(rate)))
+        failed: Exception | None = None
         while (left := work.count()) and not stopped(len(block) - left):
             if time.time() > batch.deadline:
                 work.stop(OUT_OF_SECONDS)
-            steps, rates = coming_rates(batch.options["learning_rate"], options, steps, done)
+            try:
+                steps, rates = coming_rates(rate, options, steps, done, now)
+            except Exception as raised:  # by the schedule
+                failed = raised
+                break
+            now = now if rates is None else rates[-1]
             begun = time.perf_counter()
             work.run(options, Span(steps, rates, None))
             done += steps
-            most = min(self.growth * steps, MOST_STEPS)
+            most = min(grow * steps, MOST_STEPS)
             steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
         state, reasons, errors = work.end()
+        if failed is not None:
+            errors |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
+            reasons[reasons == GOING] = RAISED
         reasons[reasons == GOING] = INTERRUPTED
         for b in np.flatnonzero(reasons == WRONG_SHAPE):
             s = state.records[b]

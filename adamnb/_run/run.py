@@ -124,7 +124,8 @@ class Run:
                 s.stop = INTERRUPTED
         if time.perf_counter() > self.deadline and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
-        if callable(self.rate):
+        o = self.settings[0]
+        if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:  # a step may follow
             s.learning_rate = checked_rate(self.rate, int(s.nit) + 1)
 
     def compiled_loop(self) -> int:
@@ -140,7 +141,7 @@ class Run:
             if begun > self.deadline:
                 s.stop = OUT_OF_SECONDS
             done = int(s.nit) if scheduled else 0
-            steps, rates = coming_rates(self.rate, self.settings, steps, done)
+            steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = None if history is None else np.empty((steps, 3))
             before = 0 if history is None else int(s.nfev)
             span = Span(steps, rates, trace)
@@ -153,8 +154,9 @@ class Run:
                 raise ValueError(wrong_shape((int(s.wrong_size),), problem.x0.shape, int(s.nit)))
             if reason != GOING:
                 return reason
-            bounded = scheduled or history is not None
-            most = min(64 * steps, MOST_STEPS) if bounded else 64 * steps
+            most = growth(scheduled) * steps
+            if scheduled or history is not None:
+                most = min(most, MOST_STEPS)
             steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
 
     def intermediate(self, g: np.ndarray) -> OptimizeResult:
@@ -211,12 +213,33 @@ def steps_in(seconds: float, steps: int, taken: float, most: int) -> int:
     return int(min(max(1, steps * seconds / taken), most))
 
 
-def coming_rates(rate: Any, settings: Any, steps: int, done: int) -> tuple[int, Any]:
-    """Return how many of `steps` steps come after those done, and their learning rates.
+def growth(scheduled: bool) -> int:
+    """Return how many times more steps a call may have than the one before.
 
-    The rates are None where the state has its own; otherwise steps end with `maxiter`.
+    Few where learning rates are asked for ahead: no more of them than the steps that were made.
+    """
+    return 2 if scheduled else 64
+
+
+def coming_rates(
+    rate: Any, settings: Any, steps: int, done: int, now: float
+) -> tuple[int, np.ndarray | None]:
+    """Return how many evaluations come next, at most `steps`, and the learning rate after each.
+
+    The rates are None where the state has its own. After the last evaluation that `maxiter` and `maxfun`
+    allow no step follows, and the rate stays as it is: `now`, if there are none before. Where the
+    schedule raises, the steps before are made first: they may be all that it takes.
     """
     if not callable(rate):
         return steps, None
-    steps = int(min(steps, max(1, settings[0].maxiter + 1 - done)))
-    return steps, np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
+    last = int(min(settings[0].maxiter, settings[0].maxfun - 1))
+    steps = min(steps, max(1, last + 1 - done))
+    rates: list[float] = []
+    for t in range(done + 1, done + steps + 1):
+        try:
+            rates.append(checked_rate(rate, t) if t <= last else [now, *rates][-1])
+        except Exception:
+            if not rates:
+                raise
+            break
+    return len(rates), np.array(rates)
