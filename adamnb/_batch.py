@@ -15,6 +15,7 @@ import numpy as np
 from numba.extending import is_jitted
 
 from ._compiled import machine_code as code
+from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
 from ._problem.arguments import argument_tuple, gradient_form, on_device
@@ -149,7 +150,7 @@ def minimize_batch(
     check_polish(o["polish"], bounded=problems.bounds is not None)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
-    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)))
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
     errors: dict[int, Exception] = {}
     with bar as stack:
         parts = _results(batch, problems, workers, bar.stopped)
@@ -160,6 +161,7 @@ def minimize_batch(
             solved.reason[rows] = part.reason
             errors |= {part.first + b: error for b, error in part.errors.items()}
             bar.advance(len(part))
+    solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
     if problems.count and len(errors) == problems.count:
         raise errors[0]
     result = BatchResult.of(
@@ -257,7 +259,7 @@ def _one_after_another(
     from ._cuda.blocks import DeviceBlocks
 
     blocks, first = DeviceBlocks(batch, problems.block(0, 1)), 0
-    while first < problems.count and not stopped():
+    while first < problems.count and not (stopped() or batch.late()):
         block = problems.block(first, blocks.size())
         yield blocks.solve(block, stopped)
         first += len(block)
@@ -286,6 +288,8 @@ def _threaded(
 
     def take(size: int) -> Block | None:
         nonlocal next_problem
+        if batch.late():
+            return None
         with lock:
             left = problems.count - next_problem
             first, size = next_problem, min(size, max(1, left // (2 * threads)), left)

@@ -235,6 +235,61 @@ def test_time_limit_ends_what_is_not_done():
     assert set(result.status) == {0, 4}
 
 
+@numba.njit
+def counted_and_slow(x, g, rounds, calls):
+    calls[0] += 1
+    return slow(x, g, rounds)
+
+
+ROUNDS = 300_000  # some milliseconds
+
+
+@pytest.mark.parametrize("options", [{}, {"polish": True}, {"learning_rate": schedule}])
+def test_time_limit_is_kept_where_most_problems_have_not_begun(options):
+    """Blocks are measured in time: 4,000 problems would take a minute to be looked at once."""
+    rounds, calls = np.full(4000, ROUNDS), np.zeros(1, int)
+    solve = partial(
+        adamnb.minimize_batch, counted_and_slow, [1.0], (calls,), jac="inplace", threads=1
+    )
+    assert solve(data=(rounds[:1],), **options).nfev[0] > 1  # and compiled
+    calls[0] = 0
+    result = solve(data=(rounds,), max_time=0.2, **options)
+    assert 0 < calls[0] < 1000
+    assert result.nfev.sum() == calls[0]
+    begun = result.nfev > 0
+    assert 0 < begun.sum() < 500
+    assert set(result.status[~begun]) == {4}
+    assert np.isnan(result.fun[~begun]).all()
+    assert np.isnan(result.jac[~begun]).all()
+    assert (result.x[~begun] == 1.0).all()
+    assert np.isfinite(result.fun[begun]).all()
+    assert "`max_time` reached" in result.message[4]
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_no_time_at_all(form):
+    result = batch(form, max_time=0)
+    assert (result.status == 4).all()
+    assert (result.nfev == 0).all()
+    assert np.isnan(result.fun).all()
+
+
+@numba.njit
+def raises_at_the_end(x, y):
+    if y == 1 and abs(x[0] - y) < 1e-6:
+        raise ArithmeticError("nearly there")
+    return np.sum((x - y) ** 2), 2 * (x - y)
+
+
+def test_an_exception_while_polishing_stays_in_its_problem():
+    result = adamnb.minimize_batch(
+        raises_at_the_end, [3.0], data=(np.arange(3.0),), jac=True, polish=True, maxiter=3
+    )
+    assert result.status.tolist() == [0, 5, 0]
+    assert isinstance(result.errors[1], ArithmeticError)
+    assert np.isfinite(result.fun).all()
+
+
 # ------------------------------------------------------------------------------------------- sizes
 
 

@@ -262,6 +262,38 @@ print("X", after.x.tobytes().hex())
     assert run(code, folder) == "interrupted True\n" + first
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupt_of_a_batch(tmp_path):
+    """Ctrl-C after a quarter of a second; to evaluate every problem once would take minutes."""
+    code = (
+        PREAMBLE
+        + """
+import numba, signal
+
+@numba.njit(nogil=True)
+def fun(x, g, rounds, calls):
+    calls[0] += 1
+    s = 0.0
+    for i in range(rounds):
+        s += np.sin(s + i)
+    g[0] = 2 * x[0]
+    return x[0] ** 2 + 0.0 * s
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+rounds, calls = np.full(20_000, 300_000), np.zeros(1, int)
+solve = lambda rounds: adamnb.minimize_batch(fun, [1.0], (calls,), (rounds,), jac="inplace")
+solve(rounds[:1])
+calls[0] = 0
+os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
+try:
+    solve(rounds)
+except KeyboardInterrupt:
+    print("interrupted", 0 < calls[0] < 2000)
+"""
+    )
+    assert run(code, tmp_path) == "interrupted True\n"
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_no_leak(warm):
     """Ten thousand small fits, a third of each kind, after a warm-up."""

@@ -47,6 +47,10 @@ class Batch:
     compiled: bool
     deadline: float  # in the seconds of time.time(), which other processes share
 
+    def late(self) -> bool:
+        """Return whether the time for all problems is over."""
+        return time.time() > self.deadline
+
 
 @dataclass
 class Block:
@@ -78,11 +82,11 @@ class Solved:
     errors: dict[int, Exception] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls, first: int, x: np.ndarray) -> "Solved":
+    def nothing(cls, first: int, x: np.ndarray, reason: int) -> "Solved":
         """Return the results of problems of which nothing is known but their start `x`."""
         nit, nfev, njev = np.zeros((3, len(x)), np.int64)
         fun, jac = np.full(len(x), np.nan), np.full_like(x, np.nan)
-        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), INTERRUPTED))
+        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), reason))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -101,37 +105,47 @@ class BlockAtWork:
         method, rate = blocks.batch.method, block.learning_rate
         self.state = State(method, block.x0, rate, block.x_scale, block.bounds)
         self.vectors = self.state.vectors._replace(roots=blocks.roots)
-        self.reasons = np.zeros(len(block) + 1, np.int64)  # and the number of the problem at work
-        self.reasons[:-1][~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.reasons = np.zeros(
+            len(block) + 2, np.int64
+        )  # and what the next call begins and ends with
+        self.reasons[:-2][~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.pace = 1  # evaluations in `SECONDS`
         self.errors: dict[int, Exception] = {}
 
     def count(self) -> int:
         """Return how many problems have not stopped."""
-        return int(np.count_nonzero(self.reasons[:-1] == GOING))
+        return int(np.count_nonzero(self.reasons[:-2] == GOING))
 
-    def stop(self, reason: int) -> None:
-        """Let all problems end with their next iteration."""
-        self.state.records["stop"] = reason
+    def run(self, options: np.ndarray, span: Span) -> bool:
+        """Iterate as many problems as take `SECONDS`; return whether some are left for this span.
 
-    def run(self, options: np.ndarray, span: Span) -> None:
-        """Iterate all that are going; one that raises is left, and the next is gone on with."""
-        blocks, block, reasons = self.blocks, self.block, self.reasons
-        reasons[-1] = 0
-        while reasons[-1] < len(block):
-            try:
-                return blocks.run(
-                    None, blocks.functions, block.data, reasons, self.vectors, self.state.records,
-                    options, span,
-                )  # fmt: skip
-            except Exception as error:
-                b = int(reasons[-1])
-                self.errors[b], reasons[b] = error, RAISED
-                reasons[-1] += 1
-        return None
+        One that raises is left, and the next is gone on with.
+        """
+        blocks, reasons, size = self.blocks, self.reasons, len(self.block)
+        first = int(reasons[-2]) % size
+        ahead = first + np.flatnonzero(reasons[first:size] == GOING)
+        count = max(1, self.pace // span.steps)
+        reasons[-2:] = first, ahead[count] if count < len(ahead) else size
+        counts = self.state.records["nfev"][first : reasons[-1]]
+        before, begun = counts.sum(), time.perf_counter()
+        try:
+            blocks.run(
+                None, blocks.functions, self.block.data, reasons, self.vectors, self.state.records,
+                options, span,
+            )  # fmt: skip
+        except Exception as error:
+            b = int(reasons[-2])
+            self.errors[b], reasons[b] = error, RAISED
+            reasons[-2] += 1
+        else:
+            reasons[-2] = reasons[-1]
+        if made := int(counts.sum() - before):
+            self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, 64 * self.pace)
+        return bool(reasons[-2] < size)
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the last state, why each problem stopped, and what was raised."""
-        return self.state, self.reasons[:-1], self.errors
+        return self.state, self.reasons[:-2], self.errors
 
 
 class CompiledBlocks:
@@ -168,45 +182,56 @@ class CompiledBlocks:
         options = settings(batch.method, batch.options, block.x0.dtype)
         rate, now = batch.options["learning_rate"], 0.0
         steps, done, grow = 1, 0, min(self.growth, growth(callable(rate)))
-        failed: Exception | None = None
-        while (left := work.count()) and not stopped(len(block) - left):
-            if time.time() > batch.deadline:
-                work.stop(OUT_OF_SECONDS)
-            try:
-                steps, rates = coming_rates(rate, options, steps, done, now)
-            except Exception as raised:  # by the schedule
-                failed = raised
-                break
-            now = now if rates is None else rates[-1]
-            begun = time.perf_counter()
-            work.run(options, Span(steps, rates, None))
-            done += steps
-            most = min(grow * steps, MOST_STEPS)
-            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+        more, failed = False, None
+        while (left := work.count()) and not (stopped(len(block) - left) or batch.late()):
+            if not more:
+                try:
+                    steps, rates = coming_rates(rate, options, steps, done, now)
+                except Exception as raised:  # by the schedule
+                    failed = raised
+                    break
+                span, begun = Span(steps, rates, None), time.perf_counter()
+                now = now if rates is None else rates[-1]
+            more = work.run(options, span)
+            if not more:
+                done += steps
+                most = min(grow * steps, MOST_STEPS)
+                steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
         state, reasons, errors = work.end()
+        going = reasons == GOING
+        reasons[going] = OUT_OF_SECONDS if batch.late() else INTERRUPTED
         if failed is not None:
-            errors |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
-            reasons[reasons == GOING] = RAISED
-        reasons[reasons == GOING] = INTERRUPTED
+            errors |= dict.fromkeys(np.flatnonzero(going).tolist(), failed)
+            reasons[going] = RAISED
         for b in np.flatnonzero(reasons == WRONG_SHAPE):
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
             errors[int(b)], reasons[b] = ValueError(error), RAISED
-        self._finish(block, state, reasons)
+        self._finish(block, state, reasons, errors, stopped)
         return self._solved(block, state, reasons, errors)
 
     def finishes(self) -> bool:
         """Return whether Python has the last word."""
         return self.batch.options["polish"] or self.n <= self.batch.options["verify"]
 
-    def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
+    def _finish(
+        self,
+        block: Block,
+        state: State,
+        reasons: np.ndarray,
+        errors: dict[int, Exception],
+        stopped: Callable[[int], bool],
+    ) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
         if not self.finishes():
             return
-        for b in np.flatnonzero(reasons >= GOING):
-            run = Run(problem_of(self.batch, block, int(b)))
-            run.state = state.problem(int(b))
-            reasons[b] = finish(run, int(reasons[b]))
+        for b in np.flatnonzero(reasons >= GOING).tolist():
+            run = Run(problem_of(self.batch, block, b))
+            run.state = state.problem(b)
+            try:
+                reasons[b] = INTERRUPTED if stopped(0) else finish(run, int(reasons[b]))
+            except Exception as error:
+                errors[b], reasons[b] = error, RAISED
 
     def _solved(
         self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
@@ -245,13 +270,13 @@ def problem_of(batch: Batch, block: Block, b: int) -> Problem:
 
 def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -> Solved:
     """Solve the problems of a block one by one, calling Python."""
-    solved = Solved.nothing(block.first, block.x0.copy())
+    solved = Solved.nothing(block.first, block.x0.copy(), INTERRUPTED)
     for b in range(len(block)):
         if stopped():
             break
         if not np.isfinite(block.x0[b]).all():
             solved.reason[b] = BAD_START
-        elif time.time() > batch.deadline:
+        elif batch.late():
             solved.reason[b] = OUT_OF_SECONDS
         else:
             run = Run(problem_of(batch, block, b))
