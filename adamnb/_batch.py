@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from functools import partial
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
@@ -23,7 +23,7 @@ from ._problem.objective import called, is_compiled
 from ._problem.options import check_polish, complete
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._run.problems import Problems, several
-from ._run.result import BatchResult
+from ._run.result import BatchResult, attach
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
 SECONDS = 0.05  # a thread's blocks grow until they take so long
@@ -95,7 +95,8 @@ def minimize_batch(
         For a wrong argument, before anything is computed.
     Exception
         What `fun` or `jac` raised, if it did so in every problem; otherwise that problem has
-        status 5 and the others go on.
+        status 5 and the others go on. An exception that ends the batch, Ctrl-C included, has an
+        attribute `adamnb_result`, the `BatchResult` so far, if a problem had been begun.
     RuntimeError
         If there is no GPU where one is asked for.
 
@@ -144,32 +145,43 @@ def minimize_batch(
     workers = _checked_workers(workers)
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
-        _check_gpu(fun, jac, workers)
+        _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
-    errors: dict[int, Exception] = {}
+
+    def result() -> BatchResult:
+        seconds = time.perf_counter() - started, code.seconds - compile_before
+        return BatchResult.of(solved, *seconds)
+
+    try:
+        _solve(batch, problems, workers, bar, solved)
+    except BaseException as error:
+        if solved.nfev.any():
+            attach(error, result())
+        raise
+    found = result()
+    if o["disp"]:
+        print(found)
+    return found
+
+
+def _solve(
+    batch: Batch, problems: Problems, workers: Any, bar: "_Progress", solved: Solved
+) -> None:
+    """Write into `solved` what is found, as it is found."""
     with bar as stack:
         parts = _results(batch, problems, workers, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
-            rows = slice(part.first, part.first + len(part))
-            solved.put(rows, vars(part))
-            solved.reason[rows] = part.reason
-            errors |= {part.first + b: error for b, error in part.errors.items()}
+            solved.put_block(part)
             bar.advance(len(part))
     solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
-    if problems.count and len(errors) == problems.count:
-        raise errors[0]
-    result = BatchResult.of(
-        solved, errors, time.perf_counter() - started, code.seconds - compile_before
-    )
-    if o["disp"]:
-        print(result)
-    return result
+    if problems.count and len(solved.errors) == problems.count:
+        raise solved.errors[0]
 
 
 def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
@@ -188,7 +200,7 @@ def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
     return device == "cuda" or bool(there)
 
 
-def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
+def _check_gpu(fun: Any, jac: Any, workers: Any, o: dict[str, Any]) -> None:
     """Refuse what cannot be done on a GPU."""
     if not all(is_jitted(function) for function in called(fun, jac)):
         raise TypeError(
@@ -197,6 +209,8 @@ def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
         )
     if workers is not None:
         raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
+    if o["catch"]:
+        raise ValueError(f"`catch` is of device='cpu'; got {o['catch']!r} for a GPU.")
 
 
 def _viewed(x0: Any, data: Any) -> tuple[Any, tuple]:
@@ -306,28 +320,35 @@ def _threaded(
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
             queue.put(error)
-        queue.put(None)
+        queue.put(threading.current_thread())
 
     team = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
+    working = set(team)
     for thread in team:
         thread.start()
+    failure: BaseException | None = None
     try:
-        working = threads
         while working:
-            with suppress(Empty):
+            try:
                 part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
-                if part is None:
-                    working -= 1
-                elif isinstance(part, BaseException):
-                    raise part
-                else:
-                    yield part
-            if stopped():
+            except Empty:
+                part = None
+            except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
+                part = interrupt
+            if isinstance(part, Solved):
+                yield part
+            elif isinstance(part, BaseException):
+                failure = part
+            else:
+                working.discard(part)
+            if failure is not None or stopped():
                 leave.set()
     finally:
         leave.set()
         for thread in team:
             thread.join()
+    if failure is not None:
+        raise failure
 
 
 class _Progress(ExitStack):

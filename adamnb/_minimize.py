@@ -89,6 +89,10 @@ def minimize(
     ------
     TypeError, ValueError
         For a wrong argument, before anything is computed.
+    Exception
+        What `fun`, `jac`, `callback` or a schedule raises comes through. After the first iteration it
+        has an attribute `adamnb_result`, the `Result` with the best point so far and status 5, and so
+        has the `KeyboardInterrupt` of Ctrl-C; see also the option `catch`.
 
     Notes
     -----
@@ -198,7 +202,11 @@ def _solve(problem: Problem) -> Result:
     """Minimise a checked problem, where its start is."""
     if isinstance(problem.x0, np.ndarray):
         run = Run(problem)
-        return run.result(finish(run, run.iterate()))
+        try:
+            return run.result(finish(run, run.iterate()))
+        except BaseException as error:
+            run.accompany(error)
+            raise
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)

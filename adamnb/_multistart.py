@@ -13,7 +13,7 @@ from ._minimize import merged
 from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
-from ._run.result import BatchResult, MultistartResult
+from ._run.result import BatchResult, MultistartResult, attach
 from ._run.second_order import lower_point
 
 SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}
@@ -105,8 +105,15 @@ def multistart(
     first, counts = _distinct(places, tol)
     rows = rows[first]
     if lower.size <= verify and gradient_form(fun, jac, None)[1] not in SCHEMES:
-        objective = Objective(*gradient_form(fun, jac, None), args, pair, starts[0])
-        true = np.array([_is_minimum(objective, found, b) for b in rows], bool)
+        objective = Objective(
+            *gradient_form(fun, jac, None), args, pair, starts[0],
+            counts=np.ones(2, np.int64).data, catch=given.get("catch") or (),
+        )  # fmt: skip
+        try:
+            true = np.array([_is_minimum(objective, found, b) for b in rows], bool)
+        except BaseException as error:
+            attach(error, found)
+            raise
         rows, counts = rows[true], counts[true]
     return MultistartResult.of(found, starts, rows, counts)
 

@@ -316,6 +316,18 @@ BAD_OPTIONS = [
         for name in ("learning_rate", "x_scale")
     ),
     ("finite_difference", "be '2-point', '3-point', 'cs'", ValueError, ["4-point", 3]),
+    (
+        "catch",
+        "be an exception class or a tuple of them",
+        TypeError,
+        ["KeyError", KeyError(), KeyboardInterrupt],
+    ),
+    (
+        "catch",
+        "be an exception class or a tuple of them",
+        ValueError,
+        [3, (KeyError, 3), [KeyError]],
+    ),
     ("history", "be True or False", TypeError, ["yes"]),
     ("disp", "be True or False", TypeError, ["no"]),
 ]

@@ -402,9 +402,41 @@ def test_an_exception_in_progress_ends_the_threads():
         raise KeyboardInterrupt
 
     before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         batch(progress=interrupt)
     assert threading.active_count() == before
+    found, expected = caught.value.adamnb_result, batch()
+    done = found.status == 0
+    assert done.any()
+    assert_same(adamnb.BatchResult({n: found[n][done] for n in NAMES}), expected, done)
+    assert (found.status[found.nfev == 0] != 0).all()
+
+
+@pytest.mark.parametrize("form", ["compiled", "python"])
+def test_what_every_problem_raises_carries_their_best_points(form):
+    f, g = (raises, "inplace") if form == "compiled" else (python_raises, True)
+    with pytest.raises(ValueError, match="no logarithm") as caught:
+        adamnb.minimize_batch(f, [1.0], (-3.0,), (np.full(4, 1),), jac=g)
+    found = caught.value.adamnb_result
+    assert (found.status == 5).all()
+    assert (found.fun < 16).all()
+    assert list(found.errors) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("form", ["compiled", "python"])
+def test_what_is_caught_in_a_problem(form):
+    """Every row is `minimize`; where one raises at once there is no way back."""
+    f, g = (raises, "inplace") if form == "compiled" else (python_raises, True)
+    kind = np.array([0, 1, 2, 1])
+    options = {"jac": g, "catch": (ValueError, ArithmeticError), "verify": 0}
+    result = adamnb.minimize_batch(f, [1.0], (-3.0,), (kind,), **options)
+    for b in (0, 1, 3):
+        alone = adamnb.minimize(f, [1.0], (kind[b], -3.0), **options)
+        for name in NAMES:
+            assert np.asarray(alone[name]).tobytes() == result[name][b].tobytes(), (name, b)
+    assert list(result.errors) == [2]
+    assert result.fun[1] < 16
+    assert 0.5 <= result.x[1, 0] < 0.6  # where it raises
 
 
 # ------------------------------------------------------------------------------------------ result

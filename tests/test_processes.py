@@ -252,8 +252,9 @@ sent = time.perf_counter()
 os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
 try:
     adamnb.minimize(user.fun, X0, (A,), **options)
-except KeyboardInterrupt:
-    print("interrupted", time.perf_counter() - sent < 10)
+except KeyboardInterrupt as stop:
+    kept = stop.adamnb_result.nit > 0 and stop.adamnb_result.status == 5
+    print("interrupted", kept and time.perf_counter() - sent < 10)
 after = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
 print("X", after.x.tobytes().hex())
 """
@@ -287,11 +288,11 @@ calls[0] = 0
 os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
 try:
     solve(rounds)
-except KeyboardInterrupt:
-    print("interrupted", 0 < calls[0] < 2000)
+except KeyboardInterrupt as stop:
+    print("interrupted", 0 < calls[0] < 2000, hasattr(stop, "adamnb_result"))
 """
     )
-    assert run(code, tmp_path) == "interrupted True\n"
+    assert run(code, tmp_path) == "interrupted True True\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")

@@ -102,4 +102,7 @@ ALL_FIXED = Reason(
     -5, CONVERGED, "all variables fixed", "All independent variables were fixed by bounds."
 )  # fmt: skip
 BAD_START = Reason(-6, NOT_FINITE, "`x0` not finite", "`x0` is not finite.")
-RAISED = Reason(-7, FAILED, "`fun` or `jac` raised", "`fun` or `jac` raised.")
+RAISED = Reason(
+    -7, FAILED, "`fun` or `jac` raised",
+    "An exception ended the run in iteration {s.nit}; the best point is kept.",
+)  # fmt: skip

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
@@ -20,6 +21,10 @@ from .arguments import SCHEMES, refuse_masked
 Evaluated = tuple[float, ndarray]  # f and its gradient
 
 
+class CaughtError(Exception):
+    """`fun` or `jac` raised what counts as f = infinity."""
+
+
 class Objective:
     """Evaluates f and its gradient by calling Python, and counts.
 
@@ -33,6 +38,8 @@ class Objective:
         A vector of the shape and dtype of x.
     counts : buffer of two int64, optional
         Counts evaluations of f and of the gradient; kept by the caller if given.
+    catch : exception class or tuple of them
+        What fun and jac may raise where f is then infinite, but not in the first evaluation of all.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Objective:
         bounds: tuple | None,
         like: np.ndarray,
         counts: Any = None,
+        catch: Any = (),
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
         self.dtype, self.shape = like.dtype, like.shape
@@ -55,6 +63,31 @@ class Objective:
             self.at = self._differences
         else:
             self.at = self._separate
+        if catch:
+            self.first, self.at = not self.counts[0], partial(self._caught, self.at)
+            self.fun = self._guarded(fun, catch)
+            self.jac = self._guarded(jac, catch) if callable(jac) else jac
+
+    def _guarded(self, function: Callable, catch: Any) -> Callable:
+        def call(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except catch as error:
+                if self.first:
+                    raise
+                raise CaughtError from error
+
+        return call
+
+    def _caught(self, at: Callable, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        """Return what `at` does, and infinity where `fun` or `jac` raised what is caught."""
+        try:
+            evaluated = at(for_fun, for_jac, g)
+        except CaughtError:
+            g[:] = 0
+            return np.inf, g
+        self.first = False
+        return evaluated
 
     def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
         """Write the gradient at x to g and return f."""
@@ -233,6 +266,15 @@ class CompiledObjective:
         self.functions = Functions(fun, jac_value, data + args)
         kinds = fun_type, jac_type, types.Tuple(arguments)
         self.type = types.NamedTuple(kinds, Functions)
+
+
+def explain_division(error: BaseException, fun: Any, jac: Any) -> None:
+    """Note at a division by zero in a Numba function how it is infinite instead."""
+    if isinstance(error, ZeroDivisionError) and (is_jitted(fun) or is_jitted(jac)):
+        error.add_note(
+            'A Numba function raises where it divides by zero. With @numba.njit(error_model="numpy") the'
+            " quotient is infinite or NaN instead, and the run goes back to the best point."
+        )
 
 
 def called(fun: Any, jac: Any) -> tuple:

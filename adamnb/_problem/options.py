@@ -65,6 +65,11 @@ def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
 
 
+def _exceptions(value: Any) -> bool:
+    kinds = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
+
+
 _NOT_NEGATIVE = "be a number >= 0"
 
 POLISHERS = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr", "BFGS", "CG")  # the last two: no bounds
@@ -128,6 +133,11 @@ OPTIONS = {
         None, "be '2-point', '3-point', 'cs' or None",
         lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
         "scheme where no gradient is given (2-point), for use through SciPy",
+    ),
+    "catch": Option(
+        (), "be an exception class or a tuple of them", _exceptions,
+        "exceptions of fun and jac, but at the start, that count as f = infinity at that point: an"
+        " automatic learning rate goes back to the best one",
     ),
     "history": Option(
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"

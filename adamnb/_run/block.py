@@ -22,10 +22,10 @@ from .._compiled.reasons import (
 from .._compiled.records import OPTIONS
 from .._compiled.run import Functions, Span
 from .._problem.methods import Method
-from .._problem.objective import CompiledObjective, wrong_shape
+from .._problem.objective import CompiledObjective, explain_division, wrong_shape
 from .._problem.problem import Problem
 from .finish import finish
-from .run import MOST_STEPS, Run, coming_rates, growth, span_type, steps_in
+from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in
 from .settings import is_plain, settings
 from .state import State, vectors_type
 
@@ -96,6 +96,13 @@ class Solved:
         for name in ("x", "fun", "jac", "nit", "nfev", "njev"):
             getattr(self, name)[b] = result[name]
 
+    def put_block(self, part: "Solved") -> None:
+        """Take over the results of a block."""
+        rows = slice(part.first, part.first + len(part))
+        self.put(rows, vars(part))
+        self.reason[rows] = part.reason
+        self.errors |= {part.first + b: error for b, error in part.errors.items()}
+
 
 class BlockAtWork:
     """A block in the host's memory while it is solved."""
@@ -134,14 +141,22 @@ class BlockAtWork:
                 options, span,
             )  # fmt: skip
         except Exception as error:
-            b = int(reasons[-2])
-            self.errors[b], reasons[b] = error, RAISED
-            reasons[-2] += 1
+            self._raised(int(reasons[-2]), error, options)
         else:
             reasons[-2] = reasons[-1]
         if made := int(counts.sum() - before):
             self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, 64 * self.pace)
         return bool(reasons[-2] < size)
+
+    def _raised(self, b: int, error: Exception, options: np.ndarray) -> None:
+        """Leave problem `b`, which raised, or go on with it where f counts as infinite."""
+        batch, state = self.blocks.batch, self.state.problem(b)
+        if isinstance(error, batch.options["catch"]) and state.s.nit > 0:
+            self.reasons[b] = infinite_here(self.blocks.method, state, options)
+            return
+        explain_division(error, batch.fun, batch.jac)
+        self.errors[b], self.reasons[b] = error, RAISED
+        self.reasons[-2] += 1
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the last state, why each problem stopped, and what was raised."""
@@ -231,6 +246,7 @@ class CompiledBlocks:
             try:
                 reasons[b] = INTERRUPTED if stopped(0) else finish(run, int(reasons[b]))
             except Exception as error:
+                explain_division(error, self.batch.fun, self.batch.jac)
                 errors[b], reasons[b] = error, RAISED
 
     def _solved(
@@ -283,6 +299,7 @@ def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -
             try:
                 reason = finish(run, run.iterate())
             except Exception as error:
+                explain_division(error, batch.fun, batch.jac)
                 solved.reason[b], solved.errors[b] = RAISED, error
                 if run.s.nit > 0:
                     solved.put(b, run.result(INTERRUPTED))

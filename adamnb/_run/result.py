@@ -1,11 +1,19 @@
 """What a minimisation returns: results, and what they say."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from .._compiled.reasons import CONVERGED, INTERRUPTED, OUT_OF_SECONDS, REASONS, STOPPED
+from .._compiled.reasons import (
+    CONVERGED,
+    INTERRUPTED,
+    OUT_OF_SECONDS,
+    RAISED,
+    REASONS,
+    STOPPED,
+)
 
 
 class Result(OptimizeResult):
@@ -23,7 +31,8 @@ class Result(OptimizeResult):
         Steps taken; evaluations of the objective (finite differences included) and of the gradient.
     status : int
         0 converged, 1 `maxiter` or `maxfun`, 2 no further progress possible, 3 a value that is not
-        finite, 4 `max_time`, 99 the callback raised `StopIteration`.
+        finite, 4 `max_time`, 5 an exception, which has this result as its attribute `adamnb_result`,
+        99 the callback raised `StopIteration`.
     success : bool
         Whether `status` is 0.
     message : str
@@ -79,9 +88,7 @@ class BatchResult(OptimizeResult):
     """
 
     @classmethod
-    def of(
-        cls, solved: Any, errors: dict[int, Exception], time: float, compile_time: float
-    ) -> "BatchResult":
+    def of(cls, solved: Any, time: float, compile_time: float) -> "BatchResult":
         """Return the result of problems that stopped for the reasons in `solved`."""
         kinds, counts = np.unique(solved.reason, return_counts=True)
         message: dict[int, str] = {}
@@ -94,7 +101,7 @@ class BatchResult(OptimizeResult):
         return cls(
             x=solved.x, fun=solved.fun, jac=solved.jac, nit=solved.nit, nfev=solved.nfev,
             njev=solved.njev, status=status, success=status == CONVERGED,
-            message=dict(sorted(message.items())), errors=errors, time=time,
+            message=dict(sorted(message.items())), errors=dict(sorted(solved.errors.items())), time=time,
             compile_time=compile_time,
         )  # fmt: skip
 
@@ -179,6 +186,12 @@ class MultistartResult(OptimizeResult):
     __str__ = __repr__
 
 
+def attach(error: BaseException, result: Any) -> None:
+    """Let an exception carry what had been found before it, as its attribute `adamnb_result`."""
+    with suppress(Exception):  # of a class that takes no attribute
+        error.adamnb_result = result  # type: ignore[attr-defined]
+
+
 def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
     """Return status and message for a reason to stop; `bad` is where the gradient is not finite."""
     polish = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
@@ -186,6 +199,6 @@ def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[in
     relative = norm / first if 0 < first < np.inf else 0.0
     where = "" if bad is None else f" at index {bad}"
     message = REASONS[reason].message.format(s=s, o=o, relative=relative, where=where)
-    if polish and reason not in (INTERRUPTED, OUT_OF_SECONDS):
+    if polish and reason not in (INTERRUPTED, OUT_OF_SECONDS, RAISED):
         message += f" Polished by {polish}."
     return REASONS[reason].status, message

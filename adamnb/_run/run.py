@@ -1,7 +1,8 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -21,16 +22,17 @@ from .._compiled.reasons import (
     GOING,
     INTERRUPTED,
     OUT_OF_SECONDS,
+    RAISED,
     TOO_LARGE,
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
 from .._problem.arguments import SCHEMES
-from .._problem.objective import CompiledObjective, Objective, wrong_shape
+from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
-from .result import Result, outcome
+from .result import Result, attach, outcome
 from .settings import is_plain, settings
 from .state import State
 from .threads import PARALLEL_REGION, thread_count, use_threads
@@ -83,12 +85,9 @@ class Run:
         problem, state, history = self.problem, self.state, self.history
         objective = Objective(
             problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=state.numbers("nfev", 2),
+            counts=state.numbers("nfev", 2), catch=problem.options["catch"],
         )  # fmt: skip
-        vectors, records = state.types()
-        vector = array_type(problem.x0.dtype, 1)
-        kinds = self.method, vectors, records, array_type(OPTIONS, 1), vector, vector
-        step = machine_code(advance, kinds)
+        step = advance_of(self.method, state)
         evaluate, v, records, options = objective.at, state.vectors, state.records, self.settings
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
@@ -134,8 +133,7 @@ class Run:
         scheduled, vectors = callable(self.rate), state.types()
         span_kind = span_type(scheduled, history is not None)
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
-        loop = machine_code(run, signature)
-        steps = 1
+        loop, steps = partial(machine_code(run, signature), None, objective.functions), 1
         while True:
             begun = time.perf_counter()
             if begun > self.deadline:
@@ -143,21 +141,43 @@ class Run:
             done = int(s.nit) if scheduled else 0
             steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = None if history is None else np.empty((steps, 3))
-            before = 0 if history is None else int(s.nfev)
-            span = Span(steps, rates, trace)
-            reason = loop(
-                None, objective.functions, state.vectors, state.records, self.settings, span
-            )
-            if history is not None and trace is not None:
-                history.append(trace[: int(s.nfev) - before])
-            if reason == WRONG_SHAPE:
-                raise ValueError(wrong_shape((int(s.wrong_size),), problem.x0.shape, int(s.nit)))
+            before = int(s.nfev)
+            reason = self.run_span(loop, Span(steps, rates, trace))
             if reason != GOING:
                 return reason
             most = growth(scheduled) * steps
             if scheduled or history is not None:
                 most = min(most, MOST_STEPS)
-            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+            made = int(s.nfev) - before  # fewer than `steps` where f was infinite
+            steps = steps_in(SECONDS, made, time.perf_counter() - begun, most)
+
+    def run_span(self, loop: Callable, span: Span) -> int:
+        """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
+        s, state, history = self.s, self.state, self.history
+        before, whole = int(s.nfev), False
+        try:
+            reason = loop(state.vectors, state.records, self.settings, span)
+            whole = reason != WRONG_SHAPE
+        except self.problem.options["catch"]:
+            if s.nit == 0:
+                raise
+            reason = infinite_here(self.method, state, self.settings)
+        finally:
+            if history is not None and span.trace is not None:
+                history.append(span.trace[: max(0, int(s.nfev) - before - (not whole))])
+        if reason == WRONG_SHAPE:
+            shape = self.problem.x0.shape
+            raise ValueError(wrong_shape((int(s.wrong_size),), shape, int(s.nit)))
+        if history is not None and not whole:
+            history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
+        return reason
+
+    def accompany(self, error: BaseException) -> None:
+        """Let an exception that ended the run carry its result, if there is one."""
+        explain_division(error, self.problem.fun, self.problem.jac)
+        if self.s.nit > 0:
+            self.s.fun = np.nan  # of the point that raised
+            attach(error, self.result(RAISED))
 
     def intermediate(self, g: np.ndarray) -> OptimizeResult:
         """Return what a callback sees, in copies."""
@@ -199,6 +219,20 @@ class Run:
 
 
 HISTORY = ("fun", "gradient_norm", "learning_rate")
+
+
+def advance_of(method: types.Type, state: State) -> Callable:
+    """Return the machine code of one iteration with an evaluation from Python."""
+    vectors, records = state.types()
+    vector = array_type(state.vectors.spare.dtype, 1)
+    return machine_code(advance, (method, vectors, records, array_type(OPTIONS, 1), vector, vector))
+
+
+def infinite_here(method: types.Type, state: State, options: np.ndarray) -> int:
+    """Make the iteration in which f is infinite at the current point; return the reason."""
+    v, state.s.fun = state.vectors, np.inf
+    g, next_point = np.zeros_like(v.spare), np.empty_like(v.spare)
+    return advance_of(method, state)(None, v, state.records, options, g, next_point)
 
 
 @cache
