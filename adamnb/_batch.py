@@ -1,11 +1,15 @@
 """`minimize_batch`: many independent problems, handed out in blocks."""
 
 import os
+import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -26,6 +30,13 @@ from ._run.problems import Problems, several
 from ._run.result import BatchResult, attach
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
+ON_THREADS = "`workers=multiprocessing.pool.ThreadPool(n).map`"
+DIED = (
+    "A process of `workers` has died; what it printed may say why. Where processes start afresh ('spawn',"
+    " 'forkserver': Windows, macOS), a script does its work below `if __name__ == \"__main__\":`, and `fun`"
+    " is in a module that they can import, not in a notebook or `python -c`. Or use threads:"
+    f" {ON_THREADS}."
+)
 SECONDS = 0.05  # a thread's blocks grow until they take so long
 
 
@@ -248,22 +259,13 @@ def _results(
     if problems.on_gpu:
         yield from _one_after_another(batch, problems, stopped)
     elif callable(workers):
-        yield from workers(
-            partial(solve_block, batch), _equal_blocks(problems, os.cpu_count() or 1)
-        )
+        yield from _mapped(batch, problems, workers, stopped)
     elif batch.compiled:
         yield from _threaded(batch, problems, workers or batch.options["threads"], stopped)
     elif workers in (None, 1):
-        for block in _equal_blocks(problems, 1):
-            yield solve_interpreted(batch, block, stopped)
+        yield from _interpreted(batch, problems, stopped)
     else:
-        with get_context().Pool(workers) as pool:
-            for part in pool.imap_unordered(
-                partial(solve_block, batch), _equal_blocks(problems, workers)
-            ):
-                yield part
-                if stopped():
-                    return
+        yield from _in_processes(batch, problems, workers, stopped)
 
 
 def _one_after_another(
@@ -284,6 +286,88 @@ def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
     size = min(max(1, problems.count // (8 * workers)), LARGEST_BLOCK)
     for first in range(0, problems.count, size):
         yield problems.block(first, size)
+
+
+def _interpreted(batch: Batch, problems: Problems, stopped: Callable[[], bool]) -> Iterator[Solved]:
+    """Solve block after block here; what Ctrl-C leaves of one is to be had."""
+    for block in _equal_blocks(problems, 1):
+        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            solve_interpreted(batch, block, stopped, solved)
+        except KeyboardInterrupt as raised:
+            interrupt = raised
+        yield solved
+        if interrupt is not None:
+            raise interrupt
+        if stopped():
+            return
+
+
+def _mapped(
+    batch: Batch, problems: Problems, workers: Callable, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Solve blocks through the caller's function, which is to return each of them once."""
+    out: set[int] = set()  # first problems of blocks that are not yet back
+
+    def blocks() -> Iterator[Block]:
+        for block in _equal_blocks(problems, os.cpu_count() or 1):
+            out.add(block.first)
+            yield block
+
+    returned = workers(partial(solve_block, batch), blocks())
+    if not isinstance(returned, Iterable):
+        raise TypeError(f"`workers` must return an iterable, as `map` does; got {returned!r}.")
+    solved = 0
+    for part in returned:
+        if not isinstance(part, Solved):
+            raise TypeError(
+                "`workers` must return what the function that it is given returned, as `map` does; got"
+                f" {type(part).__name__}."
+            )
+        if part.first not in out:
+            raise ValueError(
+                f"`workers` must return each block once, as `map` does; got problem {part.first} again."
+            )
+        out.remove(part.first)
+        solved += len(part)
+        yield part
+        if stopped():
+            return
+    if solved < problems.count:
+        raise ValueError(
+            f"`workers` must return all blocks, as `map` does; got {solved} of {problems.count} problems."
+        )
+
+
+def _in_processes(
+    batch: Batch, problems: Problems, workers: int, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Solve blocks in processes of their own; one that dies is an error."""
+    solve = partial(solve_block, batch)
+    try:
+        pickle.dumps(solve)
+    except Exception as error:
+        raise TypeError(
+            f"`fun`, `jac`, `args` and options must pickle for `workers` = {workers}: {error}. Define"
+            f" functions at the top of a module; or use threads: {ON_THREADS}."
+        ) from error
+    blocks, pending = _equal_blocks(problems, workers), set[Future]()
+    pool = ProcessPoolExecutor(workers, get_context())
+    try:
+        while True:
+            pending |= {pool.submit(solve, b) for b in islice(blocks, 2 * workers - len(pending))}
+            if not pending or stopped():
+                return
+            done, pending = wait(pending, 0.2, FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(DIED) from error
+    finally:
+        for process in (pool._processes or {}).values() if pending else ():
+            process.terminate()  # nobody waits for what it is at
+        pool.shutdown(cancel_futures=True)
 
 
 def _threaded(

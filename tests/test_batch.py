@@ -1,5 +1,6 @@
 """`minimize_batch`: every row is `minimize`, and nothing of a row reaches its neighbours."""
 
+import os
 import threading
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -363,6 +364,84 @@ def test_workers_of_every_kind():
         assert_same(batch("python", workers=pool.imap_unordered), expected)
     assert_same(batch(workers=map), batch())
     assert_same(batch(workers=1), batch())
+
+
+@pytest.mark.parametrize(
+    ("workers", "error", "text"),
+    [
+        (lambda f, blocks: None, TypeError, "must return an iterable, as `map` does; got None"),
+        (lambda f, blocks: [map(f, blocks)], TypeError, "must return what the function .* got map"),
+        (
+            lambda f, blocks: [None for b in map(f, blocks)],
+            TypeError,
+            "must return .* got NoneType",
+        ),
+        (
+            lambda f, blocks: list(map(f, blocks))[1:],
+            ValueError,
+            "must return all blocks.* got 2. of 23 problems",
+        ),
+        (lambda f, blocks: [], ValueError, "must return all blocks.* got 0 of 23 problems"),
+        (
+            lambda f, blocks: 2 * list(map(f, blocks)),
+            ValueError,
+            "must return each block once.* problem 0 again",
+        ),
+    ],
+    ids=["none", "another", "nothing", "too few", "none at all", "too many"],
+)
+def test_workers_that_are_no_map(workers, error, text):
+    with pytest.raises(error, match=f"`workers` {text}"):
+        batch("python", workers=workers)
+
+
+def test_workers_take_what_pickles():
+    with pytest.raises(TypeError, match=r"must pickle for `workers` = 2.*ThreadPool\(n\).map"):
+        adamnb.minimize_batch(lambda x: (x @ x, 2 * x), np.ones((4, 2)), jac=True, workers=2)
+
+
+@pytest.mark.parametrize("workers", [None, 2, map])
+def test_progress_may_end_the_work_of_workers(workers):
+    def enough(done, total):
+        raise StopIteration
+
+    result = batch("python", np.ones((B, 2)), progress=enough, workers=workers)
+    assert set(result.status) == {0, 99}
+    assert_same(
+        adamnb.BatchResult({n: result[n][result.success] for n in NAMES}),
+        batch("python", np.ones((B, 2))),
+        result.success,
+    )
+
+
+def interrupts(x, y, w, t):
+    if w == 100:
+        raise KeyboardInterrupt
+    return python_both(x, y, w, t)
+
+
+def test_an_interrupt_keeps_what_is_done():
+    y, w, t = decays()
+    w[20] = 100
+    with pytest.raises(KeyboardInterrupt) as caught:
+        adamnb.minimize_batch(interrupts, [1, 1], (t,), (y, w), jac=True)
+    found = caught.value.adamnb_result
+    assert_same(adamnb.BatchResult({n: found[n][:20] for n in NAMES}), batch("python"), slice(20))
+    assert set(found.status[20:]) == {1}
+    assert "not finished: 3" in found.message[1]
+
+
+def dies(x, y, w, t):
+    if w == 100:
+        os._exit(3)
+    return python_both(x, y, w, t)
+
+
+def test_a_process_that_dies_is_an_error():
+    y, w, t = decays()
+    w[-1] = 100
+    with pytest.raises(RuntimeError, match=r"`workers` has died.*__main__.*ThreadPool\(n\).map"):
+        adamnb.minimize_batch(dies, [1, 1], (t,), (y, w), jac=True, workers=2)
 
 
 def test_exceptions_come_back_from_other_processes():

@@ -410,6 +410,42 @@ print(digest(once) == digest(old.x), numba.threading_layer())
     assert out == f"True True\nTrue {layer}\n"
 
 
+SPAWN = """
+import multiprocessing
+import numpy as np
+import adamnb
+
+def both(x, y):
+    return float((x - y) @ (x - y)), 2 * (x - y)
+
+def work():
+    multiprocessing.set_start_method("spawn", force=True)
+    y = np.arange(12.0).reshape(6, 2)
+    found = adamnb.minimize_batch(both, [0.0, 0.0], data=(y,), jac=True, workers=2)
+    print(np.allclose(found.x, y, atol=1e-4))
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "guarded", "command", "terminal"])
+def test_workers_that_start_afresh(way, tmp_path):
+    """They do their work, or it is an error with the way out; they never hang."""
+    guard = 'if __name__ == "__main__":\n    ' if way == "guarded" else ""
+    code = SPAWN + guard + "work()\n"
+    (tmp_path / "script.py").write_text(code)
+    command = {"command": ["-c", code], "terminal": ["-"]}.get(way, ["script.py"])
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        input=code, env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+    )  # fmt: skip
+    if way == "guarded":
+        assert (done.stdout, done.returncode) == ("True\n", 0)
+    else:
+        assert (done.stdout, done.returncode) == ("", 1)
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("RuntimeError: A process of `workers` has died")
+        assert '`if __name__ == "__main__":`' in last
+
+
 NJIT_BY_ATTRIBUTE = """
 import numba, numpy as np, adamnb
 

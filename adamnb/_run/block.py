@@ -192,7 +192,10 @@ class CompiledBlocks:
         return BlockAtWork(self, block)
 
     def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
-        """Solve a block; `stopped` is asked from time to time, and told how many problems are done."""
+        """Solve a block; `stopped` is asked from time to time, and told how many problems are done.
+
+        Once it is so, or time is over, the others are left as they are, still going.
+        """
         batch, work = self.batch, self.begin(block)
         options = settings(batch.method, batch.options, block.x0.dtype)
         rate, now = batch.options["learning_rate"], 0.0
@@ -213,11 +216,9 @@ class CompiledBlocks:
                 most = min(grow * steps, MOST_STEPS)
                 steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
         state, reasons, errors = work.end()
-        going = reasons == GOING
-        reasons[going] = OUT_OF_SECONDS if batch.late() else INTERRUPTED
         if failed is not None:
-            errors |= dict.fromkeys(np.flatnonzero(going).tolist(), failed)
-            reasons[going] = RAISED
+            errors |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
+            reasons[reasons == GOING] = RAISED
         for b in np.flatnonzero(reasons == WRONG_SHAPE):
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
@@ -240,11 +241,11 @@ class CompiledBlocks:
         """Verify and polish, where asked for: in Python, as for a single problem."""
         if not self.finishes():
             return
-        for b in np.flatnonzero(reasons >= GOING).tolist():
+        for b in np.flatnonzero(reasons > GOING).tolist():
             run = Run(problem_of(self.batch, block, b))
             run.state = state.problem(b)
             try:
-                reasons[b] = INTERRUPTED if stopped(0) else finish(run, int(reasons[b]))
+                reasons[b] = GOING if stopped(0) else finish(run, int(reasons[b]))
             except Exception as error:
                 explain_division(error, self.batch.fun, self.batch.jac)
                 errors[b], reasons[b] = error, RAISED
@@ -284,9 +285,10 @@ def problem_of(batch: Batch, block: Block, b: int) -> Problem:
     )  # fmt: skip
 
 
-def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -> Solved:
-    """Solve the problems of a block one by one, calling Python."""
-    solved = Solved.nothing(block.first, block.x0.copy(), INTERRUPTED)
+def solve_interpreted(
+    batch: Batch, block: Block, stopped: Callable[[], bool], solved: Solved
+) -> None:
+    """Solve the problems of a block one by one, calling Python; `solved` is written as they end."""
     for b in range(len(block)):
         if stopped():
             break
@@ -306,7 +308,6 @@ def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -
             else:
                 solved.reason[b] = reason
                 solved.put(b, run.result(reason))
-    return solved
 
 
 def solve_block(batch: Batch, block: Block) -> Solved:
@@ -314,7 +315,8 @@ def solve_block(batch: Batch, block: Block) -> Solved:
     if batch.compiled:
         solved = CompiledBlocks(batch, block).solve(block, lambda done: False)
     else:
-        solved = solve_interpreted(batch, block, lambda: False)
+        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
+        solve_interpreted(batch, block, lambda: False, solved)
     solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
     return solved
 
