@@ -145,7 +145,7 @@ class MultistartResult(OptimizeResult):
     ----------
     x, fun, jac, status, success, message
         Of the lowest minimum, as in `Result`; where no start converged, of the lowest point, and
-        `success` is False.
+        `success` is False. `fun` is NaN where nothing was evaluated.
     minima_x : ndarray, shape (M, n)
         The distinct minima, lowest first.
     minima_fun : ndarray, shape (M,)
@@ -165,7 +165,8 @@ class MultistartResult(OptimizeResult):
         cls, batch: BatchResult, starts: np.ndarray, rows: np.ndarray, counts: np.ndarray
     ) -> "MultistartResult":
         """Return the result with the distinct minima in `rows` of `batch`."""
-        best = int(rows[0]) if rows.size else batch.best
+        known = np.isfinite(batch.fun).any()  # none where the time was over at once
+        best = int(rows[0]) if rows.size else batch.best if known else 0
         return cls(
             x=batch.x[best].copy(), fun=float(batch.fun[best]), jac=batch.jac[best].copy(),
             status=int(batch.status[best]), success=bool(batch.success[best]),
