@@ -73,10 +73,11 @@ def minimize_batch(
     data : tuple of array_like, each of shape (B, ...)
         Further arguments of which each problem gets its own: ``data_b = (data[0][b], ...)``. They
         are read block by block, so `numpy.memmap` and what else slices like an array may be larger
-        than memory.
+        than memory. A masked array is an error: hand the mask on as weights.
     method, tol, options, **option
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
-        number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch.
+        number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch; a problem
+        that has not begun by then is not evaluated.
         `threads` is the number of threads over problems. `verify` is 0 unless given: a look at
         each Hessian takes longer than the fit.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
@@ -89,8 +90,8 @@ def minimize_batch(
     workers : int or map-like callable, optional
         For Python functions: number of processes (-1: all cores), or a callable
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
-        problems are solved; `fun`, `jac` and `args` are pickled. For Numba functions an int is the
-        number of threads.
+        problems are solved; `fun`, `jac` and `args` are pickled, and a script does its work below
+        ``if __name__ == "__main__":``. For Numba functions an int is the number of threads.
     progress : bool or callable
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
         from it ends the batch with what has been found.

@@ -65,7 +65,8 @@ def minimize(
     method : str or callable of this package
         {methods}; or `adamnb.adam` and so on.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
-        Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point".
+        Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point". A Python
+        function may return a row or a column.
     hess, hessp : ignored, with a warning
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         Every point evaluated is within; None or an infinity is no bound. x0 is clipped.

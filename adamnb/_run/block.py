@@ -116,7 +116,10 @@ class BlockAtWork:
             len(block) + 2, np.int64
         )  # and what the next call begins and ends with
         self.reasons[:-2][~np.isfinite(block.x0).all(axis=1)] = BAD_START
-        self.pace = 1  # evaluations in `SECONDS`
+        self.counts, self.pace = (
+            self.state.records["nfev"],
+            1,
+        )  # evaluations, and those in `SECONDS`
         self.errors: dict[int, Exception] = {}
 
     def count(self) -> int:
@@ -133,7 +136,7 @@ class BlockAtWork:
         ahead = first + np.flatnonzero(reasons[first:size] == GOING)
         count = max(1, self.pace // span.steps)
         reasons[-2:] = first, ahead[count] if count < len(ahead) else size
-        counts = self.state.records["nfev"][first : reasons[-1]]
+        counts = self.counts[first : reasons[-1]]
         before, begun = counts.sum(), time.perf_counter()
         try:
             blocks.run(
