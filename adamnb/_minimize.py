@@ -12,6 +12,7 @@ from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
 from ._problem.arguments import (
+    argument_tuple,
     gradient_form,
     limits,
     observer,
@@ -64,7 +65,8 @@ def minimize(
     method : str or callable of this package
         {methods}; or `adamnb.adam` and so on.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
-        Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point".
+        Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point". A Python
+        function may return a row or a column.
     hess, hessp : ignored, with a warning
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         Every point evaluated is within; None or an infinity is no bound. x0 is clipped.
@@ -88,6 +90,10 @@ def minimize(
     ------
     TypeError, ValueError
         For a wrong argument, before anything is computed.
+    Exception
+        What `fun`, `jac`, `callback` or a schedule raises comes through. After the first iteration it
+        has an attribute `adamnb_result`, the `Result` with the best point so far and status 5, and so
+        has the `KeyboardInterrupt` of Ctrl-C; see also the option `catch`.
 
     Notes
     -----
@@ -174,7 +180,7 @@ class Solver:
             if value is not None:
                 text = f"Method {method.name} does not use Hessian{what} information ({name})."
                 _warn(text, RuntimeWarning)
-        args = args if isinstance(args, tuple) else (args,)
+        args = argument_tuple(fun, args, 1 + (jac == "inplace"))
         rate = o["learning_rate"]
         if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
             array = per_variable("learning_rate", rate, vector.size)
@@ -197,7 +203,11 @@ def _solve(problem: Problem) -> Result:
     """Minimise a checked problem, where its start is."""
     if isinstance(problem.x0, np.ndarray):
         run = Run(problem)
-        return run.result(finish(run, run.iterate()))
+        try:
+            return run.result(finish(run, run.iterate()))
+        except BaseException as error:
+            run.accompany(error)
+            raise
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)

@@ -10,10 +10,10 @@ from scipy.stats import qmc
 from ._batch import minimize_batch
 from ._compiled.elements import sizes_of
 from ._minimize import merged
-from ._problem.arguments import SCHEMES, gradient_form, limits
+from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
-from ._run.result import BatchResult, MultistartResult
+from ._run.result import BatchResult, MultistartResult, attach
 from ._run.second_order import lower_point, stationary
 
 SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}
@@ -91,7 +91,7 @@ def multistart(
     batch = {n: v for n, v in batch.items() if n not in OPTIONS}
     verify = given.pop("verify", OPTIONS["verify"].default)
     check("verify", verify, OPTIONS["verify"])
-    args = args if isinstance(args, tuple) else (args,)
+    args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
     limit, pair = (Bounds(lower, upper), (lower, upper)) if keep_bounds else (None, None)
     found = minimize_batch(
         fun, starts, args, method=method, jac=jac, bounds=limit, options=given, **batch
@@ -105,8 +105,15 @@ def multistart(
     first, counts = _distinct(places, tol)
     rows = rows[first]
     if verify:
-        objective = Objective(*gradient_form(fun, jac, None), args, pair, starts[0])
-        true = np.array([_is_minimum(objective, found, b, verify) for b in rows], bool)
+        objective = Objective(
+            *gradient_form(fun, jac, None), args, pair, starts[0],
+            counts=np.ones(2, np.int64).data, catch=given.get("catch") or (),
+        )  # fmt: skip
+        try:
+            true = np.array([_is_minimum(objective, found, b, verify) for b in rows], bool)
+        except BaseException as error:
+            attach(error, found)
+            raise
         rows, counts = rows[true], counts[true]
     return MultistartResult.of(found, starts, rows, counts)
 

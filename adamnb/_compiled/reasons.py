@@ -107,7 +107,10 @@ ALL_FIXED = Reason(
     -5, CONVERGED, "all variables fixed", "All independent variables were fixed by bounds."
 )  # fmt: skip
 BAD_START = Reason(-6, NOT_FINITE, "`x0` not finite", "`x0` is not finite.")
-RAISED = Reason(-7, FAILED, "`fun` or `jac` raised", "`fun` or `jac` raised.")
+RAISED = Reason(
+    -7, FAILED, "`fun` or `jac` raised",
+    "An exception ended the run in iteration {s.nit}; the best point is kept.",
+)  # fmt: skip
 CONTRADICTION = Reason(
     -8, NO_PROGRESS, "`jac` contradicts `fun`",
     "`jac` is not the gradient of `fun`: {detail} (`adamnb.check_gradient` finds the elements).",
@@ -115,10 +118,6 @@ CONTRADICTION = Reason(
 FALLS = Reason(
     -9, NO_PROGRESS, "f falls without end",
     "No minimum: f still falls as {detail}. Bound that variable.",
-)  # fmt: skip
-AT_LIMIT = Reason(
-    -12, CONVERGED, "f at a limit",
-    "Converged to a limit, and no minimum: f still falls as {detail}, but by no more than is left of it.",
 )  # fmt: skip
 FLAT = Reason(
     -10, NO_PROGRESS, "f does not change around `x0`",
@@ -128,4 +127,8 @@ LOWER = Reason(
     -11, NO_PROGRESS, "f falls on along a flat direction",
     "Not converged: the gradient fell to {relative:.3g} of the first one, but f falls on along a direction"
     " in which it hardly curves. Give `x_scale`{polish}.",
+)  # fmt: skip
+AT_LIMIT = Reason(
+    -12, CONVERGED, "f at a limit",
+    "Converged to a limit, and no minimum: f still falls as {detail}, but by no more than is left of it.",
 )  # fmt: skip

@@ -25,6 +25,38 @@ def start_vector(x0: Any) -> np.ndarray:
     return vector
 
 
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise a `TypeError` for a masked array, or a list or tuple of them: its mask would be lost."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise TypeError(
+            f"`{name}` must not be a masked array, whose mask would be lost: pass its `.filled(...)` or"
+            " `.compressed()`, or the mask as weights of their own."
+        )
+
+
+def argument_tuple(fun: Callable, args: Any, leading: int) -> tuple:
+    """Return the arguments of `fun` after `leading` others; what is no tuple is one, as for SciPy."""
+    if isinstance(args, tuple):
+        return args
+    if isinstance(args, list) and not _takes(fun, leading + 1) and _takes(fun, leading + len(args)):
+        raise TypeError(
+            f"`args` must be a tuple; got a list of {len(args)}, which is one argument: pass `tuple(args)`."
+        )
+    return (args,)
+
+
+def _takes(function: Callable, count: int) -> bool:
+    """Return whether a function takes so many arguments, as far as one can see."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # some builtins have no signature
+        return True
+    return True
+
+
 def on_device(array: Any) -> bool:
     """Return whether an array is on a GPU."""
     return hasattr(array, "__cuda_array_interface__")
@@ -34,8 +66,7 @@ def real_array(x0: Any) -> np.ndarray:
     """Return x0 as an array of real numbers."""
     if x0 is None or isinstance(x0, str | bytes):
         raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    if isinstance(x0, np.ma.MaskedArray):
-        raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
+    refuse_masked("x0", x0)
     try:
         array = np.asarray(x0)
     except ValueError as error:
@@ -59,6 +90,7 @@ def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
     """
     if bounds is None:
         return None
+    refuse_masked("bounds", bounds)
     from scipy.optimize import Bounds  # late: it costs as much as everything else together
 
     if isinstance(bounds, Bounds):
@@ -110,6 +142,7 @@ def _first(wrong: np.ndarray, lower: np.ndarray, upper: np.ndarray, between: str
 
 def _number(bound: Any) -> Any:
     """Return the element of an array of one, and everything else as it is."""
+    refuse_masked("bounds", bound)
     return bound.item() if isinstance(bound, np.ndarray) and bound.size == 1 else bound
 
 

@@ -1,7 +1,8 @@
 """The user's callables behind one face: Python functions, finite differences, Numba functions."""
 
+import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numba
@@ -16,9 +17,13 @@ from scipy.optimize._numdiff import approx_derivative
 from .._compiled.functions import first_class
 from .._compiled.machine_code import array_type, compile_or_load
 from .._compiled.run import Functions
-from .arguments import SCHEMES
+from .arguments import SCHEMES, refuse_masked
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
+
+
+class CaughtError(Exception):
+    """`fun` or `jac` raised what counts as f = infinity."""
 
 
 class Objective:
@@ -34,6 +39,8 @@ class Objective:
         A vector of the shape and dtype of x.
     counts : buffer of two int64, optional
         Counts evaluations of f and of the gradient; kept by the caller if given.
+    catch : exception class or tuple of them
+        What fun and jac may raise where f is then infinite, but not in the first evaluation of all.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class Objective:
         bounds: tuple | None,
         like: np.ndarray,
         counts: Any = None,
+        catch: Any = (),
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
         self.dtype, self.shape = like.dtype, like.shape
@@ -56,6 +64,31 @@ class Objective:
             self.at = self._differences
         else:
             self.at = self._separate
+        if catch:
+            self.first, self.at = not self.counts[0], partial(self._caught, self.at)
+            self.fun = self._guarded(fun, catch)
+            self.jac = self._guarded(jac, catch) if callable(jac) else jac
+
+    def _guarded(self, function: Callable, catch: Any) -> Callable:
+        def call(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except catch as error:
+                if self.first:
+                    raise
+                raise CaughtError from error
+
+        return call
+
+    def _caught(self, at: Callable, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        """Return what `at` does, and infinity where `fun` or `jac` raised what is caught."""
+        try:
+            evaluated = at(for_fun, for_jac, g)
+        except CaughtError:
+            g[:] = 0
+            return np.inf, g
+        self.first = False
+        return evaluated
 
     def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
         """Write the gradient at x to g and return f."""
@@ -137,12 +170,12 @@ class Objective:
         return as_scalar(f)
 
     def _vector(self, gradient: Any) -> np.ndarray:
-        """Return what `jac` returned as an array of the right shape."""
+        """Return what `jac` returned as a vector of the right length, from a row or column as well."""
         array = _real_vector(gradient)
         if array.shape != self.shape:
-            if array.size != 1 or self.shape != (1,):
+            if not array.size == max(array.shape, default=1) == self.shape[0]:
                 raise ValueError(wrong_shape(array.shape, self.shape, int(self.counts[1]) - 1))
-            array = array.reshape(1)
+            array = array.reshape(-1)
         return array
 
 
@@ -162,7 +195,7 @@ def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
 
 def as_scalar(f: Any) -> float:
     """Return what the objective returned as a float, if it is one real number."""
-    if f is None or isinstance(f, str | bytes):
+    if f is None or isinstance(f, str | bytes) or np.ma.is_masked(f):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.")
     try:
         array = np.asarray(f)
@@ -177,6 +210,8 @@ def as_scalar(f: Any) -> float:
         )
     try:
         return float(array.reshape(-1)[0])
+    except OverflowError:  # of an integer or a fraction
+        return np.inf if array.reshape(-1)[0] > 0 else -np.inf
     except (TypeError, ValueError):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
 
@@ -184,6 +219,10 @@ def as_scalar(f: Any) -> float:
 def _real_vector(gradient: Any) -> np.ndarray:
     if gradient is None:
         raise TypeError("`jac` must return an array; it returned None.")
+    if np.ma.is_masked(gradient):
+        raise TypeError(
+            "`jac` must return all elements; it returned a masked array: use its `.filled(0)`."
+        )
     try:
         array = np.asarray(gradient)
     except ValueError as error:  # ragged
@@ -206,9 +245,9 @@ class CompiledObjective:
         The same with the user's Numba functions themselves, for who compiles them into a kernel.
     """
 
-    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
+    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype, data: tuple = ()) -> None:
         vector = array_type(dtype, 1)
-        arguments = types_of(args)
+        arguments = (*types_of("data", data), *types_of("args", args))
         parts = (vector, vector) if jac == "inplace" else (vector,)
         fun_type, fun_value = _first_class("fun", fun, parts + arguments)
         result = fun_type.signature.return_type
@@ -227,9 +266,9 @@ class CompiledObjective:
             else:
                 jac_type, jac_value = _first_class("jac", jac, (vector, *arguments))
                 _require_vector(jac_type.signature.return_type)
-        self.functions = Functions(fun_value, jac_value, args)
+        self.functions = Functions(fun_value, jac_value, data + args)
         own = isinstance(jac_type, types.FunctionType)
-        self.sources = Functions(fun, jac if own else jac_value, args)
+        self.sources = Functions(fun, jac if own else jac_value, data + args)
         self.type = functions_type(fun_type, jac_type, arguments)
 
 
@@ -244,6 +283,15 @@ def functions_type(
 tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
 
 
+def explain_division(error: BaseException, fun: Any, jac: Any) -> None:
+    """Note at a division by zero in a Numba function how it is infinite instead."""
+    if isinstance(error, ZeroDivisionError) and any(isinstance(f, Dispatcher) for f in (fun, jac)):
+        error.add_note(
+            'A Numba function raises where it divides by zero. With @numba.njit(error_model="numpy") the'
+            " quotient is infinite or NaN instead, and the run goes back to the best point."
+        )
+
+
 def called(fun: Any, jac: Any) -> tuple:
     """Return what is to be called of the two."""
     return (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
@@ -254,22 +302,38 @@ def is_compiled(fun: Any, jac: Any) -> bool:
     return all(isinstance(f, Dispatcher | CFunc) for f in called(fun, jac))
 
 
-def types_of(args: tuple) -> tuple[types.Type, ...]:
-    """Return the Numba types of arguments."""
-    return tuple(_type_of(i, argument) for i, argument in enumerate(args))
+def types_of(name: str, arguments: tuple) -> tuple[types.Type, ...]:
+    """Return the Numba types of arguments, which are name[0], name[1], ..."""
+    return tuple(_type_of(f"{name}[{i}]", argument) for i, argument in enumerate(arguments))
 
 
-def _type_of(i: int, argument: Any) -> types.Type:
-    """Return the Numba type of args[i]."""
+def _type_of(name: str, argument: Any) -> types.Type:
+    """Return the Numba type of an argument."""
+    refuse_masked(name, argument)
+    if isinstance(argument, tuple):
+        types_of(name, argument)
+    what = type(argument).__name__
+    if isinstance(argument, np.ndarray | np.generic):
+        dtype = argument.dtype
+        what += f" of {dtype}"
+        if not dtype.isnative:
+            raise TypeError(
+                f"`{name}` must be in the machine's byte order for compiled functions; got {what}: pass"
+                f" `array.astype(array.dtype.newbyteorder('='))`."
+            )
     try:
         if type(argument) is ndarray and argument.flags.carray:  # as nearly all are: 4 us less
-            return array_type(argument.dtype, argument.ndim)
-        return numba.typeof(argument)
+            kind = array_type(argument.dtype, argument.ndim)
+        else:
+            kind = numba.typeof(argument)
     except (ValueError, NumbaError):
+        kind = None
+    if kind is None or (isinstance(kind, types.Array) and kind.dtype == types.pyobject):
         raise TypeError(
-            f"`args[{i}]` is of a type that compiled functions do not take: {type(argument).__name__}."
+            f"`{name}` is of a type that compiled functions do not take: {what}."
             " To run them interpreted, pass `fun.py_func` instead of `fun`."
-        ) from None
+        )
+    return kind
 
 
 def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.FunctionType, Any]:
@@ -279,6 +343,8 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature), function
+    if arguments not in function.overloads:
+        _check_parameters(name, function, len(arguments))
     try:
         compile_or_load(function, arguments)
         return first_class(function, arguments)
@@ -287,6 +353,19 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
             f"`{name}` does not compile for {', '.join(map(str, arguments))}: {main_reason(error)}\n"
             f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
         ) from error
+
+
+def _check_parameters(name: str, function: Any, count: int) -> None:
+    """Raise a `TypeError` unless a function has `count` parameters, which may have defaults."""
+    parameters = inspect.signature(function.py_func).parameters
+    given = ", ".join(map(str, parameters.values()))
+    several = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    if several or len(parameters) != count:
+        raise TypeError(
+            f"`{name}` must name the arguments that it gets to be compiled, {count} with x and those of"
+            f" `data` and `args`; it is {name}({given}). Give in `args` what has a default as well; or run"
+            f" it interpreted: pass `{name}.py_func`."
+        )
 
 
 def main_reason(error: Exception) -> str:
@@ -305,4 +384,5 @@ def _require_number(kind: types.Type) -> None:
 def _require_vector(kind: types.Type) -> None:
     vector = isinstance(kind, types.UniTuple) or (isinstance(kind, types.Array) and kind.ndim == 1)
     if not (vector and isinstance(kind.dtype, types.Float | types.Integer)):
-        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}.")
+        flat = ": return its `.ravel()`" if isinstance(kind, types.Array) and kind.ndim > 1 else ""
+        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}{flat}.")

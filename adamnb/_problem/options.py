@@ -13,6 +13,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
+from .arguments import refuse_masked
 from .methods import Method
 
 
@@ -62,6 +63,11 @@ def _finite_numbers(value: Any, positive: bool) -> bool:
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+def _exceptions(value: Any) -> bool:
+    kinds = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
 
 
 _NOT_NEGATIVE = "be a number >= 0"
@@ -129,6 +135,11 @@ OPTIONS = {
         lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
         "scheme where no gradient is given (2-point), for use through SciPy",
     ),
+    "catch": Option(
+        (), "be an exception class or a tuple of them", _exceptions,
+        "exceptions of fun and jac, but at the start, that count as f = infinity at that point: an"
+        " automatic learning rate goes back to the best one",
+    ),
     "history": Option(
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
     ),
@@ -140,8 +151,37 @@ OPTIONS = {
 }  # fmt: skip
 
 
+# Names of options here, and what others call them, in lower case; what has an "=" is no option.
+ELSEWHERE = {
+    ("learning_rate",): "lr alpha eta rate step step_size stepsize schedule scheduler",
+    ("beta1",): "beta_1 b1 mu momentum",
+    ("beta2",): "beta_2 b2 rho",
+    ("beta1", "beta2"): "beta betas",
+    ("eps",): "epsilon",
+    ("weight_decay",): "l2 wd decay",
+    ("maxiter",): "max_iter maxit max_iterations n_iter niter iterations epochs steps num_steps",
+    ("maxfun",): "max_nfev maxfev max_fun max_eval maxeval",
+    ("max_time",): "timeout time_limit maxtime",
+    ("gtol", "ftol"): "tol tolerance rtol atol",
+    ("gtol",): "pgtol g_tol",
+    ("ftol",): "fatol f_tol factr",
+    ("xtol",): "xatol x_tol xrtol",
+    ("f_target",): "target f_min fmin stopval",
+    ("patience",): "n_iter_no_change early_stopping",
+    ("clip_norm",): "clip clipnorm global_clipnorm grad_clip max_norm max_grad_norm",
+    ("x_scale",): "scale scaling typical_x diag",
+    ("disp",): "verbose verbosity display iprint",
+    ("history",): "return_all trace",
+    ("threads",): "n_jobs num_threads nthreads",
+    ("method='amsgrad'",): "amsgrad",
+    ("method='nesterov'",): "nesterov",
+}
+MEANT = {other: own for own, others in ELSEWHERE.items() for other in others.split()}
+
+
 def check(name: str, value: Any, option: Option) -> None:
     """Raise a `ValueError` or `TypeError` with name, rule and value unless `value` is allowed."""
+    refuse_masked(name, value)
     if option.allows(value):
         return
     kind = (
@@ -153,9 +193,11 @@ def check(name: str, value: Any, option: Option) -> None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean `...`?" for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    """Return " Did you mean `...`?" for the known names that another's name means, or nothing."""
+    known = list(known)
+    meant = [own for own in MEANT.get(name.lower(), ()) if own in known or "=" in own]
+    meant = meant or difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {' and '.join(f'`{own}`' for own in meant)}?" if meant else ""
 
 
 def known_names(method: Method) -> list[str]:

@@ -54,7 +54,7 @@ class Finish:
         self.run, self.o, self.s = run, problem.options, run.s
         self.objective = Objective(
             problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=run.state.numbers("nfev", 2),
+            counts=run.state.numbers("nfev", 2), catch=problem.options["catch"],
         )  # fmt: skip
         self.bounds = problem.bounds
         scale = run.state.vectors.scale

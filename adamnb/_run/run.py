@@ -1,7 +1,8 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -22,16 +23,17 @@ from .._compiled.reasons import (
     GOING,
     INTERRUPTED,
     OUT_OF_SECONDS,
+    RAISED,
     TOO_LARGE,
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
 from .._problem.arguments import SCHEMES
-from .._problem.objective import CompiledObjective, Objective, wrong_shape
+from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
-from .result import Result, outcome
+from .result import Result, attach, outcome
 from .settings import is_plain, settings
 from .state import State
 from .threads import PARALLEL_REGION, thread_count, use_threads
@@ -50,6 +52,8 @@ class Run:
         self.started = time.perf_counter()
         self.compile_before = code.seconds
         self.problem, o = problem, problem.options
+        # A callback wants every point, so Numba functions are then called one by one: same bits.
+        self.compiled = problem.compiled and problem.observe is None
         self.rate = o["learning_rate"]
         self.deadline = self.started + o["max_time"]
         self.history: list[np.ndarray] | None = [] if o["history"] else None
@@ -73,9 +77,7 @@ class Run:
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        # A callback wants every point, so Numba functions are then called one by one: same bits.
-        compiled = self.problem.compiled and self.problem.observe is None
-        loop = self.compiled_loop if compiled else self.interpreted_loop
+        loop = self.compiled_loop if self.compiled else self.interpreted_loop
         if not self.parallel:
             return loop()
         with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
@@ -85,12 +87,9 @@ class Run:
         problem, state, history = self.problem, self.state, self.history
         objective = Objective(
             problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=state.numbers("nfev", 2),
+            counts=state.numbers("nfev", 2), catch=problem.options["catch"],
         )  # fmt: skip
-        vectors, records = state.types()
-        vector = array_type(problem.x0.dtype, 1)
-        kinds = self.method, vectors, records, array_type(OPTIONS, 1), vector, vector
-        step = machine_code(advance, kinds)
+        step = advance_of(self.method, state)
         evaluate, v, records, options = objective.at, state.vectors, state.records, self.settings
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
@@ -126,7 +125,8 @@ class Run:
                 s.stop = INTERRUPTED
         if time.perf_counter() > self.deadline and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
-        if callable(self.rate):
+        o = self.settings[0]
+        if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:  # a step may follow
             s.learning_rate = checked_rate(self.rate, int(s.nit) + 1)
 
     def compiled_loop(self) -> int:
@@ -135,29 +135,51 @@ class Run:
         scheduled, vectors = callable(self.rate), state.types()
         span_kind = span_type(scheduled, history is not None)
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
-        loop = machine_code(run, signature)
-        steps = 1
+        loop, steps = partial(machine_code(run, signature), None, objective.functions), 1
         while True:
             begun = time.perf_counter()
             if begun > self.deadline:
                 s.stop = OUT_OF_SECONDS
             done = int(s.nit) if scheduled else 0
-            steps, rates = coming_rates(self.rate, self.settings, steps, done)
+            steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = None if history is None else np.empty((steps, 3))
-            before = 0 if history is None else int(s.nfev)
-            span = Span(steps, rates, trace)
-            reason = loop(
-                None, objective.functions, state.vectors, state.records, self.settings, span
-            )
-            if history is not None and trace is not None:
-                history.append(trace[: int(s.nfev) - before])
-            if reason == WRONG_SHAPE:
-                raise ValueError(wrong_shape((int(s.wrong_size),), problem.x0.shape, int(s.nit)))
+            before = int(s.nfev)
+            reason = self.run_span(loop, Span(steps, rates, trace))
             if reason != GOING:
                 return reason
-            bounded = scheduled or history is not None
-            most = min(64 * steps, MOST_STEPS) if bounded else 64 * steps
-            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+            most = growth(scheduled) * steps
+            if scheduled or history is not None:
+                most = min(most, MOST_STEPS)
+            made = int(s.nfev) - before  # fewer than `steps` where f was infinite
+            steps = steps_in(SECONDS, made, time.perf_counter() - begun, most)
+
+    def run_span(self, loop: Callable, span: Span) -> int:
+        """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
+        s, state, history = self.s, self.state, self.history
+        before, whole = int(s.nfev), False
+        try:
+            reason = loop(state.vectors, state.records, self.settings, span)
+            whole = reason != WRONG_SHAPE
+        except self.problem.options["catch"]:
+            if s.nit == 0:
+                raise
+            reason = infinite_here(self.method, state, self.settings)
+        finally:
+            if history is not None and span.trace is not None:
+                history.append(span.trace[: max(0, int(s.nfev) - before - (not whole))])
+        if reason == WRONG_SHAPE:
+            shape = self.problem.x0.shape
+            raise ValueError(wrong_shape((int(s.wrong_size),), shape, int(s.nit)))
+        if history is not None and not whole:
+            history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
+        return reason
+
+    def accompany(self, error: BaseException) -> None:
+        """Let an exception that ended the run carry its result, if there is one."""
+        explain_division(error, self.problem.fun, self.problem.jac)
+        if self.s.nit > 0:
+            self.s.fun = np.nan  # of the point that raised
+            attach(error, self.result(RAISED))
 
     def intermediate(self, g: np.ndarray) -> OptimizeResult:
         """Return what a callback sees, in copies."""
@@ -191,7 +213,7 @@ class Run:
             status=status, success=status == CONVERGED, message=message,
             x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
             time=time.perf_counter() - self.started,
-            compile_time=code.seconds - self.compile_before, compiled=problem.compiled,
+            compile_time=code.seconds - self.compile_before, compiled=self.compiled,
         )  # fmt: skip
         if self.history is not None:
             columns = np.concatenate(self.history).T.copy()
@@ -200,6 +222,20 @@ class Run:
 
 
 HISTORY = ("fun", "gradient_norm", "learning_rate")
+
+
+def advance_of(method: types.Type, state: State) -> Callable:
+    """Return the machine code of one iteration with an evaluation from Python."""
+    vectors, records = state.types()
+    vector = array_type(state.vectors.spare.dtype, 1)
+    return machine_code(advance, (method, vectors, records, array_type(OPTIONS, 1), vector, vector))
+
+
+def infinite_here(method: types.Type, state: State, options: np.ndarray) -> int:
+    """Make the iteration in which f is infinite at the current point; return the reason."""
+    v, state.s.fun = state.vectors, np.inf
+    g, next_point = np.zeros_like(v.spare), np.empty_like(v.spare)
+    return advance_of(method, state)(None, v, state.records, options, g, next_point)
 
 
 @cache
@@ -214,12 +250,33 @@ def steps_in(seconds: float, steps: int, taken: float, most: int) -> int:
     return int(min(max(1, steps * seconds / taken), most))
 
 
-def coming_rates(rate: Any, settings: Any, steps: int, done: int) -> tuple[int, Any]:
-    """Return how many of `steps` steps come after those done, and their learning rates.
+def growth(scheduled: bool) -> int:
+    """Return how many times more steps a call may have than the one before.
 
-    The rates are None where the state has its own; otherwise steps end with `maxiter`.
+    Few where learning rates are asked for ahead: no more of them than the steps that were made.
+    """
+    return 2 if scheduled else 64
+
+
+def coming_rates(
+    rate: Any, settings: Any, steps: int, done: int, now: float
+) -> tuple[int, np.ndarray | None]:
+    """Return how many evaluations come next, at most `steps`, and the learning rate after each.
+
+    The rates are None where the state has its own. After the last evaluation that `maxiter` and `maxfun`
+    allow no step follows, and the rate stays as it is: `now`, if there are none before. Where the
+    schedule raises, the steps before are made first: they may be all that it takes.
     """
     if not callable(rate):
         return steps, None
-    steps = int(min(steps, max(1, settings[0].maxiter + 1 - done)))
-    return steps, np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
+    last = int(min(settings[0].maxiter, settings[0].maxfun - 1))
+    steps = min(steps, max(1, last + 1 - done))
+    rates: list[float] = []
+    for t in range(done + 1, done + steps + 1):
+        try:
+            rates.append(checked_rate(rate, t) if t <= last else [now, *rates][-1])
+        except Exception:
+            if not rates:
+                raise
+            break
+    return len(rates), np.array(rates)
