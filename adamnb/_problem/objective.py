@@ -1,6 +1,8 @@
 """The user's callables behind one face: Python functions, finite differences, Numba functions."""
 
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numba
@@ -10,11 +12,11 @@ from numba.core.ccallback import CFunc
 from numba.core.errors import NumbaError
 from numba.extending import is_jitted
 from numpy import ndarray
-from scipy.optimize._numdiff import approx_derivative
 
 from .._compiled.machine_code import array_type, compile_or_load
 from .._compiled.run import Functions
 from .arguments import SCHEMES
+from .differences import CHOSEN, ComplexStep, Differences, Steps
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
 
@@ -32,6 +34,8 @@ class Objective:
         A vector of the shape and dtype of x.
     counts : buffer of two int64, optional
         Counts evaluations of f and of the gradient; kept by the caller if given.
+    steps : Steps, optional
+        What the caller says of differences.
     """
 
     def __init__(
@@ -42,18 +46,31 @@ class Objective:
         bounds: tuple | None,
         like: np.ndarray,
         counts: Any = None,
+        steps: Steps = CHOSEN,
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
         self.dtype, self.shape = like.dtype, like.shape
+        self.differences: Differences | ComplexStep | None = None
         self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
         if jac is True:
             self.at = self._both
         elif jac == "inplace":
             self.at = self._inplace
         elif jac in SCHEMES:
+            self.map = steps.map
+            self.differences = (
+                ComplexStep(self._complex_values, like, bounds, steps)
+                if jac == "cs"
+                else Differences(self._values, like, bounds, jac, steps)
+            )
             self.at = self._differences
         else:
             self.at = self._separate
+
+    @property
+    def gradient_error(self) -> ndarray | None:
+        """Estimated absolute error of each element of the last gradient; None where the caller gives it."""
+        return None if self.differences is None else self.differences.error
 
     def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
         """Write the gradient at x to g and return f."""
@@ -101,38 +118,26 @@ class Objective:
         return f if isinstance(f, float) else as_scalar(f), g
 
     def _differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
-        x, f = for_fun, self._count(for_fun)
+        self.counts[0] += 1
+        f = as_scalar(self.fun(for_jac, *self.args))
         if not np.isfinite(f):
             g[:] = 0
             return f, g
         self.counts[1] += 1
-        free = np.ones(x.size, bool)
-        limits: tuple[Any, Any] = (-np.inf, np.inf)
-        if self.bounds is not None:
-            free = self.bounds[0] < self.bounds[1]
-            limits = self.bounds[0][free], self.bounds[1][free]
-        point = x.astype(np.result_type(x.dtype, float), copy=True)
-
-        def along(z: np.ndarray) -> Any:
-            full = point.astype(z.dtype)
-            full[free] = z
-            return self._count(full, complex_allowed=self.jac == "cs")
-
-        g[:] = 0
-        if free.any():
-            kind = {} if self.dtype == np.float64 else {"rel_step": _relative_step(self)}
-            with np.errstate(invalid="ignore"):
-                g[free] = approx_derivative(
-                    along, point[free], method=self.jac, f0=f, bounds=limits, **kind
-                )
+        self.differences.gradient(for_fun, f, g)  # type: ignore[union-attr]
         return f, g
 
-    def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
-        self.counts[0] += 1
-        f = self.fun(x.astype(self.dtype) if x.dtype.kind == "f" else x.copy(), *self.args)
-        if complex_allowed:
-            return np.asarray(f).reshape(-1)[0] if np.size(f) == 1 else as_scalar(f)
-        return as_scalar(f)
+    def _evaluated(self, points: list[ndarray]) -> list[Any]:
+        """Return what `fun` returns at several points, which are the user's to keep or spoil."""
+        self.counts[0] += len(points)
+        found = self.map(partial(_value, self.fun, self.args), list(enumerate(points)))
+        return [f for _, f in sorted(found, key=itemgetter(0))]
+
+    def _values(self, points: list[ndarray]) -> list[float]:
+        return [f if isinstance(f, float) else as_scalar(f) for f in self._evaluated(points)]
+
+    def _complex_values(self, points: list[ndarray]) -> list[complex]:
+        return [as_complex(f) for f in self._evaluated(points)]
 
     def _vector(self, gradient: Any) -> np.ndarray:
         """Return what `jac` returned as an array of the right shape."""
@@ -144,10 +149,10 @@ class Objective:
         return array
 
 
-def _relative_step(objective: Objective) -> float:
-    """Return a step that the rounding of float32 does not drown."""
-    eps = float(np.finfo(objective.dtype).eps)
-    return {"2-point": eps**0.5, "3-point": eps ** (1 / 3), "cs": eps**0.5}[objective.jac]
+def _value(fun: Callable, args: tuple, numbered: tuple[int, ndarray]) -> tuple[int, Any]:
+    """Return f at a point, numbered as this is: other processes may give back what is ready first."""
+    number, x = numbered
+    return number, fun(x, *args)
 
 
 def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
@@ -177,6 +182,20 @@ def as_scalar(f: Any) -> float:
         return float(array.reshape(-1)[0])
     except (TypeError, ValueError):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
+
+
+def as_complex(f: Any) -> complex:
+    """Return what the objective returned for a complex argument, if that is a complex number."""
+    array = np.asarray(f)
+    if array.dtype.kind == "c" and array.size == 1:
+        return complex(array.reshape(-1)[0])
+    number = as_scalar(f)
+    if np.isfinite(number):
+        raise TypeError(
+            "`jac='cs'` needs a `fun` that returns a complex number for complex x; it returned the real"
+            f" number {f!r}, which has no derivative in it. Take jac=None."
+        )
+    return complex(number, number)
 
 
 def _real_vector(gradient: Any) -> np.ndarray:

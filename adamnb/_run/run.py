@@ -1,7 +1,7 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from functools import cache
+from functools import cache, cached_property
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +27,7 @@ from .._compiled.reasons import (
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
 from .._problem.arguments import SCHEMES
+from .._problem.differences import Steps
 from .._problem.objective import CompiledObjective, Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
@@ -69,6 +70,16 @@ class Run:
         """The numbers of the state."""
         return self.state.s
 
+    @cached_property
+    def objective(self) -> Objective:
+        """The user's functions as Python calls them, with the counts of this run."""
+        problem, o = self.problem, self.problem.options
+        steps = Steps(problem.x_scale, o["finite_diff_rel_step"], problem.map)
+        counts = self.state.numbers("nfev", 2)
+        return Objective(
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0, counts, steps
+        )
+
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
         # A callback wants every point, so Numba functions are then called one by one: same bits.
@@ -81,15 +92,16 @@ class Run:
 
     def interpreted_loop(self) -> int:
         problem, state, history = self.problem, self.state, self.history
-        objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=state.numbers("nfev", 2),
-        )  # fmt: skip
         vectors, records = state.types()
         vector = array_type(problem.x0.dtype, 1)
         kinds = self.method, vectors, records, array_type(OPTIONS, 1), vector, vector
         step = machine_code(advance, kinds)
-        evaluate, v, records, options = objective.at, state.vectors, state.records, self.settings
+        evaluate, v, records, options = (
+            self.objective.at,
+            state.vectors,
+            state.records,
+            self.settings,
+        )
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = state.numbers("fun"), self.watched()
@@ -170,7 +182,8 @@ class Run:
         problem, state = self.problem, self.state
         v, s = state.vectors, SimpleNamespace(**state.values())
         jac = state.own(v.g[s.g_best])
-        if problem.bounds is not None and problem.jac in SCHEMES:
+        differences = isinstance(problem.jac, str) and problem.jac in SCHEMES
+        if problem.bounds is not None and differences:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
         bad = None
         if reason == BAD_JAC:
@@ -189,6 +202,7 @@ class Run:
             x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
             time=time.perf_counter() - self.started,
             compile_time=code.seconds - self.compile_before, compiled=problem.compiled,
+            gradient=problem.jac if differences else "jac",
         )  # fmt: skip
         if self.history is not None:
             columns = np.concatenate(self.history).T.copy()
