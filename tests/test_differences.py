@@ -292,6 +292,10 @@ def test_workers_change_no_bit():
             assert result.x.tobytes() == expected.x.tobytes()
             assert result.jac.tobytes() == expected.jac.tobytes()
             assert result.nfev == expected.nfev
+    with pytest.raises(
+        ValueError, match="`workers` must return one result for each item; got 0 for 6"
+    ):
+        adamnb.minimize(bowl, [1.0, 2.0], workers=lambda func, items: [])
     with pytest.raises(TypeError, match="`workers` is an argument of `minimize_batch`"):
         adamnb.minimize_batch(bowl, [[1.0, 2.0]], options={"workers": 2})
 

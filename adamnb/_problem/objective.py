@@ -130,7 +130,11 @@ class Objective:
     def _evaluated(self, points: list[ndarray]) -> list[Any]:
         """Return what `fun` returns at several points, which are the user's to keep or spoil."""
         self.counts[0] += len(points)
-        found = self.map(partial(_value, self.fun, self.args), list(enumerate(points)))
+        found = list(self.map(partial(_value, self.fun, self.args), list(enumerate(points))))
+        if len(found) != len(points):
+            raise ValueError(
+                f"`workers` must return one result for each item; got {len(found)} for {len(points)}."
+            )
         return [f for _, f in sorted(found, key=itemgetter(0))]
 
     def _values(self, points: list[ndarray]) -> list[float]:
