@@ -146,16 +146,15 @@ class Differences:
         new, left = np.isnan(self.curvature), np.flatnonzero(self.free)
         felt = np.where(new, 10 * FELT, np.where(self.reach < np.inf, FELT, 0.0)) * self.noise
         for look in range(LOOKS):
-            good = sides.look(left, near, far, both)
-            again = np.isin(left, good, invert=True)
+            again = ~sides.look(left, near, far, both)
             if self.relative is None:
                 longer = sides.change() <= np.where(both, felt, 0.0)
                 longer &= (near < 0.9 * MOST * self.size) & (np.abs(sides.a) >= 0.9 * near)
-                shorter = new & self._bent(sides) & (look < LOOKS - 2)
+                shorter = new & self._bent(sides) if new.any() else new
                 grown = np.minimum(np.where(both, LONGER * near, far), MOST * self.size)
                 near = np.where(longer, grown, np.where(shorter, SHORTER * near, near))
                 far = np.where(longer | shorter, near, far)
-                both, new = both | longer, new & ~longer
+                both, new = both | longer, new & ~longer & (look < LOOKS - 3)
                 again |= (longer | shorter)[left]
             left = left[again]
             if left.size == 0:

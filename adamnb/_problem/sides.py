@@ -40,7 +40,7 @@ class Sides:
     def look(
         self, which: np.ndarray, near: np.ndarray, far: np.ndarray, both: np.ndarray
     ) -> np.ndarray:
-        """Evaluate f beside x along the variables number `which`; return which of them gave a number.
+        """Evaluate f beside x along the variables number `which`; return where this gave a number.
 
         The offsets are `near` upwards and, where `both`, `far` downwards; where there is no room they
         lie on one side, or are shortened. Where f is not finite there is no room the next time.
@@ -83,7 +83,7 @@ class Sides:
         return side * near, side * (near + far)
 
     def _numbers(self, which: np.ndarray) -> np.ndarray:
-        """Return of which variables all values are numbers; the others get a wall between."""
+        """Return for which variables all values are numbers; the others get a wall between."""
         good = np.isfinite(self.at_a[which]) & (~self.both[which] | np.isfinite(self.at_b[which]))
         for i in which[~good]:
             for offset, value in ((self.a[i], self.at_a[i]), (self.b[i], self.at_b[i])):
@@ -91,7 +91,7 @@ class Sides:
                     self.up[i] = offset / 100
                 elif offset < 0 and not np.isfinite(value):
                     self.down[i] = -offset / 100
-        return which[good]
+        return good
 
     def change(self) -> np.ndarray:
         """Return by how much f changes at most."""
