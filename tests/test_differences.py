@@ -65,6 +65,16 @@ def test_noise_of_a_table(level, seed):
     assert level / 4 < found < 4 * level
 
 
+def test_the_end_of_a_table_may_be_small_by_chance():
+    # Third differences of f; those of these are of the order of 70, and the last of all is 4.
+    column = np.array([86.4, 21.73, 28.45, 110.97])
+    for start in (175296.0, 37347943.0, 4616704341758.0):
+        column = np.concatenate([[start], column]).cumsum()
+    level, verdict = noise_of(column)
+    assert verdict is Spacing.TOO_LARGE
+    assert level > 1
+
+
 def test_spacing_of_a_table():
     t = np.arange(POINTS + 1.0)
     assert noise_of(np.ones(POINTS + 1)) == (0.0, Spacing.TOO_SMALL)
@@ -173,6 +183,9 @@ def test_both_sides_where_forward_differences_are_their_own_error():
     assert abs(g[0] - 2e-9) < 1e-10
     assert error[0] < 1e-9
     assert abs(g[1] - 2.0) < 1e-6
+    g, error, evaluations = gradient(fun, 3 + offset, times=5, scheme="2-point")
+    assert evaluations == 1 + 2  # whoever asks for forward differences gets them, and their error
+    assert abs(g[0] - 2e-9) <= error[0] > 1e-9
 
 
 @pytest.mark.parametrize("scheme", ["differences", "2-point", "3-point"])
@@ -186,6 +199,34 @@ def test_points_stay_within_the_bounds(scheme, x0):
     assert (points <= high).all()
     assert g[2] == 0  # its bounds are equal: never differentiated
     np.testing.assert_allclose(g[[0, 1, 3]], np.exp(x0)[[0, 1, 3]], rtol=1e-3)
+
+
+def test_points_stay_within_narrow_bounds():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        low = rng.standard_normal(3)
+        high = low + 10.0 ** rng.uniform(-12, 0, 3)
+        counted = Counted(lambda x: np.exp(x).sum())
+        gradient(counted, np.clip(low + (high - low) * rng.uniform(size=3), low, high),
+                 bounds=(low, high))  # fmt: skip
+        assert (np.array(counted.points) >= low).all()
+        assert (np.array(counted.points) <= high).all()
+
+
+def test_the_search_for_noise_stays_within_the_bounds():
+    """From -1 to just below 0, where the distance is rounded to 1; f feels nothing as far as that."""
+    counted = Counted(lambda x: 1.0)
+    bounds = np.array([-1.0]), np.array([-1e-17])
+    gradient(counted, [-1.0], bounds=bounds, steps=Steps(x_scale=np.array([100.0])))
+    assert np.max(counted.points) == -1e-17
+
+
+def test_no_step_is_rounded_away():
+    own, x0 = objective(lambda x: (x - 1e8) @ (x - 1e8), [1e8, 3.0])
+    own.evaluate(x0, np.empty(2))
+    own.differences.noise = 1e-300
+    for step in own.differences._steps(x0):
+        assert (x0 + step > x0).all()
 
 
 def test_bounds_next_to_each_other():
@@ -287,7 +328,8 @@ def test_workers_change_no_bit():
     options = {"args": (2.0,), "maxiter": 15}
     expected = adamnb.minimize(bowl, [1.0, 2.0], **options)
     with ThreadPool(2) as pool:
-        for workers in (2, pool.map, pool.imap_unordered):
+        backwards = lambda func, items: [func(item) for item in items[::-1]]  # noqa: E731
+        for workers in (2, pool.map, pool.imap_unordered, backwards):
             result = adamnb.minimize(bowl, [1.0, 2.0], workers=workers, **options)
             assert result.x.tobytes() == expected.x.tobytes()
             assert result.jac.tobytes() == expected.jac.tobytes()
