@@ -22,21 +22,15 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
-from ._problem.arguments import argument_tuple, gradient_form, on_device
+from ._problem.arguments import argument_tuple, gradient_form, on_device, per_variable
 from ._problem.objective import called, is_compiled
-from ._problem.options import check_polish, complete
+from ._problem.options import check_differences, check_polish, complete
+from ._problem.workers import DIED, ON_THREADS
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._run.problems import Problems, several
 from ._run.result import BatchResult, attach
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
-ON_THREADS = "`workers=multiprocessing.pool.ThreadPool(n).map`"
-DIED = (
-    "A process of `workers` has died; what it printed may say why. Where processes start afresh ('spawn',"
-    " 'forkserver': Windows, macOS), a script does its work below `if __name__ == \"__main__\":`, and `fun`"
-    " is in a module that they can import, not in a notebook or `python -c`. Or use threads:"
-    f" {ON_THREADS}."
-)
 SECONDS = 0.05  # a thread's blocks grow until they take so long
 INSTANT = 5e-3  # seconds; to start and end threads takes a good part of it
 
@@ -146,6 +140,8 @@ def minimize_batch(
     """
     started, compile_before = time.perf_counter(), code.seconds
     given = {"verify": 0} | merged(options, option)
+    if "workers" in given:
+        raise TypeError("`workers` is an argument of `minimize_batch`, not one of its options.")
     row = solver_of(method).method
     o = complete(row, given, tol)
     if o["history"]:
@@ -153,6 +149,7 @@ def minimize_batch(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
+    check_differences(jac, given)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
     compiled = is_compiled(fun, jac)
     workers = _checked_workers(workers)
@@ -162,6 +159,8 @@ def minimize_batch(
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
+    if o["finite_diff_rel_step"] is not None:
+        per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)

@@ -87,8 +87,9 @@ def multistart(
         raise TypeError("`data` is for `minimize_batch`: here all starts share `args`.")
     lower, upper = _box(bounds)
     starts = lower + (upper - lower) * _unit_points(sampler, lower.size, int(n_starts), rng)
-    given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in OPTIONS})
-    batch = {n: v for n, v in batch.items() if n not in OPTIONS}
+    options = OPTIONS.keys() - {"workers"}  # of `minimize_batch` it is an argument
+    given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in options})
+    batch = {n: v for n, v in batch.items() if n not in options}
     verify = given.pop("verify", OPTIONS["verify"].default)
     check("verify", verify, OPTIONS["verify"])
     args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))

@@ -6,22 +6,26 @@ from typing import Any
 
 import numpy as np
 
-SCHEMES = ("2-point", "3-point", "cs")
+ADAPTIVE = "differences"  # 2-point where that is exact enough, 3-point where not
+SCHEMES = (ADAPTIVE, "2-point", "3-point", "cs")
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def start_vector(x0: Any) -> np.ndarray:
-    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64."""
-    array = np.atleast_1d(real_array(x0))
+def start_vector(x0: Any, name: str = "x0") -> np.ndarray:
+    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64.
+
+    `name` is what errors call it.
+    """
+    array = np.atleast_1d(real_array(x0, name))
     if array.ndim != 1:
-        raise ValueError("'x0' must only have one dimension.")
+        raise ValueError(f"'{name}' must only have one dimension.")
     if array.size == 0:
-        raise ValueError("`x0` must have at least one element; got an empty array.")
+        raise ValueError(f"`{name}` must have at least one element; got an empty array.")
     vector = np.array(array, working_dtype(array), order="C")
     if not np.isfinite(vector).all():
         index = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"`x0` must be finite; got {vector[index]} at index {index}.")
+        raise ValueError(f"`{name}` must be finite; got {vector[index]} at index {index}.")
     return vector
 
 
@@ -62,17 +66,17 @@ def on_device(array: Any) -> bool:
     return hasattr(array, "__cuda_array_interface__")
 
 
-def real_array(x0: Any) -> np.ndarray:
+def real_array(x0: Any, name: str = "x0") -> np.ndarray:
     """Return x0 as an array of real numbers."""
     if x0 is None or isinstance(x0, str | bytes):
-        raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    refuse_masked("x0", x0)
+        raise TypeError(f"`{name}` must be an array of real numbers; got {x0!r}.")
+    refuse_masked(name, x0)
     try:
         array = np.asarray(x0)
     except ValueError as error:
-        raise ValueError(f"`x0` must be an array of real numbers: {error}") from None
+        raise ValueError(f"`{name}` must be an array of real numbers: {error}") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"`x0` must be an array of real numbers; got dtype {array.dtype}.")
+        raise TypeError(f"`{name}` must be an array of real numbers; got dtype {array.dtype}.")
     return array
 
 
@@ -193,8 +197,8 @@ def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any
             return pair.fun, True
         return fun, jac
     if jac is None or jac is False:
-        return fun, scheme or "2-point"
-    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES, "inplace")):
+        return fun, scheme or ADAPTIVE
+    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES[1:], "inplace")):
         return fun, jac
     raise ValueError(
         f"`jac` must be callable, True, 'inplace', '2-point', '3-point', 'cs' or None; got {jac!r}."

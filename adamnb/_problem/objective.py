@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import numba
@@ -12,12 +13,12 @@ from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numpy import ndarray
-from scipy.optimize._numdiff import approx_derivative
 
 from .._compiled.functions import first_class
 from .._compiled.machine_code import array_type, compile_or_load
 from .._compiled.run import Functions
 from .arguments import SCHEMES, refuse_masked
+from .differences import CHOSEN, ComplexStep, Differences, Steps
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
 
@@ -41,6 +42,8 @@ class Objective:
         Counts evaluations of f and of the gradient; kept by the caller if given.
     catch : exception class or tuple of them
         What fun and jac may raise where f is then infinite, but not in the first evaluation of all.
+    steps : Steps, optional
+        What the caller says of differences.
     """
 
     def __init__(
@@ -52,21 +55,31 @@ class Objective:
         like: np.ndarray,
         counts: Any = None,
         catch: Any = (),
+        steps: Steps = CHOSEN,
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
+        self.callers_fun = fun
         self.dtype, self.shape = like.dtype, like.shape
+        self.differences: Differences | ComplexStep | None = None
         self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
         if jac is True:
             self.at = self._both
         elif jac == "inplace":
             self.at = self._inplace
         elif jac in SCHEMES:
+            self.map = steps.map
+            self.differences = (
+                ComplexStep(self._complex_values, like, bounds, steps)
+                if jac == "cs"
+                else Differences(self._values, like, bounds, jac, steps)
+            )
             self.at = self._differences
         else:
             self.at = self._separate
+        self.values_of = self._mapped  # the caller's function itself, which may have to be pickled
         if catch:
             self.first, self.at = not self.counts[0], partial(self._caught, self.at)
-            self.fun = self._guarded(fun, catch)
+            self.fun, self.values_of = (self._guarded(f, catch) for f in (fun, self._mapped))
             self.jac = self._guarded(jac, catch) if callable(jac) else jac
 
     def _guarded(self, function: Callable, catch: Any) -> Callable:
@@ -89,6 +102,11 @@ class Objective:
             return np.inf, g
         self.first = False
         return evaluated
+
+    @property
+    def gradient_error(self) -> ndarray | None:
+        """Estimated absolute error of each element of the last gradient; None where the caller gives it."""
+        return None if self.differences is None else self.differences.error
 
     def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
         """Write the gradient at x to g and return f."""
@@ -136,38 +154,33 @@ class Objective:
         return f if isinstance(f, float) else as_scalar(f), g
 
     def _differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
-        x, f = for_fun, self._count(for_fun)
+        self.counts[0] += 1
+        f = as_scalar(self.fun(for_jac, *self.args))
         if not np.isfinite(f):
             g[:] = 0
             return f, g
         self.counts[1] += 1
-        free = np.ones(x.size, bool)
-        limits: tuple[Any, Any] = (-np.inf, np.inf)
-        if self.bounds is not None:
-            free = self.bounds[0] < self.bounds[1]
-            limits = self.bounds[0][free], self.bounds[1][free]
-        point = x.astype(np.result_type(x.dtype, float), copy=True)
-
-        def along(z: np.ndarray) -> Any:
-            full = point.astype(z.dtype)
-            full[free] = z
-            return self._count(full, complex_allowed=self.jac == "cs")
-
-        g[:] = 0
-        if free.any():
-            kind = {} if self.dtype == np.float64 else {"rel_step": _relative_step(self)}
-            with np.errstate(invalid="ignore"):
-                g[free] = approx_derivative(
-                    along, point[free], method=self.jac, f0=f, bounds=limits, **kind
-                )
+        self.differences.gradient(for_fun, f, g)  # type: ignore[union-attr]
         return f, g
 
-    def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
-        self.counts[0] += 1
-        f = self.fun(x.astype(self.dtype) if x.dtype.kind == "f" else x.copy(), *self.args)
-        if complex_allowed:
-            return np.asarray(f).reshape(-1)[0] if np.size(f) == 1 else as_scalar(f)
-        return as_scalar(f)
+    def _evaluated(self, points: list[ndarray]) -> list[Any]:
+        """Return what `fun` returns at several points, which are the user's to keep or spoil."""
+        self.counts[0] += len(points)
+        found = self.values_of(list(enumerate(points)))
+        if len(found) != len(points):
+            raise ValueError(
+                f"`workers` must return one result for each item; got {len(found)} for {len(points)}."
+            )
+        return [f for _, f in sorted(found, key=itemgetter(0))]
+
+    def _mapped(self, numbered: list[tuple[int, ndarray]]) -> list[tuple[int, Any]]:
+        return list(self.map(partial(_value, self.callers_fun, self.args), numbered))
+
+    def _values(self, points: list[ndarray]) -> list[float]:
+        return [f if isinstance(f, float) else as_scalar(f) for f in self._evaluated(points)]
+
+    def _complex_values(self, points: list[ndarray]) -> list[complex]:
+        return [as_complex(f) for f in self._evaluated(points)]
 
     def _vector(self, gradient: Any) -> np.ndarray:
         """Return what `jac` returned as a vector of the right length, from a row or column as well."""
@@ -179,10 +192,10 @@ class Objective:
         return array
 
 
-def _relative_step(objective: Objective) -> float:
-    """Return a step that the rounding of float32 does not drown."""
-    eps = float(np.finfo(objective.dtype).eps)
-    return {"2-point": eps**0.5, "3-point": eps ** (1 / 3), "cs": eps**0.5}[objective.jac]
+def _value(fun: Callable, args: tuple, numbered: tuple[int, ndarray]) -> tuple[int, Any]:
+    """Return f at a point, numbered as this is: other processes may give back what is ready first."""
+    number, x = numbered
+    return number, fun(x, *args)
 
 
 def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
@@ -214,6 +227,20 @@ def as_scalar(f: Any) -> float:
         return np.inf if array.reshape(-1)[0] > 0 else -np.inf
     except (TypeError, ValueError):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
+
+
+def as_complex(f: Any) -> complex:
+    """Return what the objective returned for a complex argument, if that is a complex number."""
+    array = np.asarray(f)
+    if array.dtype.kind == "c" and array.size == 1:
+        return complex(array.reshape(-1)[0])
+    number = as_scalar(f)
+    if np.isfinite(number):
+        raise TypeError(
+            "`jac='cs'` needs a `fun` that returns a complex number for complex x; it returned the real"
+            f" number {f!r}, which has no derivative in it. Take jac=None."
+        )
+    return complex(number, number)
 
 
 def _real_vector(gradient: Any) -> np.ndarray:

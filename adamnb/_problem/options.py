@@ -13,7 +13,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
-from .arguments import refuse_masked
+from .arguments import SCHEMES, refuse_masked
 from .methods import Method
 
 
@@ -49,6 +49,12 @@ def _threads(value: Any) -> bool:
     """Allow whole numbers from 1 to the number of threads that Numba has."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return whole and 1 <= value <= numba.config.NUMBA_NUM_THREADS
+
+
+def _workers(value: Any) -> bool:
+    """Allow -1, whole numbers from 1, and callables."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return callable(value) or (whole and (value == -1 or value >= 1))
 
 
 def _finite_numbers(value: Any, positive: bool) -> bool:
@@ -133,7 +139,19 @@ OPTIONS = {
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",
         lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
-        "scheme where no gradient is given (2-point), for use through SciPy",
+        "scheme where no gradient is given, for use through SciPy, which keeps `jac` to itself",
+    ),
+    "finite_diff_rel_step": Option(
+        None, "be None, a number > 0 or an array of them",
+        lambda value: _finite_numbers(value, positive=True),
+        "step of differences relative to \\|x\\| (to x_scale where x is 0), a number or one for each"
+        " variable; None chooses it from the noise of f and its curvature",
+    ),
+    "workers": Option(
+        None, "be None, -1, a whole number >= 1 or a map-like callable", _workers,
+        "evaluate differences side by side: number of processes (-1: all cores), or a callable"
+        " ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``; `fun` and `args` are"
+        " pickled, the bits are the same",
     ),
     "catch": Option(
         (), "be an exception class or a tuple of them", _exceptions,
@@ -238,6 +256,22 @@ def check_polish(polish: Any, bounded: bool) -> None:
     """Raise a `ValueError` if `polish` names a method that does not keep bounds."""
     if bounded and polish in ("BFGS", "CG"):
         raise ValueError(f"`polish` must keep the bounds; got {polish!r}: use True or 'TNC'.")
+
+
+def check_differences(jac: Any, given: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` for an option of differences without them, or SciPy's `eps` with them."""
+    if not (isinstance(jac, str) and jac in SCHEMES):
+        for name in ("finite_diff_rel_step", "workers"):
+            if given.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` is for differences, and `jac` gives the gradient: leave one of them out."
+                )
+    elif given.get("eps") is not None and given.get("learning_rate") is None:
+        raise ValueError(
+            f"`eps` is the step of differences in SciPy and a hyper-parameter here; got {given['eps']!r}"
+            " without a gradient. For the step take `finite_diff_rel_step`, which is relative to |x|;"
+            " for the hyper-parameter give `learning_rate` as well."
+        )
 
 
 def checked_rate(rate: Callable[[int], float], t: int) -> float:

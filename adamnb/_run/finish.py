@@ -28,7 +28,6 @@ from .._compiled.reasons import (
 )
 from .._compiled.stops import SINGLE
 from .._problem.arguments import SCHEMES
-from .._problem.objective import Objective
 from .contradiction import contradiction, ways
 from .escape import falls_for_ever, unchanged
 from .second_order import Lower, Stationary, in_single, lower_point, stationary
@@ -52,10 +51,7 @@ class Finish:
         self.polishing = polishing
         problem = run.problem
         self.run, self.o, self.s = run, problem.options, run.s
-        self.objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=run.state.numbers("nfev", 2), catch=problem.options["catch"],
-        )  # fmt: skip
+        self.objective = run.objective
         self.bounds = problem.bounds
         scale = run.state.vectors.scale
         self.first_size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale

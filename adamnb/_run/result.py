@@ -27,6 +27,9 @@ class Result(OptimizeResult):
         Objective at `x`.
     jac : ndarray, shape (n,)
         Gradient at `x`.
+    gradient : str
+        How it was had: "jac" if the caller gave it, "differences" (forward, and of both sides where
+        these are needed), "2-point", "3-point" or "cs".
     nit, nfev, njev : int
         Steps taken; evaluations of the objective (finite differences included) and of the gradient.
     status : int

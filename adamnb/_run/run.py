@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +30,7 @@ from .._compiled.reasons import (
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
 from .._problem.arguments import SCHEMES
+from .._problem.differences import Steps
 from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
@@ -75,6 +76,16 @@ class Run:
         """The numbers of the state."""
         return self.state.s
 
+    @cached_property
+    def objective(self) -> Objective:
+        """The user's functions as Python calls them, with the counts of this run."""
+        problem, o = self.problem, self.problem.options
+        steps = Steps(problem.x_scale, o["finite_diff_rel_step"], problem.map)
+        counts = self.state.numbers("nfev", 2)
+        return Objective(
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0, counts, o["catch"], steps
+        )  # fmt: skip
+
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
         loop = self.compiled_loop if self.compiled else self.interpreted_loop
@@ -85,12 +96,9 @@ class Run:
 
     def interpreted_loop(self) -> int:
         problem, state, history = self.problem, self.state, self.history
-        objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=state.numbers("nfev", 2), catch=problem.options["catch"],
-        )  # fmt: skip
         step = advance_of(self.method, state)
-        evaluate, v, records, options = objective.at, state.vectors, state.records, self.settings
+        evaluate, v = self.objective.at, state.vectors
+        records, options = state.records, self.settings
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = state.numbers("fun"), self.watched()
@@ -194,7 +202,8 @@ class Run:
         problem, state = self.problem, self.state
         v, s = state.vectors, SimpleNamespace(**state.values())
         jac = state.own(v.g[s.g_best])
-        if problem.bounds is not None and problem.jac in SCHEMES:
+        differences = isinstance(problem.jac, str) and problem.jac in SCHEMES
+        if problem.bounds is not None and differences:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
         bad = None
         if reason == BAD_JAC:
@@ -214,6 +223,7 @@ class Run:
             x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
             time=time.perf_counter() - self.started,
             compile_time=code.seconds - self.compile_before, compiled=self.compiled,
+            gradient=problem.jac if differences else "jac",
         )  # fmt: skip
         if self.history is not None:
             columns = np.concatenate(self.history).T.copy()
