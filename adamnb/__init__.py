@@ -7,6 +7,8 @@ from . import schedules as schedules
 
 if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._batch import minimize_batch as minimize_batch
+    from ._check_gradient import GradientCheck as GradientCheck
+    from ._check_gradient import check_gradient as check_gradient
     from ._minimize import minimize as minimize
     from ._multistart import multistart as multistart
     from ._njit import Solution as Solution
@@ -22,7 +24,9 @@ __version__ = "0.1.0"
 # else the package has by name are the methods, callables of SciPy's protocol.
 _LATER = {
     "BatchResult": "_run.result",
+    "GradientCheck": "_check_gradient",
     "MultistartResult": "_run.result",
+    "check_gradient": "_check_gradient",
     "minimize": "_minimize",
     "minimize_batch": "_batch",
     "multistart": "_multistart",

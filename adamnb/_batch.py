@@ -1,11 +1,15 @@
 """`minimize_batch`: many independent problems, handed out in blocks."""
 
 import os
+import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -15,14 +19,16 @@ import numpy as np
 from numba.extending import is_jitted
 
 from ._compiled import machine_code as code
+from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
-from ._problem.arguments import gradient_form, on_device
+from ._problem.arguments import argument_tuple, gradient_form, on_device, per_variable
 from ._problem.objective import called, is_compiled
-from ._problem.options import check_polish, complete
+from ._problem.options import check_differences, check_polish, complete
+from ._problem.workers import DIED, ON_THREADS
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._run.problems import Problems, several
-from ._run.result import BatchResult
+from ._run.result import BatchResult, attach
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
 SECONDS = 0.05  # a thread's blocks grow until they take so long
@@ -62,10 +68,11 @@ def minimize_batch(
     data : tuple of array_like, each of shape (B, ...)
         Further arguments of which each problem gets its own: ``data_b = (data[0][b], ...)``. They
         are read block by block, so `numpy.memmap` and what else slices like an array may be larger
-        than memory.
+        than memory. A masked array is an error: hand the mask on as weights.
     method, tol, options, **option
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
-        number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch.
+        number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch; a problem
+        that has not begun by then is not evaluated.
         `threads` is the number of threads over problems. `verify` is 0 unless given: a look at
         each Hessian takes longer than the fit.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
@@ -78,8 +85,8 @@ def minimize_batch(
     workers : int or map-like callable, optional
         For Python functions: number of processes (-1: all cores), or a callable
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
-        problems are solved; `fun`, `jac` and `args` are pickled. For Numba functions an int is the
-        number of threads.
+        problems are solved; `fun`, `jac` and `args` are pickled, and a script does its work below
+        ``if __name__ == "__main__":``. For Numba functions an int is the number of threads.
     progress : bool or callable
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
         from it ends the batch with what has been found.
@@ -95,7 +102,8 @@ def minimize_batch(
         For a wrong argument, before anything is computed.
     Exception
         What `fun` or `jac` raised, if it did so in every problem; otherwise that problem has
-        status 5 and the others go on.
+        status 5 and the others go on. An exception that ends the batch, Ctrl-C included, has an
+        attribute `adamnb_result`, the `BatchResult` so far, if a problem had been begun.
     RuntimeError
         If there is no GPU where one is asked for.
 
@@ -132,6 +140,8 @@ def minimize_batch(
     """
     started, compile_before = time.perf_counter(), code.seconds
     given = {"verify": 0} | merged(options, option)
+    if "workers" in given:
+        raise TypeError("`workers` is an argument of `minimize_batch`, not one of its options.")
     row = solver_of(method).method
     o = complete(row, given, tol)
     if o["history"]:
@@ -139,36 +149,51 @@ def minimize_batch(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
-    args = args if isinstance(args, tuple) else (args,)
+    check_differences(jac, given)
+    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
     compiled = is_compiled(fun, jac)
     workers = _checked_workers(workers)
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
-        _check_gpu(fun, jac, workers)
+        _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu)
     check_polish(o["polish"], bounded=problems.bounds is not None)
+    if o["finite_diff_rel_step"] is not None:
+        per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
     batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
-    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)))
-    errors: dict[int, Exception] = {}
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
+
+    def result() -> BatchResult:
+        seconds = time.perf_counter() - started, code.seconds - compile_before
+        return BatchResult.of(solved, *seconds)
+
+    try:
+        _solve(batch, problems, workers, bar, solved)
+    except BaseException as error:
+        if solved.nfev.any():
+            attach(error, result())
+        raise
+    found = result()
+    if o["disp"]:
+        print(found)
+    return found
+
+
+def _solve(
+    batch: Batch, problems: Problems, workers: Any, bar: "_Progress", solved: Solved
+) -> None:
+    """Write into `solved` what is found, as it is found."""
     with bar as stack:
         parts = _results(batch, problems, workers, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
-            rows = slice(part.first, part.first + len(part))
-            solved.put(rows, vars(part))
-            solved.reason[rows] = part.reason
-            errors |= {part.first + b: error for b, error in part.errors.items()}
+            solved.put_block(part)
             bar.advance(len(part))
-    if problems.count and len(errors) == problems.count:
-        raise errors[0]
-    result = BatchResult.of(
-        solved, errors, time.perf_counter() - started, code.seconds - compile_before
-    )
-    if o["disp"]:
-        print(result)
-    return result
+    solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
+    if problems.count and len(solved.errors) == problems.count:
+        raise solved.errors[0]
 
 
 def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
@@ -187,7 +212,7 @@ def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
     return device == "cuda" or bool(there)
 
 
-def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
+def _check_gpu(fun: Any, jac: Any, workers: Any, o: dict[str, Any]) -> None:
     """Refuse what cannot be done on a GPU."""
     if not all(is_jitted(function) for function in called(fun, jac)):
         raise TypeError(
@@ -196,6 +221,8 @@ def _check_gpu(fun: Any, jac: Any, workers: Any) -> None:
         )
     if workers is not None:
         raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
+    if o["catch"]:
+        raise ValueError(f"`catch` is of device='cpu'; got {o['catch']!r} for a GPU.")
 
 
 def _viewed(x0: Any, data: Any) -> tuple[Any, tuple]:
@@ -233,22 +260,13 @@ def _results(
     if problems.on_gpu:
         yield from _one_after_another(batch, problems, stopped)
     elif callable(workers):
-        yield from workers(
-            partial(solve_block, batch), _equal_blocks(problems, os.cpu_count() or 1)
-        )
+        yield from _mapped(batch, problems, workers, stopped)
     elif batch.compiled:
         yield from _threaded(batch, problems, workers or batch.options["threads"], stopped)
     elif workers in (None, 1):
-        for block in _equal_blocks(problems, 1):
-            yield solve_interpreted(batch, block, stopped)
+        yield from _interpreted(batch, problems, stopped)
     else:
-        with get_context().Pool(workers) as pool:
-            for part in pool.imap_unordered(
-                partial(solve_block, batch), _equal_blocks(problems, workers)
-            ):
-                yield part
-                if stopped():
-                    return
+        yield from _in_processes(batch, problems, workers, stopped)
 
 
 def _one_after_another(
@@ -258,7 +276,7 @@ def _one_after_another(
     from ._cuda.blocks import DeviceBlocks
 
     blocks, first = DeviceBlocks(batch, problems.block(0, 1)), 0
-    while first < problems.count and not stopped():
+    while first < problems.count and not (stopped() or batch.late()):
         block = problems.block(first, blocks.size())
         yield blocks.solve(block, stopped)
         first += len(block)
@@ -269,6 +287,88 @@ def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
     size = min(max(1, problems.count // (8 * workers)), LARGEST_BLOCK)
     for first in range(0, problems.count, size):
         yield problems.block(first, size)
+
+
+def _interpreted(batch: Batch, problems: Problems, stopped: Callable[[], bool]) -> Iterator[Solved]:
+    """Solve block after block here; what Ctrl-C leaves of one is to be had."""
+    for block in _equal_blocks(problems, 1):
+        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            solve_interpreted(batch, block, stopped, solved)
+        except KeyboardInterrupt as raised:
+            interrupt = raised
+        yield solved
+        if interrupt is not None:
+            raise interrupt
+        if stopped():
+            return
+
+
+def _mapped(
+    batch: Batch, problems: Problems, workers: Callable, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Solve blocks through the caller's function, which is to return each of them once."""
+    out: set[int] = set()  # first problems of blocks that are not yet back
+
+    def blocks() -> Iterator[Block]:
+        for block in _equal_blocks(problems, os.cpu_count() or 1):
+            out.add(block.first)
+            yield block
+
+    returned = workers(partial(solve_block, batch), blocks())
+    if not isinstance(returned, Iterable):
+        raise TypeError(f"`workers` must return an iterable, as `map` does; got {returned!r}.")
+    solved = 0
+    for part in returned:
+        if not isinstance(part, Solved):
+            raise TypeError(
+                "`workers` must return what the function that it is given returned, as `map` does; got"
+                f" {type(part).__name__}."
+            )
+        if part.first not in out:
+            raise ValueError(
+                f"`workers` must return each block once, as `map` does; got problem {part.first} again."
+            )
+        out.remove(part.first)
+        solved += len(part)
+        yield part
+        if stopped():
+            return
+    if solved < problems.count:
+        raise ValueError(
+            f"`workers` must return all blocks, as `map` does; got {solved} of {problems.count} problems."
+        )
+
+
+def _in_processes(
+    batch: Batch, problems: Problems, workers: int, stopped: Callable[[], bool]
+) -> Iterator[Solved]:
+    """Solve blocks in processes of their own; one that dies is an error."""
+    solve = partial(solve_block, batch)
+    try:
+        pickle.dumps(solve)
+    except Exception as error:
+        raise TypeError(
+            f"`fun`, `jac`, `args` and options must pickle for `workers` = {workers}: {error}. Define"
+            f" functions at the top of a module; or use threads: {ON_THREADS}."
+        ) from error
+    blocks, pending = _equal_blocks(problems, workers), set[Future]()
+    pool = ProcessPoolExecutor(workers, get_context())
+    try:
+        while True:
+            pending |= {pool.submit(solve, b) for b in islice(blocks, 2 * workers - len(pending))}
+            if not pending or stopped():
+                return
+            done, pending = wait(pending, 0.2, FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(DIED) from error
+    finally:
+        for process in (pool._processes or {}).values() if pending else ():
+            process.terminate()  # nobody waits for what it is at
+        pool.shutdown(cancel_futures=True)
 
 
 def _threaded(
@@ -289,6 +389,8 @@ def _threaded(
 
     def take(size: int) -> Block | None:
         nonlocal next_problem
+        if batch.late():
+            return None
         with lock:
             left = problems.count - next_problem
             share = max(1, left // (2 * threads)) if team else left
@@ -306,7 +408,7 @@ def _threaded(
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
             queue.put(error)
-        queue.put(None)
+        queue.put(threading.current_thread())
 
     def start() -> None:
         team.extend(threading.Thread(target=work, daemon=True) for _ in range(threads))
@@ -319,31 +421,42 @@ def _threaded(
             start()
         return stopped(done)
 
+    failure: BaseException | None = None
     try:
         size = 1
-        while not team and (block := take(size)) is not None:
-            yield blocks.solve(block, alone)
-            left = problems.count - next_problem
-            each = (time.perf_counter() - started) / next_problem
-            if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
-                start()
-            size = FIRST_BLOCK
-        working = len(team)
+        try:
+            while not team and (block := take(size)) is not None:
+                yield blocks.solve(block, alone)
+                left = problems.count - next_problem
+                each = (time.perf_counter() - started) / next_problem
+                if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
+                    start()
+                size = FIRST_BLOCK
+        except KeyboardInterrupt as interrupt:
+            failure = interrupt
+            leave.set()
+        working = set(team)
         while working:
-            with suppress(Empty):
+            try:
                 part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
-                if part is None:
-                    working -= 1
-                elif isinstance(part, BaseException):
-                    raise part
-                else:
-                    yield part
-            if stopped():
+            except Empty:
+                part = None
+            except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
+                part = interrupt
+            if isinstance(part, Solved):
+                yield part
+            elif isinstance(part, BaseException):
+                failure = part
+            else:
+                working.discard(part)
+            if failure is not None or stopped():
                 leave.set()
     finally:
         leave.set()
         for thread in team:
             thread.join()
+    if failure is not None:
+        raise failure
 
 
 class _Progress(ExitStack):

@@ -12,6 +12,7 @@ from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
 from ._problem.arguments import (
+    argument_tuple,
     gradient_form,
     limits,
     observer,
@@ -22,6 +23,7 @@ from ._problem.arguments import (
 from ._problem.methods import METHODS
 from ._problem.objective import is_compiled
 from ._problem.problem import Problem
+from ._problem.workers import mapping
 from ._run.finish import finish
 from ._run.result import Result
 from ._run.run import Run
@@ -64,7 +66,13 @@ def minimize(
     method : str or callable of this package
         {methods}; or `adamnb.adam` and so on.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
-        Gradient ``jac(x, *args)`` of shape (n,), or how it is had; None means "2-point".
+        Gradient ``jac(x, *args)`` of shape (n,), or how it is had. A Python function may return a row
+        or a column. None: differences whose steps come from the noise of f, which is measured, and
+        from its curvature along each variable; forward ones where these are exact enough, else of
+        both sides. They take n to 2 n evaluations, and a handful now and then. "2-point" and
+        "3-point" keep to forward differences and to both sides, with the same steps. "cs" takes the
+        imaginary part of a `fun` that computes with complex numbers. `adamnb.check_gradient` tells
+        whether a `jac` of your own is right.
     hess, hessp : ignored, with a warning
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         Every point evaluated is within; None or an infinity is no bound. x0 is clipped.
@@ -88,6 +96,10 @@ def minimize(
     ------
     TypeError, ValueError
         For a wrong argument, before anything is computed.
+    Exception
+        What `fun`, `jac`, `callback` or a schedule raises comes through. After the first iteration it
+        has an attribute `adamnb_result`, the `Result` with the best point so far and status 5, and so
+        has the `KeyboardInterrupt` of Ctrl-C; see also the option `catch`.
 
     Notes
     -----
@@ -163,6 +175,7 @@ class Solver:
         method = self.method
         o = _options.complete(method, given, tol)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
+        _options.check_differences(jac, given)
         there = on_device(x0)
         vector: Any = device_start(x0, fun, jac, o) if there else start_vector(x0)
         pair = limits(bounds, vector.shape, vector.dtype)
@@ -174,7 +187,7 @@ class Solver:
             if value is not None:
                 text = f"Method {method.name} does not use Hessian{what} information ({name})."
                 _warn(text, RuntimeWarning)
-        args = args if isinstance(args, tuple) else (args,)
+        args = argument_tuple(fun, args, 1 + (jac == "inplace"))
         rate = o["learning_rate"]
         if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
             array = per_variable("learning_rate", rate, vector.size)
@@ -182,6 +195,9 @@ class Solver:
         scale = o["x_scale"]
         if scale is not None:
             scale = per_variable("x_scale", scale, vector.size)
+        step = o["finite_diff_rel_step"]
+        if step is not None:
+            o["finite_diff_rel_step"] = per_variable("finite_diff_rel_step", step, vector.size)
         result = _solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, scale, observer(callback),
@@ -196,8 +212,13 @@ class Solver:
 def _solve(problem: Problem) -> Result:
     """Minimise a checked problem, where its start is."""
     if isinstance(problem.x0, np.ndarray):
-        run = Run(problem)
-        return run.result(finish(run, run.iterate()))
+        with mapping(problem.options["workers"]) as problem.map:
+            run = Run(problem)
+            try:
+                return run.result(finish(run, run.iterate()))
+            except BaseException as error:
+                run.accompany(error)
+                raise
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)

@@ -10,11 +10,11 @@ from scipy.stats import qmc
 from ._batch import minimize_batch
 from ._compiled.elements import sizes_of
 from ._minimize import merged
-from ._problem.arguments import SCHEMES, gradient_form, limits
+from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
-from ._run.result import BatchResult, MultistartResult
-from ._run.second_order import lower_point
+from ._run.result import BatchResult, MultistartResult, attach
+from ._run.second_order import lower_point, stationary
 
 SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}
 
@@ -87,11 +87,12 @@ def multistart(
         raise TypeError("`data` is for `minimize_batch`: here all starts share `args`.")
     lower, upper = _box(bounds)
     starts = lower + (upper - lower) * _unit_points(sampler, lower.size, int(n_starts), rng)
-    given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in OPTIONS})
-    batch = {n: v for n, v in batch.items() if n not in OPTIONS}
+    options = OPTIONS.keys() - {"workers"}  # of `minimize_batch` it is an argument
+    given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in options})
+    batch = {n: v for n, v in batch.items() if n not in options}
     verify = given.pop("verify", OPTIONS["verify"].default)
     check("verify", verify, OPTIONS["verify"])
-    args = args if isinstance(args, tuple) else (args,)
+    args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
     limit, pair = (Bounds(lower, upper), (lower, upper)) if keep_bounds else (None, None)
     found = minimize_batch(
         fun, starts, args, method=method, jac=jac, bounds=limit, options=given, **batch
@@ -104,14 +105,21 @@ def multistart(
         tol = same_tol * max(np.abs(places).min(), np.ptp(places))
     first, counts = _distinct(places, tol)
     rows = rows[first]
-    if lower.size <= verify and gradient_form(fun, jac, None)[1] not in SCHEMES:
-        objective = Objective(*gradient_form(fun, jac, None), args, pair, starts[0])
-        true = np.array([_is_minimum(objective, found, b) for b in rows], bool)
+    if verify:
+        objective = Objective(
+            *gradient_form(fun, jac, None), args, pair, starts[0],
+            counts=np.ones(2, np.int64).data, catch=given.get("catch") or (),
+        )  # fmt: skip
+        try:
+            true = np.array([_is_minimum(objective, found, b, verify) for b in rows], bool)
+        except BaseException as error:
+            attach(error, found)
+            raise
         rows, counts = rows[true], counts[true]
     return MultistartResult.of(found, starts, rows, counts)
 
 
-def _is_minimum(objective: Objective, found: BatchResult, b: int) -> bool:
+def _is_minimum(objective: Objective, found: BatchResult, b: int, verify: int) -> bool:
     """Return whether f curves upwards around the minimum that start `b` led to, or may do so."""
 
     def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -119,7 +127,9 @@ def _is_minimum(objective: Objective, found: BatchResult, b: int) -> bool:
         return objective.evaluate(x, g), g
 
     x, f = found.x[b], float(found.fun[b])
-    return lower_point(evaluate, x, f, found.jac[b], sizes_of(x), objective.bounds) is None
+    differences = objective.jac in SCHEMES
+    at = stationary(x, f, found.jac[b], sizes_of(x), objective.bounds, differences=differences)
+    return lower_point(evaluate, at, verify) is None
 
 
 def _box(bounds: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from numba.extending import intrinsic, overload
 
 from ._compiled.cache import INLINED, WITH_MEMORY
 from ._compiled.elements import sizes_of
-from ._compiled.rate import AUTOMATIC
+from ._compiled.rate import AUTOMATIC, NEVER
 from ._compiled.reasons import REASONS, WRONG_SHAPE
 from ._compiled.records import STATE
 from ._compiled.run import Functions, Span, run
@@ -72,7 +72,8 @@ def njit_minimize(
     Raises
     ------
     ValueError
-        If the gradient has another length than x0.
+        For a value of an argument that `minimize` refuses, or a gradient of another length than x0.
+        What `fun` or `jac` raises comes through.
 
     Notes
     -----
@@ -143,7 +144,14 @@ def _njit_minimize(
         raise numba.core.errors.TypingError(
             f"`method` must be a literal, one of {', '.join(METHODS)}."
         )
-    row, automatic = METHODS[name], _python_value(learning_rate) is None
+    rate, vector = _python_value(learning_rate), isinstance(x0, types.Array) and x0.ndim == 1
+    if not vector or not isinstance(x0.dtype, types.Float | types.Integer):
+        raise numba.core.errors.TypingError(f"`x0` must be a vector of real numbers; got {x0}.")
+    if not isinstance(rate, types.Float | types.Integer | float | int | None):
+        raise numba.core.errors.TypingError(
+            f"`learning_rate` must be a number or None within compiled code; got {learning_rate}."
+        )
+    row, automatic = METHODS[name], rate is None
     given = complete(row, {} if automatic else {"learning_rate": 1.0})
     defaults = settings(row, given, np.dtype(float))
     kind, slot_count, start = row.numba_type(automatic, is_plain(given)), row.slots, row.start
@@ -161,6 +169,8 @@ def _njit_minimize(
 
     @part
     def of_given(x0, x, g, slots, states, rate):
+        if not 0.0 <= rate < np.inf:
+            raise ValueError("`learning_rate` must be a number >= 0.")
         states[0].learning_rate = rate
         return Vectors(x, g, slots, x0.copy(), None, None, None, None, None, None, None)
 
@@ -171,13 +181,17 @@ def _njit_minimize(
         fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12
     ):  # fmt: skip
         x, g = np.empty((X_ROWS, x0.size)), np.zeros((G_ROWS, x0.size))
+        if x0.size == 0:
+            raise ValueError("`x0` must have at least one element; got an empty array.")
         for i in range(x0.size):
             x[0, i] = x0[i]
+            if not np.isfinite(x[0, i]):
+                raise ValueError("`x0` must be finite.")
         slots = np.full((slot_count, x0.size), start)
         states, options = np.zeros(1, STATE), defaults.copy()
         set_limits(options, maxiter, gtol, ftol)
         v = vectors(x[0], x, g, slots, states, learning_rate)
-        functions, span = Functions(fun, _form(jac), args), Span(int(maxiter) + 1, None, None)
+        functions, span = Functions(fun, _form(jac), args), Span(options[0].maxiter + 1, None, None)
         reason = run_here(this_method(), functions, v, states, options, span)
         if reason == WRONG_SHAPE:
             raise ValueError(LENGTHS)
@@ -188,8 +202,12 @@ def _njit_minimize(
 
 @part
 def set_limits(options, maxiter, gtol, ftol):
+    if not (maxiter >= 0 and gtol >= 0 and ftol >= 0):  # or NaN
+        raise ValueError("`maxiter`, `gtol` and `ftol` must be numbers >= 0.")
     o = options[0]
-    o.maxiter, o.gtol, o.ftol = maxiter, gtol, ftol
+    o.gtol, o.ftol, o.maxiter = gtol, ftol, NEVER
+    if maxiter < NEVER:  # infinity is no integer
+        o.maxiter = int(maxiter)
 
 
 @part

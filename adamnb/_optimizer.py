@@ -13,7 +13,7 @@ from ._compiled.records import OPTIONS
 from ._cuda.access import device_vector
 from ._minimize import solver_of
 from ._problem import options as _options
-from ._problem.arguments import on_device, per_variable
+from ._problem.arguments import on_device, per_variable, refuse_masked
 from ._problem.state import checked_state
 from ._run.settings import is_plain, settings
 from ._run.threads import PARALLEL_REGION, forked, thread_count, use_threads
@@ -99,7 +99,8 @@ class Optimizer:
         for name in hyperparameters:
             if name not in row.defaults:
                 text = f"`{name}` is not a hyper-parameter of method {row.name!r}."
-                raise TypeError(text + _options.suggest(name, row.defaults))
+                known = (*row.defaults, "learning_rate", "threads")
+                raise TypeError(text + _options.suggest(name, known))
         self._x, self._method, self._threads = x, row, threads
         self._count = [0]  # steps; in a list, as `__setattr__` would take a third of a step
         rate = self._checked_rate(learning_rate)
@@ -229,6 +230,7 @@ class Optimizer:
 
     def _complain(self, gradient: Any) -> None:
         """Raise the error that fits a gradient which is not as it must be."""
+        refuse_masked("gradient", gradient)
         if on_device(gradient):
             raise TypeError(
                 f"`gradient` must be on the host, where x is; got {type(gradient).__name__} on a GPU."
@@ -360,10 +362,9 @@ def _restored(
 
 def _check(x: Any) -> None:
     """Raise unless x is an array of the host that can be stepped in place."""
+    refuse_masked("x", x)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"`x` must be a NumPy array; got {type(x).__name__}.")
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError("`x` must not be a masked array; pass `x.data` or `x.compressed()`.")
     if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
         raise TypeError(f"`x` must have dtype float32 or float64; got {x.dtype}.")
     if not x.flags.carray:

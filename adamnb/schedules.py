@@ -1,8 +1,8 @@
 """Learning-rate schedules: callables t -> float for `learning_rate=`, t = 1, 2, ... counting steps.
 
 Each is a small immutable object that prints, compares and pickles. `minimize` evaluates them ahead of
-some compiled iterations, so they serve the compiled loop as well; `Plateau` alone looks at
-the objective, and is followed inside the loop.
+some compiled iterations, never beyond `maxiter`, so they serve the compiled loop as well; `Plateau`
+alone looks at the objective, and is followed inside the loop.
 
 Examples
 --------

@@ -6,8 +6,9 @@
     python benchmarks/solve.py --write                also into benchmarks/RESULTS.md
 
 A problem is solved to tau when ``f - f* <= tau (f(x0) - f*)``, f* the lowest f that any of the solvers
-reached, at the first gradient for which that holds. A success is false where the solver claims one and
-f is no known minimum, local ones included, to 1e-3 (f(x0) - f*) and, if it is not zero, to 1 %.
+reached, at the first gradient for which that holds; without gradients, at the first evaluation of f. A
+success is false where the solver claims one and f is no known minimum, local ones included, to
+1e-3 (f(x0) - f*) and, if it is not zero, to 1 %.
 """
 
 import argparse
@@ -26,24 +27,33 @@ import adamnb
 from adamnb._compiled.rate import AUTOMATIC
 
 TAUS = (1e-3, 1e-5, 1e-8)
-BUDGETS = (200, 1_000, 10_000)
+BUDGETS = (200, 1_000, 10_000)  # of gradients
+BUDGETS_WITHOUT = (
+    100,
+    1_000,
+    10_000,
+)  # of evaluations for each variable, where no gradient is given
 MOST = BUDGETS[-1]
+WITHOUT = ("mgh", "nist", "bounded")  # sets that are minimised without gradients as well
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEADING = "## Problems solved"
 
 
 class EnoughError(Exception):
-    """The budget of gradients is spent."""
+    """The budget is spent."""
 
 
 class Counted:
     """f and gradient of a problem for any solver; remembers the exact f of each gradient."""
 
+    jac = True
+    each = 1  # calls that the budgets count as one
+
     def __init__(self, problem):
         self.problem, self.values = problem.fresh(), []
 
     def __call__(self, x):
-        if len(self.values) == MOST:
+        if len(self.values) == MOST * self.each:
             raise EnoughError
         g = np.empty_like(x)
         f = self.problem.fun(x, g, *self.problem.args)
@@ -51,11 +61,11 @@ class Counted:
         return f, g
 
     def solved_after(self, tau, lowest):
-        """Gradients until solved, or infinity."""
+        """Gradients until solved, or infinity; without gradients, evaluations for each variable."""
         start = self.problem.value(self.start())
         best = np.fmin.accumulate(np.array(self.values))
         reached = np.flatnonzero(best <= lowest + tau * (start - lowest))
-        return reached[0] + 1 if reached.size else np.inf
+        return (reached[0] + 1) / self.each if reached.size else np.inf
 
     def start(self):
         x0, bounds = self.problem.x0, self.problem.bounds
@@ -72,13 +82,26 @@ class Counted:
         return bool(result.success) and not near.any()
 
 
-def adam(**options):
+class Values(Counted):
+    """f alone, for solvers that take differences."""
+
+    jac = None
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.each = len(problem.x0)
+
+    def __call__(self, x):
+        return super().__call__(x)[0]
+
+
+def adam(kind=Counted, **options):
     def solve(problem):
-        counted = Counted(problem)
+        counted = kind(problem)
         box = _pairs(problem)
         options_ = {"maxiter": MOST - 1, **options}
         try:
-            result = adamnb.minimize(counted, problem.x0, jac=True, bounds=box, **options_)
+            result = adamnb.minimize(counted, problem.x0, jac=kind.jac, bounds=box, **options_)
         except EnoughError:
             result = optimize.OptimizeResult(success=False, x=problem.x0)
         return counted, result
@@ -86,15 +109,15 @@ def adam(**options):
     return solve
 
 
-def scipy(method, **options):
+def scipy(method, kind=Counted, **options):
     """SciPy's own stop tests are off for the counts, and at their defaults for the success."""
 
     def run(problem, settings):
-        counted = Counted(problem)
+        counted = kind(problem)
         try:
             with np.errstate(all="ignore"):
                 result = optimize.minimize(
-                    counted, counted.start(), jac=True, method=method, bounds=_pairs(problem),
+                    counted, counted.start(), jac=kind.jac, method=method, bounds=_pairs(problem),
                     options=settings,
                 )  # fmt: skip
         except (EnoughError, FloatingPointError):
@@ -120,6 +143,12 @@ SOLVERS = {
     "CG": scipy("CG", gtol=0, maxiter=MOST),
     "TNC": scipy("TNC", gtol=0, ftol=0, xtol=0, maxfun=MOST),
 }
+NEVER = 10**9  # no limit but that of the budget
+SOLVERS_WITHOUT = {
+    "adamnb": adam(Values),
+    "L-BFGS-B": scipy("L-BFGS-B", Values, gtol=0, ftol=0, maxiter=NEVER, maxfun=NEVER),
+    "BFGS": scipy("BFGS", Values, gtol=0, maxiter=NEVER),
+}
 TAKE_BOUNDS = ("L-BFGS-B", "TNC")
 
 
@@ -139,9 +168,9 @@ def counts(run, best):
     return np.array(table), [c.problem.name for c, result in run if c.false_success(result)]
 
 
-def row(name, table, false):
+def row(name, table, false, budgets=BUDGETS):
     cells = [
-        " / ".join(str(np.sum(table[:, j] <= budget)) for budget in BUDGETS)
+        " / ".join(str(np.sum(table[:, j] <= budget)) for budget in budgets)
         for j in range(len(TAUS))
     ]
     return f"| {name} | " + " | ".join([*cells, str(len(false))]) + " |"
@@ -150,6 +179,19 @@ def row(name, table, false):
 def solved(name, problems, each):
     """The table of one set, as lines of markdown."""
     yield f"{name}: {len(problems)} problems, solved after 200 / 1,000 / 10,000 gradients"
+    yield from _table(SOLVERS, BUDGETS, problems, each)
+
+
+def without_gradients(name, problems, each):
+    """The table of one set where every solver takes differences."""
+    yield (
+        f"{name}, without gradients: {len(problems)} problems of n variables, solved after 100 n / 1,000 n"
+        " / 10,000 n evaluations of f"
+    )
+    yield from _table(SOLVERS_WITHOUT, BUDGETS_WITHOUT, problems, each)
+
+
+def _table(solvers, budgets, problems, each):
     yield ""
     yield "| solver | " + " | ".join(f"tau {tau:.0e}" for tau in TAUS) + " | false successes |"
     yield "|---|---|---|---|---|"
@@ -157,13 +199,13 @@ def solved(name, problems, each):
     details = []
     runs = {
         solver: [solve(problem) for problem in problems]
-        for solver, solve in SOLVERS.items()
+        for solver, solve in solvers.items()
         if not bounded or solver.startswith("adamnb") or solver in TAKE_BOUNDS
     }
     best = lowest(runs.values())
     for solver, run in runs.items():
         table, false = counts(run, best)
-        yield row(solver, table, false)
+        yield row(solver, table, false, budgets)
         if false:
             details.append(f"False successes of {solver}: {', '.join(false)}.")
         if each:
@@ -281,6 +323,9 @@ def main(arguments=None):
             continue
         put(solved(name, problems, chosen.problems))
         put([""])
+        if name in WITHOUT:
+            put(without_gradients(name, problems, chosen.problems))
+            put([""])
         if name == "nist":
             put(digits(problems))
         if name == "mgh":

@@ -3,6 +3,8 @@
 import functools
 import re
 from collections import namedtuple
+from decimal import Decimal
+from fractions import Fraction
 
 import numba
 import numpy as np
@@ -62,6 +64,7 @@ class Series:
         (np.array(["2020-01-01"], "M8[D]"), TypeError, ["`x0`", "real numbers", "datetime64"]),
         (np.array([1, 2], "m8[s]"), TypeError, ["`x0`", "real numbers", "timedelta64"]),
         (np.ma.array(X0), TypeError, ["`x0`", "masked"]),
+        ([1.0, np.ma.masked], TypeError, ["`x0`", "masked"]),
         ([[1.0, 2.0], [3.0]], ValueError, ["`x0`", "real numbers", "inhomogeneous"]),
         (np.eye(2), ValueError, ["'x0' must only have one dimension."]),
         ([], ValueError, ["`x0`", "at least one element", "empty"]),
@@ -144,6 +147,7 @@ def test_float32_stays_float32(order):
         (lambda x: 1j, TypeError, ["`fun`", "real number", "1j"]),
         (lambda x: np.complex64(1), TypeError, ["`fun`", "real number", "1+0j"]),
         (lambda x: np.datetime64("2020-01-01"), TypeError, ["`fun`", "number", "2020"]),
+        (lambda x: np.ma.array(x, mask=True).sum(), TypeError, ["`fun`", "number", "masked"]),
     ],
 )
 @pytest.mark.parametrize("form", ["separate", "pair", "inplace", "2-point"])
@@ -155,6 +159,34 @@ def test_what_fun_returns(form, value, kind, texts):
     }.get(form, value)
     with raises(kind, *texts):
         minimize(fun=fun, jac=jac)
+
+
+@pytest.mark.parametrize("number", [Fraction, Decimal, np.longdouble])
+def test_kinds_of_numbers(number):
+    found = minimize(fun=lambda x: number(quadratic(x)))
+    assert found.x.tobytes() == minimize().x.tobytes()
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400), Fraction(10**400), Decimal("1e400")])
+@pytest.mark.parametrize("form", ["separate", "pair", "inplace"])
+def test_beyond_the_range_of_floats_is_infinity(huge, form):
+    """What fun gives beyond x[0] = 1 is no number of float64: the step is taken back."""
+
+    def value(x):
+        return huge if x[0] > 1 else -x[0]
+
+    jac = {"separate": lambda x: -np.ones(1), "pair": True, "inplace": "inplace"}[form]
+    fun = {
+        "pair": lambda x: (value(x), -np.ones(1)),
+        "inplace": lambda x, g: g.fill(-1.0) or value(x),
+    }.get(form, value)
+    found = minimize(fun=fun, x0=[0.9], jac=jac, maxiter=50)
+    assert found.nfev > 5
+    assert 0.9 < found.x[0] <= 1
+    assert found.fun == -found.x[0]
+    start = minimize(fun=lambda x: huge, x0=[2.0])
+    assert (start.status, start.nit) == (3, 0)
+    assert f"`fun` is {float('inf') if huge > 0 else float('-inf')}" in start.message
 
 
 @pytest.mark.parametrize("fun", [None, 3, "rosen"])
@@ -186,6 +218,13 @@ def test_arrays_of_one_element_are_scalars(shape, jac):
         (lambda x: "ab", TypeError, ["`jac`", "real numbers", "<U2"]),
         (lambda x: 1j * x, TypeError, ["`jac`", "real numbers", "complex128"]),
         (lambda x: [None, 1.0], TypeError, ["`jac`", "real numbers", "object"]),
+        (lambda x: np.ma.array(2 * x, mask=[0, 1]), TypeError, ["`jac`", "masked", "filled"]),
+        (
+            lambda x: np.ones((2, 1, 2)),
+            ValueError,
+            ["`jac` returned shape (2, 1, 2), expected (2,)"],
+        ),
+        (lambda x: np.ones((1, 3)), ValueError, ["`jac` returned shape (1, 3), expected (2,)"]),
     ],
 )
 @pytest.mark.parametrize("form", ["separate", "pair"])
@@ -205,6 +244,9 @@ def test_what_jac_returns(form, value, kind, texts):
         (lambda x: [int(2 * x[0])], [3.0]),
         (lambda x: int(2 * x[0]), [3.0]),
         (lambda x: (2 * x)[:, None].astype(int), [3.0]),
+        (lambda x: (2 * x)[:, None], [1.0, 2.0]),  # as SciPy's L-BFGS-B takes it
+        (lambda x: (2 * x)[None, :], [1.0, 2.0]),
+        (lambda x: np.ma.array(2 * x), [1.0, 2.0]),  # nothing is masked
     ],
 )
 def test_lists_and_integers_are_gradients(jac, x0):
@@ -269,7 +311,23 @@ BAD_OPTIONS = [
     ("x_scale", "have shape (2,)", ValueError, [[1, 2, 3], [[1, 2]]]),
     ("threads", "be None or a whole number from 1 to", ValueError, [0, -1, 1.5, True, 10**6]),
     ("threads", "be None or a whole number from 1 to", TypeError, ["2"]),
+    *(
+        (name, "not be a masked array", TypeError, [np.ma.array(X0)])
+        for name in ("learning_rate", "x_scale")
+    ),
     ("finite_difference", "be '2-point', '3-point', 'cs'", ValueError, ["4-point", 3]),
+    (
+        "catch",
+        "be an exception class or a tuple of them",
+        TypeError,
+        ["KeyError", KeyError(), KeyboardInterrupt],
+    ),
+    (
+        "catch",
+        "be an exception class or a tuple of them",
+        ValueError,
+        [3, (KeyError, 3), [KeyError]],
+    ),
     ("history", "be True or False", TypeError, ["yes"]),
     ("disp", "be True or False", TypeError, ["no"]),
 ]
@@ -278,10 +336,16 @@ BAD_OPTION = [
 ]
 
 
+def shown(rule, value):
+    """Return what a message says of the value."""
+    if "masked" in rule:
+        return ("mask would be lost", ".filled")
+    return (f"got {np.shape(value) if 'shape' in rule else repr(value)}",)
+
+
 @pytest.mark.parametrize(("name", "rule", "kind", "value"), BAD_OPTION)
 def test_option(name, rule, kind, value):
-    shown = str(np.shape(value)) if "shape" in rule else repr(value)
-    with raises(kind, f"`{name}` must {rule}", f"got {shown}"):
+    with raises(kind, f"`{name}` must {rule}", *shown(rule, value)):
         minimize(**{name: value})
 
 
@@ -291,8 +355,7 @@ def test_option_of_the_optimizer(name, rule, kind, value):
         with raises(TypeError, f"`{name}` is not a hyper-parameter of method 'adam'"):
             adamnb.Optimizer(X0.copy(), **{name: value})
         return
-    shown = str(np.shape(value)) if "shape" in rule else repr(value)
-    with raises(kind, f"`{name}` must {rule}", f"got {shown}"):
+    with raises(kind, f"`{name}` must {rule}", *shown(rule, value)):
         adamnb.Optimizer(X0.copy(), **{name: value})
 
 
@@ -361,6 +424,49 @@ def test_names_of_options(given, texts):
         minimize(**given)
 
 
+ELSEWHERE = [
+    ("lr", "`learning_rate`"),
+    ("Alpha", "`learning_rate`"),
+    ("step_size", "`learning_rate`"),
+    ("betas", "`beta1` and `beta2`"),
+    ("beta_1", "`beta1`"),
+    ("momentum", "`beta1`"),
+    ("epsilon", "`eps`"),
+    ("l2", "`weight_decay`"),
+    ("amsgrad", "`method='amsgrad'`"),
+    ("max_iter", "`maxiter`"),
+    ("timeout", "`max_time`"),
+    ("rtol", "`gtol` and `ftol`"),
+    ("verbose", "`disp`"),
+]
+
+
+@pytest.mark.parametrize(("name", "own"), ELSEWHERE)
+def test_what_others_call_an_option(name, own):
+    """Through every door: our own, SciPy's, and the `Optimizer` for what it has."""
+    text = f"Did you mean {own}?"
+    with raises(TypeError, f"`{name}` is not an option", text):
+        minimize(options={name: 1})
+    with pytest.warns(OptimizeWarning, match=re.escape(f"options: {name}. {text}")):
+        scipy.optimize.minimize(
+            quadratic, X0, jac=slope, method=adamnb.adam, options={name: 1, "maxiter": 1}
+        )
+    if own.split("`")[1] in ("learning_rate", "beta1", "eps", "method='amsgrad'"):
+        with raises(TypeError, f"`{name}` is not a hyper-parameter", text):
+            adamnb.Optimizer(X0.copy(), **{name: 1})
+
+
+def test_the_names_of_others_lead_to_options():
+    from adamnb._problem.options import MEANT, OPTIONS
+
+    assert {own for meant in MEANT.values() for own in meant if "=" not in own} <= OPTIONS.keys()
+    with raises(TypeError, "not an option of method 'sgd'", "Did you mean `weight_decay`?"):
+        minimize(method="sgd", l2=1)  # only what the method has is suggested
+    with raises(TypeError, "`epsilon` is not an option of method 'sgd'.") as caught:
+        minimize(method="sgd", epsilon=1)
+    assert "eps`" not in str(caught.value)
+
+
 def test_name_of_a_hyper_parameter():
     with raises(TypeError, "`bta1` is not a hyper-parameter", "Did you mean `beta1`?"):
         adamnb.Optimizer(X0.copy(), bta1=0.5)
@@ -387,6 +493,8 @@ def test_method(method, kind, texts):
     [
         ([(1, 0), (0, 1)], ValueError, ["An upper bound is less than", "index 0: 1.0 > 0.0"]),
         (Bounds([0, 3], [1, 2]), ValueError, ["An upper bound is less than", "index 1: 3.0 > 2.0"]),
+        (np.ma.array([(0, 1), (0, 1)]), TypeError, ["`bounds`", "masked"]),
+        ([(0, 1), (np.ma.masked, 1)], TypeError, ["`bounds`", "masked"]),
         ([(0, 1)], ValueError, ["The number of bounds is not compatible with the length of `x0`."]),
         ([(0, 1)] * 3, ValueError, ["The number of bounds is not compatible"]),
         (Bounds([0] * 3, 1), ValueError, ["The number of bounds is not compatible"]),
@@ -531,6 +639,7 @@ def test_warnings_point_at_the_user(run, category, text, capsys):
         ([1.0, 2.0], TypeError, ["`x` must be a NumPy array", "list"]),
         (np.array([1, 2]), TypeError, ["`x` must have dtype float32 or float64", "int64"]),
         (X0.astype(">f8"), TypeError, ["`x` must have dtype float32 or float64", ">f8"]),
+        (np.ma.array(X0), TypeError, ["`x` must not be a masked array"]),
         (np.ones(4)[::2], ValueError, ["`x` must be C-contiguous and writeable"]),
         (np.frombuffer(bytes(16)), ValueError, ["`x` must be C-contiguous and writeable"]),
         (np.asfortranarray(np.ones((2, 3))), ValueError, ["`x` must be C-contiguous"]),
@@ -548,6 +657,7 @@ def test_x_of_the_optimizer(x, kind, texts):
         (np.float32([1, 2]), TypeError, ["`gradient` must have dtype float64", "float32"]),
         (X0.astype(">f8"), TypeError, ["`gradient` must have dtype float64", ">f8"]),
         (np.ones(3), ValueError, ["`gradient` must have shape (2,)", "(3,)"]),
+        (np.ma.array(X0), TypeError, ["`gradient` must not be a masked array"]),
         (np.ones((1, 2)), ValueError, ["`gradient` must have shape (2,)", "(1, 2)"]),
         (np.ones(4)[::2], ValueError, ["`gradient` must be C-contiguous"]),
     ],
@@ -609,6 +719,84 @@ Point = namedtuple("Point", "centre unit")
 class Compiled:
     def __init__(self, centre):
         self.centre = centre
+
+
+@numba.njit
+def around_default(x, centre=2.0):
+    return np.sum((x - centre) ** 2), 2 * (x - centre)
+
+
+@numba.njit
+def around_all(x, *centres):
+    return np.sum((x - centres[0]) ** 2), 2 * (x - centres[0])
+
+
+@numba.njit
+def column(x):
+    return np.sum(x**2), (2 * x).reshape(-1, 1)
+
+
+COMPILED_WRONG = [
+    (
+        around_default,
+        (),
+        ["`fun` must name the arguments", "fun(x, centre=2.0)", "`args`", "py_func"],
+    ),
+    (
+        around_default,
+        (2.0, 3.0),
+        ["`fun` must name the arguments", "3 with x", "fun(x, centre=2.0)"],
+    ),
+    (around_all, (2.0,), ["`fun` must name the arguments", "fun(x, *centres)", "py_func"]),
+    (column, (), ["`jac` must return a real vector", "2d", "ravel"]),
+    (around_default, (X0.astype(">f8"),), ["`args[0]`", "byte order", ">f8", "newbyteorder"]),
+    (around_default, ((1, X0.astype(">f8")),), ["`args[0][1]`", "byte order", ">f8"]),
+    (
+        around_default,
+        (X0.astype(object),),
+        ["`args[0]`", "compiled functions", "object", "py_func"],
+    ),
+    (around_default, (X0.astype("g"),), ["`args[0]`", "compiled functions", "py_func"]),
+    (around_default, (np.ma.array(X0),), ["`args[0]` must not be a masked array"]),
+    (around_default, ((np.ma.array(X0),),), ["`args[0]` must not be a masked array"]),
+]
+
+
+@pytest.mark.parametrize(("fun", "args", "texts"), COMPILED_WRONG)
+def test_what_compiled_functions_do_not_take(fun, args, texts):
+    with raises(TypeError, *texts):
+        adamnb.minimize(fun, X0, args, jac=True)
+
+
+def test_a_default_may_be_given():
+    assert adamnb.minimize(around_default, X0, (2.0,), jac=True).success
+    zero_d = adamnb.minimize(around_default, X0, (np.array(2.0),), jac=True)
+    assert zero_d.x.tobytes() == adamnb.minimize(around_default, X0, (2.0,), jac=True).x.tobytes()
+
+
+def test_arguments_of_python_functions_are_handed_on():
+    """What they are is between the caller and fun: masked, of objects, of any byte order."""
+    seen = []
+
+    def fun(x, *args):
+        seen.append(args)
+        return pair(x)
+
+    given = np.ma.array(X0, mask=[0, 1]), X0.astype(object), X0.astype(">f8"), [1, 2]
+    minimize(fun=fun, args=given, jac=True, maxiter=1)
+    assert all(one is other for one, other in zip(seen[0], given, strict=True))
+
+
+def test_args_in_a_list():
+    """One argument, as for SciPy; an error where fun takes several."""
+    around = lambda x, centre: pair(x - np.array(centre))  # noqa: E731
+    assert minimize(fun=around, args=[2.0, 3.0], jac=True).fun < 13
+    with raises(TypeError, "`args` must be a tuple", "list of 2", "tuple(args)"):
+        minimize(fun=lambda x, a, b: pair(x - a - b), args=[2.0, 3.0], jac=True)
+    with raises(TypeError, "`args` must be a tuple", "list of 2", "tuple(args)"):
+        adamnb.minimize_batch(
+            lambda x, y, a, b: pair(x - a - b), X0, [2.0, 3.0], np.ones(3), jac=True
+        )
 
 
 @pytest.mark.filterwarnings("ignore")  # Numba means to drop lists that it reflects

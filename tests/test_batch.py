@@ -1,5 +1,6 @@
 """`minimize_batch`: every row is `minimize`, and nothing of a row reaches its neighbours."""
 
+import os
 import threading
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -235,6 +236,61 @@ def test_time_limit_ends_what_is_not_done():
     assert set(result.status) == {0, 4}
 
 
+@numba.njit
+def counted_and_slow(x, g, rounds, calls):
+    calls[0] += 1
+    return slow(x, g, rounds)
+
+
+ROUNDS = 300_000  # some milliseconds
+
+
+@pytest.mark.parametrize("options", [{}, {"polish": True}, {"learning_rate": schedule}])
+def test_time_limit_is_kept_where_most_problems_have_not_begun(options):
+    """Blocks are measured in time: 4,000 problems would take a minute to be looked at once."""
+    rounds, calls = np.full(4000, ROUNDS), np.zeros(1, int)
+    solve = partial(
+        adamnb.minimize_batch, counted_and_slow, [1.0], (calls,), jac="inplace", threads=1
+    )
+    assert solve(data=(rounds[:1],), **options).nfev[0] > 1  # and compiled
+    calls[0] = 0
+    result = solve(data=(rounds,), max_time=0.2, **options)
+    assert 0 < calls[0] < 1000
+    assert result.nfev.sum() == calls[0]
+    begun = result.nfev > 0
+    assert 0 < begun.sum() < 500
+    assert set(result.status[~begun]) == {4}
+    assert np.isnan(result.fun[~begun]).all()
+    assert np.isnan(result.jac[~begun]).all()
+    assert (result.x[~begun] == 1.0).all()
+    assert np.isfinite(result.fun[begun]).all()
+    assert "`max_time` reached" in result.message[4]
+
+
+@pytest.mark.parametrize("form", ["inplace", "python"])
+def test_no_time_at_all(form):
+    result = batch(form, max_time=0)
+    assert (result.status == 4).all()
+    assert (result.nfev == 0).all()
+    assert np.isnan(result.fun).all()
+
+
+@numba.njit
+def raises_at_the_end(x, y):
+    if y == 1 and abs(x[0] - y) < 1e-6:
+        raise ArithmeticError("nearly there")
+    return np.sum((x - y) ** 2), 2 * (x - y)
+
+
+def test_an_exception_while_polishing_stays_in_its_problem():
+    result = adamnb.minimize_batch(
+        raises_at_the_end, [3.0], data=(np.arange(3.0),), jac=True, polish=True, maxiter=3
+    )
+    assert result.status.tolist() == [0, 5, 0]
+    assert isinstance(result.errors[1], ArithmeticError)
+    assert np.isfinite(result.fun).all()
+
+
 # ------------------------------------------------------------------------------------------- sizes
 
 
@@ -310,6 +366,84 @@ def test_workers_of_every_kind():
     assert_same(batch(workers=1), batch())
 
 
+@pytest.mark.parametrize(
+    ("workers", "error", "text"),
+    [
+        (lambda f, blocks: None, TypeError, "must return an iterable, as `map` does; got None"),
+        (lambda f, blocks: [map(f, blocks)], TypeError, "must return what the function .* got map"),
+        (
+            lambda f, blocks: [None for b in map(f, blocks)],
+            TypeError,
+            "must return .* got NoneType",
+        ),
+        (
+            lambda f, blocks: list(map(f, blocks))[1:],
+            ValueError,
+            "must return all blocks.* got 2. of 23 problems",
+        ),
+        (lambda f, blocks: [], ValueError, "must return all blocks.* got 0 of 23 problems"),
+        (
+            lambda f, blocks: 2 * list(map(f, blocks)),
+            ValueError,
+            "must return each block once.* problem 0 again",
+        ),
+    ],
+    ids=["none", "another", "nothing", "too few", "none at all", "too many"],
+)
+def test_workers_that_are_no_map(workers, error, text):
+    with pytest.raises(error, match=f"`workers` {text}"):
+        batch("python", workers=workers)
+
+
+def test_workers_take_what_pickles():
+    with pytest.raises(TypeError, match=r"must pickle for `workers` = 2.*ThreadPool\(n\).map"):
+        adamnb.minimize_batch(lambda x: (x @ x, 2 * x), np.ones((4, 2)), jac=True, workers=2)
+
+
+@pytest.mark.parametrize("workers", [None, 2, map])
+def test_progress_may_end_the_work_of_workers(workers):
+    def enough(done, total):
+        raise StopIteration
+
+    result = batch("python", np.ones((B, 2)), progress=enough, workers=workers)
+    assert set(result.status) == {0, 99}
+    assert_same(
+        adamnb.BatchResult({n: result[n][result.success] for n in NAMES}),
+        batch("python", np.ones((B, 2))),
+        result.success,
+    )
+
+
+def interrupts(x, y, w, t):
+    if w == 100:
+        raise KeyboardInterrupt
+    return python_both(x, y, w, t)
+
+
+def test_an_interrupt_keeps_what_is_done():
+    y, w, t = decays()
+    w[20] = 100
+    with pytest.raises(KeyboardInterrupt) as caught:
+        adamnb.minimize_batch(interrupts, [1, 1], (t,), (y, w), jac=True)
+    found = caught.value.adamnb_result
+    assert_same(adamnb.BatchResult({n: found[n][:20] for n in NAMES}), batch("python"), slice(20))
+    assert set(found.status[20:]) == {1}
+    assert "not finished: 3" in found.message[1]
+
+
+def dies(x, y, w, t):
+    if w == 100:
+        os._exit(3)
+    return python_both(x, y, w, t)
+
+
+def test_a_process_that_dies_is_an_error():
+    y, w, t = decays()
+    w[-1] = 100
+    with pytest.raises(RuntimeError, match=r"`workers` has died.*__main__.*ThreadPool\(n\).map"):
+        adamnb.minimize_batch(dies, [1, 1], (t,), (y, w), jac=True, workers=2)
+
+
 def test_exceptions_come_back_from_other_processes():
     kind = np.array([0, 2, 0])
     result = adamnb.minimize_batch(python_raises, [1.0], (-3.0,), (kind,), jac=True, workers=2)
@@ -347,9 +481,41 @@ def test_an_exception_in_progress_ends_the_threads():
         raise KeyboardInterrupt
 
     before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         batch(progress=interrupt)
     assert threading.active_count() == before
+    found, expected = caught.value.adamnb_result, batch()
+    done = found.status == 0
+    assert done.any()
+    assert_same(adamnb.BatchResult({n: found[n][done] for n in NAMES}), expected, done)
+    assert (found.status[found.nfev == 0] != 0).all()
+
+
+@pytest.mark.parametrize("form", ["compiled", "python"])
+def test_what_every_problem_raises_carries_their_best_points(form):
+    f, g = (raises, "inplace") if form == "compiled" else (python_raises, True)
+    with pytest.raises(ValueError, match="no logarithm") as caught:
+        adamnb.minimize_batch(f, [1.0], (-3.0,), (np.full(4, 1),), jac=g)
+    found = caught.value.adamnb_result
+    assert (found.status == 5).all()
+    assert (found.fun < 16).all()
+    assert list(found.errors) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("form", ["compiled", "python"])
+def test_what_is_caught_in_a_problem(form):
+    """Every row is `minimize`; where one raises at once there is no way back."""
+    f, g = (raises, "inplace") if form == "compiled" else (python_raises, True)
+    kind = np.array([0, 1, 2, 1])
+    options = {"jac": g, "catch": (ValueError, ArithmeticError), "verify": 0}
+    result = adamnb.minimize_batch(f, [1.0], (-3.0,), (kind,), **options)
+    for b in (0, 1, 3):
+        alone = adamnb.minimize(f, [1.0], (kind[b], -3.0), **options)
+        for name in NAMES:
+            assert np.asarray(alone[name]).tobytes() == result[name][b].tobytes(), (name, b)
+    assert list(result.errors) == [2]
+    assert result.fun[1] < 16
+    assert 0.5 <= result.x[1, 0] < 0.6  # where it raises
 
 
 # ------------------------------------------------------------------------------------------ result
@@ -374,6 +540,15 @@ def test_disp_prints_the_summary(capsys):
     assert "23 problems" in capsys.readouterr().out
 
 
+class Masking:
+    """What slices to masked arrays, as variables of netCDF do."""
+
+    shape, dtype = (B, 12), np.dtype(float)
+
+    def __getitem__(self, rows):
+        return np.ma.array(np.ones(self.shape)[rows])
+
+
 WRONG = {
     "no axis of problems": ({"x0": [1.0, 2.0], "data": ()}, ValueError, "`x0` must have shape"),
     "three axes": ({"x0": np.ones((2, 2, 2))}, ValueError, "`x0` must have shape"),
@@ -392,6 +567,19 @@ WRONG = {
     "workers": ({"workers": "two"}, TypeError, "`workers` must"),
     "no workers": ({"workers": 0}, ValueError, "`workers` must"),
     "progress": ({"progress": 3}, TypeError, "`progress` must"),
+    "masked": ({"x0": np.ma.array(np.ones((B, 2)))}, TypeError, "`x0` must not be a masked"),
+    "masked data": (
+        {"data": (np.ones(B), np.ma.array(np.ones(B), mask=np.arange(B) % 2))}, TypeError,
+        r"`data\[1\]` must not be a masked array, whose mask would be lost: .*weights",
+    ),
+    "masked on disk": ({"data": (Masking(),)}, TypeError, r"`data\[0\]` must not be a masked"),
+    "masked rows": (
+        {"data": ([np.ma.array([1.0, 2.0], mask=[0, 1])] * B,)}, TypeError, "must not be a masked"
+    ),
+    "masked rates": (
+        {"learning_rate": np.ma.array(np.ones((B, 1)))}, TypeError, "`learning_rate` must not be a"
+    ),
+    "masked scales": ({"x_scale": np.ma.array(np.ones((B, 2)))}, TypeError, "`x_scale` must not be"),
     "text": ({"x0": "abc"}, TypeError, "`x0` must be an array"),
     "polish": ({"polish": "BFGS", "bounds": [(0, 1)] * 2}, ValueError, "`polish` must keep"),
     "method": ({"method": "adma"}, ValueError, "`method` must be one of"),
@@ -411,6 +599,36 @@ def test_bad_input_is_one_clear_error(wrong, error, text):
     with pytest.raises(error, match=text):
         adamnb.minimize_batch(counted, **call)
     assert not calls
+
+
+@pytest.mark.parametrize(
+    ("data", "args", "text"),
+    [
+        (np.ones((B, 12), object), np.ones(12), r"`data\[0\]` is of a type .* ndarray of object"),
+        (
+            np.ones((B, 12), "g"),
+            np.ones(12),
+            r"`data\[0\]` is of a type that compiled .* do not take",
+        ),
+        (np.ones((B, 12)), np.ones(12, ">f8"), r"`args\[0\]` must be in the machine's byte order"),
+        (np.ones((B, 12)), np.ma.array(np.ones(12)), r"`args\[0\]` must not be a masked array"),
+    ],
+)
+def test_what_compiled_functions_do_not_take(data, args, text):
+    with pytest.raises(TypeError, match=text):
+        adamnb.minimize_batch(inplace, [1, 1], (args,), (data, np.ones(B)), jac="inplace")
+
+
+def test_objects_are_data_of_python_functions():
+    ragged = np.empty(3, object)
+    ragged[:] = [np.ones(2), np.ones(5), [1.0]]
+    result = adamnb.minimize_batch(
+        lambda x, y: (float((x[0] - len(y)) ** 2), 2 * (x - len(y))),
+        [0.0],
+        data=(ragged,),
+        jac=True,
+    )
+    assert result.x[:, 0].round(4).tolist() == [2.0, 5.0, 1.0]
 
 
 def test_what_does_not_compile_says_so():

@@ -117,3 +117,37 @@ WRONG = {
 def test_bad_input_is_one_clear_error(wrong, error, text):
     with pytest.raises(error, match=text):
         adamnb.multistart(six_hump_camel, **({"bounds": BOX, "jac": True} | wrong))
+
+
+def test_no_time_at_all():
+    result = adamnb.multistart(camel, BOX, 4, jac=True, rng=3, max_time=0)
+    assert (result.status, result.success, result.nfev) == (4, False, 0)
+    assert np.isnan(result.fun)
+    assert result.x.tobytes() == result.starts[0].tobytes()
+    assert len(result.minima_fun) == 0
+
+
+def test_an_exception_in_the_last_look_keeps_the_batch():
+    searched = []
+
+    def fun(x):
+        if searched:
+            raise ArithmeticError("too near")
+        return camel(x)
+
+    def progress(done, total):
+        searched.extend([done] * (done == total))
+
+    with pytest.raises(ArithmeticError) as caught:
+        adamnb.multistart(fun, BOX, 4, jac=True, rng=3, progress=progress)
+    assert caught.value.adamnb_result.success.all()
+    searched.clear()
+    caught = adamnb.multistart(
+        fun, BOX, 4, jac=True, rng=3, progress=progress, catch=ArithmeticError
+    )
+    assert caught.batch.success.all()
+
+
+def test_arguments_in_a_list():
+    with pytest.raises(TypeError, match=r"`args` must be a tuple; got a list of 2"):
+        adamnb.multistart(lambda x, a, b: camel(x), BOX, 4, [1, 2], jac=True)

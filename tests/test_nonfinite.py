@@ -1,5 +1,7 @@
 """NaN, infinity, overflow, wrong gradients and exceptions: reported, and nothing else is lost."""
 
+from functools import partial
+
 import numba
 import numpy as np
 import pytest
@@ -108,19 +110,23 @@ def test_nothing_but_nan_after_a_while(which):
     assert result.fun == float(A @ ((result.x - C) * (result.x - C))) < F0
 
 
-@pytest.mark.parametrize("jac", ["2-point", "3-point", "cs"])
+@pytest.mark.parametrize("jac", [None, "2-point", "3-point", "cs"])
 def test_differences_at_the_edge_of_the_domain(jac):
     """f is NaN for x >= 1 only, where the forward difference looks from x0 = 1 - tiny."""
 
     def fun(x):
         return x[0] ** 2 if x[0].real < 1.0 else np.nan
 
-    result = adamnb.minimize(fun, [1.0 - 2**-53], jac=jac, learning_rate=0.1, maxiter=3)
-    if jac == "cs":  # looks along the imaginary axis
-        assert result.nit == 3
-    else:
-        assert (result.status, result.nit) == (3, 0)
-        assert result.message.startswith("`jac` is not finite at index 0 in iteration 0")
+    result = adamnb.minimize(fun, [1.0 - 2**-53], jac=jac, learning_rate=0.1, maxiter=0)
+    assert (result.status, result.nit) == (1, 0)
+    np.testing.assert_allclose(result.jac, 2.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("jac", [None, "2-point", "3-point", "cs"])
+def test_differences_where_f_is_a_number_at_one_point_only(jac):
+    result = adamnb.minimize(lambda x: 1.0 if x[0] == 1.0 else np.nan, [1.0], jac=jac)
+    assert (result.status, result.nit) == (3, 0)
+    assert result.message.startswith("`jac` is not finite at index 0 in iteration 0")
 
 
 # ----------------------------------------------------------------------------------------- overflow
@@ -277,6 +283,8 @@ def c_both(x, calls, when, kind):
         if kind == 2:
             calls[int(x[0]) + 10**6 + np.argmax(x[:0])] = 1.0  # argmax of nothing is a ValueError
     f, g = 0.0, np.empty(x.size)
+    if calls[0] == when and kind == 3:
+        f = np.inf
     for i in range(x.size):
         f += (x[i] - C) * (x[i] - C)
         g[i] = 2 * (x[i] - C)
@@ -295,6 +303,178 @@ def test_exceptions_of_compiled_functions(when, kind, error):
     if kind == 0:
         assert caught.value.args == ("of the user",)
     assert run(-1).x.tobytes() == before.x.tobytes()
+
+
+LOOPS = {
+    "compiled": (c_both, {}),
+    "called one by one": (c_both, {"callback": lambda x: None}),
+    "interpreted": (c_both.py_func, {}),
+}
+
+
+def spoiled(loop, when, kind, **options):
+    """Minimise what raises a ValueError (kind 0) or is infinite (kind 3) in its evaluation `when`."""
+    fun, more = LOOPS[loop]
+    return adamnb.minimize(fun, X0, (np.zeros(1), when, kind), jac=True, **more, **options)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("when", [1, 2, 15])
+@pytest.mark.parametrize("history", [False, True])
+def test_an_exception_carries_the_best_point(loop, when, history):
+    with pytest.raises(ValueError, match="of the user") as caught:
+        spoiled(loop, when, 0, history=history)
+    if when == 1:  # there is none
+        assert not hasattr(caught.value, "adamnb_result")
+        return
+    result = caught.value.adamnb_result
+    best = spoiled(loop, -1, 0, maxiter=when - 2)
+    assert result.x.tobytes() == best.x.tobytes()
+    assert result.jac.tobytes() == best.jac.tobytes()
+    assert (result.fun, result.nit, result.nfev) == (best.fun, when - 1, when)
+    assert (result.status, result.success) == (5, False)
+    assert f"ended the run in iteration {when - 1}" in result.message
+    assert np.isnan(result.fun_last)
+    if history:
+        assert len(result.history["fun"]) == when - 1
+        assert result.history["fun"].min() == best.fun
+
+
+def test_exceptions_of_callback_schedule_and_shape_carry_it_too():
+    def run(**options):
+        with pytest.raises((UserError, ValueError)) as caught:
+            adamnb.minimize(lambda x: float(x @ x), X0, **({"jac": lambda x: 2 * x} | options))
+        assert caught.value.adamnb_result.nit >= 3
+        return caught.value.adamnb_result
+
+    def failing(at):
+        count = iter(range(100))
+
+        def fail(given):
+            if next(count) == at:
+                raise UserError
+            return 0.1
+
+        return fail
+
+    def changing(x, count=iter(range(100))):  # noqa: B008
+        return 2 * x if next(count) < 4 else np.ones(3)
+
+    for found in (run(callback=failing(3)), run(learning_rate=failing(4)), run(jac=changing)):
+        assert found.fun < X0 @ X0
+        assert found.fun == found.x @ found.x
+
+
+def test_an_exception_that_takes_no_attribute_comes_through():
+    class Sealed(Exception):  # noqa: N818
+        def __setattr__(self, name, value):
+            raise AttributeError(name)
+
+    fun, jac = raising(20, Sealed())
+    with pytest.raises(Sealed):
+        adamnb.minimize(fun, X0, jac=jac)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("when", [2, 3, 15])
+@pytest.mark.parametrize("history", [False, True])
+def test_what_is_caught_is_infinity(loop, when, history):
+    found = spoiled(loop, when, 0, catch=(KeyError, ValueError), history=history)
+    expected = spoiled(loop, when, 3, history=history)
+    assert found.success
+    assert found.nfev > when
+    for name in ("x", "jac", "x_last"):
+        assert found[name].tobytes() == expected[name].tobytes(), name
+    for name in ("fun", "nit", "nfev", "njev", "status", "message"):
+        assert found[name] == expected[name], name
+    if history:
+        for name, values in found.history.items():
+            assert values.tobytes() == expected.history[name].tobytes(), name
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_is_caught_and_what_is_not(loop):
+    with pytest.raises(ValueError, match="of the user") as caught:
+        spoiled(loop, 1, 0, catch=ValueError)  # at the start there is no way back
+    assert not hasattr(caught.value, "adamnb_result")
+    with pytest.raises(ValueError, match="of the user"):
+        spoiled(loop, 5, 0, catch=(KeyError, np.linalg.LinAlgError))
+    given = spoiled(loop, 5, 0, catch=ValueError, learning_rate=0.01)
+    assert (given.status, given.nit) == (3, 4)
+    assert "`fun` is inf in iteration 4" in given.message
+
+
+def test_what_we_raise_is_not_caught():
+    count = iter(range(100))
+    jac = lambda x: 2 * x if next(count) < 5 else np.ones(3)  # noqa: E731
+    with pytest.raises(ValueError, match="iteration 5"):
+        adamnb.minimize(lambda x: float(x @ x), X0, jac=jac, catch=ValueError)
+
+
+@pytest.mark.parametrize("jac", ["separate", "2-point", "inplace"])
+def test_the_edge_of_a_domain(jac):
+    """A covariance matrix that is no longer positive definite: Cholesky raises, and the fit goes on."""
+    raised = []
+
+    def matrix(x):
+        return np.array([[1.0, x[0]], [x[0], 1.0]])
+
+    def fun(x, *g):
+        try:
+            np.linalg.cholesky(matrix(x))
+        except np.linalg.LinAlgError:
+            raised.append(x)
+            raise
+        if g:
+            g[0][:] = slope(x)
+        return -4 * float(x[0]) - 0.5 * float(np.log(1 - x[0] ** 2))
+
+    def slope(x):
+        return -4 + x / (1 - x**2)
+
+    options = {"jac": {"separate": slope}.get(jac, jac), "x_scale": 10.0}
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        adamnb.minimize(fun, [0.0], **options)
+    assert caught.value.adamnb_result.fun <= 0.0
+    raised.clear()
+    found = adamnb.minimize(fun, [0.0], **options, catch=np.linalg.LinAlgError)
+    assert raised
+    assert found.success
+    np.testing.assert_allclose(found.x, (np.sqrt(65) - 1) / 8, rtol=1e-4)
+
+
+def test_exceptions_while_polishing():
+    def both(x):
+        if 0 < abs(x[0] - C) < 1e-3:
+            raise UserError
+        return float(A @ ((x - C) * (x - C))), 2 * A * (x - C)
+
+    run = partial(adamnb.minimize, both, X0, jac=True, maxiter=5, polish=True)
+    before = adamnb.minimize(both, X0, jac=True, maxiter=5)
+    with pytest.raises(UserError) as caught:
+        run()
+    result = caught.value.adamnb_result
+    assert (result.status, result.success) == (5, False)
+    assert result.fun <= before.fun
+    assert result.fun == both(result.x)[0]
+    assert run(catch=UserError).fun <= before.fun
+
+
+@numba.njit
+def reciprocal(x):
+    return x[0] + 1.0 / x[0], np.array([1.0 - 1.0 / (x[0] * x[0])])
+
+
+@pytest.mark.parametrize("options", [{}, {"callback": lambda x: None}])
+def test_a_compiled_division_by_zero_says_how_it_is_infinite(options):
+    options = options | {"bounds": [(0, None)], "learning_rate": 10.0}
+    with pytest.raises(ZeroDivisionError) as caught:
+        adamnb.minimize(reciprocal, [2.0], jac=True, **options)
+    assert ['error_model="numpy"' in note for note in caught.value.__notes__] == [True]
+    assert caught.value.adamnb_result.x == 2.0
+    with pytest.raises(ZeroDivisionError) as caught:
+        adamnb.minimize(lambda x: (1 / int(x[0]), x), [0.0], jac=True)
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_compiled_shape_that_changes_names_the_iteration():

@@ -252,14 +252,47 @@ sent = time.perf_counter()
 os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
 try:
     adamnb.minimize(user.fun, X0, (A,), **options)
-except KeyboardInterrupt:
-    print("interrupted", time.perf_counter() - sent < 10)
+except KeyboardInterrupt as stop:
+    kept = stop.adamnb_result.nit > 0 and stop.adamnb_result.status == 5
+    print("interrupted", kept and time.perf_counter() - sent < 10)
 after = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
 print("X", after.x.tobytes().hex())
 """
     )
     folder, first = warm
     assert run(code, folder) == "interrupted True\n" + first
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupt_of_a_batch(tmp_path):
+    """Ctrl-C after a quarter of a second; to evaluate every problem once would take minutes."""
+    code = (
+        PREAMBLE
+        + """
+import numba, signal
+
+@numba.njit(nogil=True)
+def fun(x, g, rounds, calls):
+    calls[0] += 1
+    s = 0.0
+    for i in range(rounds):
+        s += np.sin(s + i)
+    g[0] = 2 * x[0]
+    return x[0] ** 2 + 0.0 * s
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+rounds, calls = np.full(20_000, 300_000), np.zeros(1, int)
+solve = lambda rounds: adamnb.minimize_batch(fun, [1.0], (calls,), (rounds,), jac="inplace")
+solve(rounds[:1])
+calls[0] = 0
+os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
+try:
+    solve(rounds)
+except KeyboardInterrupt as stop:
+    print("interrupted", 0 < calls[0] < 2000, hasattr(stop, "adamnb_result"))
+"""
+    )
+    assert run(code, tmp_path) == "interrupted True True\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
@@ -375,6 +408,42 @@ print(digest(once) == digest(old.x), numba.threading_layer())
     )
     out = run(code, warm[0], NUMBA_THREADING_LAYER=layer)
     assert out == f"True True\nTrue {layer}\n"
+
+
+SPAWN = """
+import multiprocessing
+import numpy as np
+import adamnb
+
+def both(x, y):
+    return float((x - y) @ (x - y)), 2 * (x - y)
+
+def work():
+    multiprocessing.set_start_method("spawn", force=True)
+    y = np.arange(12.0).reshape(6, 2)
+    found = adamnb.minimize_batch(both, [0.0, 0.0], data=(y,), jac=True, workers=2)
+    print(np.allclose(found.x, y, atol=1e-4))
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "guarded", "command", "terminal"])
+def test_workers_that_start_afresh(way, tmp_path):
+    """They do their work, or it is an error with the way out; they never hang."""
+    guard = 'if __name__ == "__main__":\n    ' if way == "guarded" else ""
+    code = SPAWN + guard + "work()\n"
+    (tmp_path / "script.py").write_text(code)
+    command = {"command": ["-c", code], "terminal": ["-"]}.get(way, ["script.py"])
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        input=code, env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+    )  # fmt: skip
+    if way == "guarded":
+        assert (done.stdout, done.returncode) == ("True\n", 0)
+    else:
+        assert (done.stdout, done.returncode) == ("", 1)
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("RuntimeError: A process of `workers` has died")
+        assert '`if __name__ == "__main__":`' in last
 
 
 NJIT_BY_ATTRIBUTE = """

@@ -72,6 +72,71 @@ def test_a_rate_of_zero_is_the_end():
     assert (result.status, result.nit) == (2, 50)
 
 
+def follow(fun, x0, **options):
+    """Minimise once, or a batch of three, and return what `minimize` does of one."""
+    if np.ndim(x0) == 1:
+        return adamnb.minimize(fun, x0, jac="inplace", **options)
+    return adamnb.minimize_batch(fun, x0, jac="inplace", threads=1, **options)
+
+
+LOOPS = {
+    "interpreted": (valley, X0),
+    "compiled": (compiled_valley, X0),
+    "batch": (compiled_valley, np.tile(X0, (3, 1))),
+    "batch of Python": (valley, np.tile(X0, (3, 1))),
+}
+
+
+@pytest.mark.parametrize(("fun", "x0"), LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("limit", [{"maxiter": 150}, {"maxiter": 150.9}, {"maxfun": 151}])
+def test_a_list_of_rates_as_long_as_the_run(fun, x0, limit):
+    """Not one is asked for after the last step."""
+    rates = np.linspace(0.1, 0.01, 150).tolist()
+    found = follow(fun, x0, learning_rate=lambda t: rates[t - 1], gtol=0.0, ftol=0.0, **limit)
+    again = follow(
+        fun, x0, learning_rate=lambda t: rates[min(t, 150) - 1], gtol=0.0, ftol=0.0, **limit
+    )
+    assert np.all(found.nit == 150)
+    assert np.all(found.status == 1)
+    assert found.x.tobytes() == again.x.tobytes()
+
+
+@pytest.mark.parametrize(("fun", "x0"), LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("maxiter", [0, 1])
+def test_no_step_or_one(fun, x0, maxiter):
+    asked = []
+    found = follow(fun, x0, learning_rate=lambda t: asked.append(t) or 0.1, maxiter=maxiter)
+    assert np.all(found.nit == maxiter)
+    assert set(asked) == set(range(1, maxiter + 1))
+
+
+@pytest.mark.parametrize(("fun", "x0"), LOOPS.values(), ids=LOOPS)
+def test_a_schedule_that_ends_after_the_last_step(fun, x0):
+    """What comes after convergence is not missed, and hardly asked for."""
+    full, asked = follow(fun, x0, learning_rate=lambda t: 0.05, gtol=1e-2), []
+    steps = int(np.max(full.nit))
+    assert np.all(full.success)
+    assert 64 < steps < 2000
+
+    def rate(t):
+        asked.append(t)
+        return [0.05] * t if t > steps + 1 else 0.05  # a list is no rate
+
+    found = follow(fun, x0, learning_rate=rate, gtol=1e-2)
+    assert found.x.tobytes() == full.x.tobytes()
+    assert max(asked) <= steps + 2
+    asked.clear()
+    follow(fun, x0, learning_rate=lambda t: asked.append(t) or 0.05, gtol=1e-2)
+    assert max(asked) <= 2 * steps + 1
+
+
+@pytest.mark.parametrize(("fun", "x0"), LOOPS.values(), ids=LOOPS)
+def test_a_schedule_that_ends_too_early(fun, x0):
+    rates = [0.001] * 100
+    with pytest.raises(IndexError):
+        follow(fun, x0, learning_rate=lambda t: rates[t - 1])
+
+
 def test_one_cycle_has_the_values_of_pytorch():
     """OneCycleLR(max_lr=1, total_steps=10) of PyTorch 2.13: printed by it, in float64."""
     expected = [

@@ -25,8 +25,7 @@ class Stand:
         method = kwargs.get("method")
         if isinstance(method, str) and method.lower() in REPLACED:
             kwargs["method"] = adamnb.adam
-        for name in ("finite_diff_rel_step", "eps"):  # SciPy's options of its differences
-            kwargs.get("options", {}).pop(name, None)
+        kwargs.get("options", {}).pop("eps", None)  # the step of SciPy's differences, an error here
         return scipy.optimize.minimize(*args, **kwargs)
 
 

@@ -4,7 +4,8 @@ from .cache import copied, entry, inner
 from .loops import Move, measure, sweep_all
 from .rate import Origin, next_step, taken_back
 from .reasons import GOING
-from .stops import met, not_finite
+from .sizes import size_all
+from .stops import keep_best, met, not_finite
 
 
 @copied
@@ -15,6 +16,8 @@ def iterate(method, v, s, o):
     then row s.x and `v.spare`), else the reason to stop there.
     """
     origin = Origin(s.x_before, s.g_best, s.x_before == s.x_best)
+    if s.nit == 0:
+        size_all(method, v, s, o)
     m = measure(method, v, s.x, s.g, o)
     s.gradient_norm = m.norm
     reason = not_finite(s, o)
@@ -27,9 +30,8 @@ def iterate(method, v, s, o):
         back, m = taken_back(method, v, s, o, m, reason)
         if back:
             reason = GOING
-        elif reason == GOING and s.fun < s.fun_best:
-            s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
-            s.failures = 0
+        elif reason == GOING:
+            keep_best(s)
     if reason == GOING:
         reason = met(s, o)
     if reason != GOING:

@@ -8,15 +8,15 @@ from .run import Functions, iterate_on
 
 @entry(nogil=True, _nrt=True)
 def run_problems(method, functions, data, reasons, vectors, state, options, span):
-    """Iterate every problem from number `reasons[-1]` on that is still going, to the end of the span.
+    """Iterate the problems from `reasons[-2]` to `reasons[-1]` that are going, to the end of the span.
 
-    Arrays have one axis more than in `run`, the problems. The last of `reasons` holds the number of
-    the problem at work, should the user's function raise.
+    Arrays have one axis more than in `run`, the problems; `reasons` has two elements more. The first of
+    them becomes the number of the problem at work, should the user's function raise.
     """
     shared, v, s = lend(functions.args), lend(vectors), lend(state)
     o, span = lend(options)[0], lend(span)
-    place = reasons.size - 1
-    for b in range(reasons[place], place):
+    place = reasons.size - 2
+    for b in range(reasons[place], reasons[place + 1]):
         if reasons[b] == GOING:
             reasons[place] = b
             own = Functions(functions.fun, functions.jac, problem_of(data, b) + shared)

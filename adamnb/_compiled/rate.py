@@ -23,6 +23,8 @@ from .loops import (
 )
 from .reasons import GOING
 from .rules import Coefficients, Step, coefficients
+from .sizes import outgrown
+from .stops import higher, keep_best, stationary
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
 AUTOMATIC = {
@@ -65,8 +67,12 @@ def _taken_back(method, v, s, o, m, reason):
             return False, m
         first = s.t == 1 and s.failures < FIRST_FAILURES
         if reason == GOING and not first and not rises(s, o):
-            return False, m
-        back = back_to_best(method, v, s, o, reason)
+            keep_best(s)
+            back = (s.nit & 15 == 0 or stationary(s, o)) and outgrown(method, v, s, o)
+            if back:
+                anew(method, v, s)
+        else:
+            back = back_to_best(method, v, s, o, reason)
         return back, Measured(s.gradient_norm, 0.0, 0.0, 0.0) if back else m
 
     back_from = inner(plain)
@@ -135,7 +141,9 @@ def lower_on_plateau(s, o):
 
 @inner
 def rises(s, o):
-    """Return whether f is higher above the best than by a part of what it has fallen."""
+    """Return whether f is too high: above the best by a part of its fall so far, or for good."""
+    if stationary(s, o) and higher(s, o):
+        return True
     part = o.tolerated_rise
     for _ in range(s.failures):  # few; a power is a call, in every iteration
         part *= o.rise_growth
@@ -164,11 +172,17 @@ def back_to_best(method, v, s, o, reason):
         cut = 0.5 * fall / (s.fun - s.fun_best + fall)
         cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
     s.learning_rate *= cut
-    s.x, s.g, s.fun, s.gradient_norm = s.x_best, s.g_best, s.fun_best, s.gradient_norm_best
     s.failures += 1
+    anew(method, v, s)
+    return True
+
+
+@inner
+def anew(method, v, s):
+    """Start anew from the best point, with an empty memory."""
+    s.x, s.g, s.fun, s.gradient_norm = s.x_best, s.g_best, s.fun_best, s.gradient_norm_best
     s.t = s.streak = 0
     forget_all(method, v)
-    return True
 
 
 @inner

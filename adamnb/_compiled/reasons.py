@@ -17,7 +17,8 @@ class Reason(int):
         How a batch names it.
     message : str
         How a single run says it: a format of the state `s`, the options `o`, the part `relative` of the
-        first gradient that is left, and `where` a gradient is not finite.
+        first gradient that is left, `where` a gradient is not finite, the advice to `polish`, and a
+        `detail` that only Python knows.
     """
 
     status: int
@@ -62,8 +63,7 @@ BY_MAXFUN = Reason(
 STUCK = Reason(
     7, NO_PROGRESS, "no further progress",
     "No further progress possible: learning rate {s.learning_rate:.1g} after {s.failures:g} returns to"
-    " the best point, the gradient fell to {relative:.3g} of the first one. Check the gradient, or"
-    " polish.",
+    " the best point, the gradient fell to {relative:.3g} of the first one. Check the gradient{polish}.",
 )  # fmt: skip
 BAD_FUN = Reason(
     8, NOT_FINITE, "`fun` not finite",
@@ -79,6 +79,11 @@ TOO_LARGE = Reason(
     " objective by a constant.",
 )  # fmt: skip
 WRONG_SHAPE = Reason(11, NOT_FINITE, "`jac` of another shape", "`jac` returned another shape.")
+HIGHER = Reason(
+    12, NO_PROGRESS, "stationary above the best point",
+    "Not converged: the gradient vanished where f = {s.fun:g}, above the best point (f = {s.fun_best:g}),"
+    " which is returned and where it is {relative:.3g} of the first one. Start again from there.",
+)  # fmt: skip
 
 # Known to Python alone, below 0; those that a run is told stand in its field `stop`.
 OUT_OF_SECONDS = Reason(
@@ -91,7 +96,7 @@ INTERRUPTED = Reason(
 SADDLE = Reason(
     -3, NO_PROGRESS, "no minimum: a saddle",
     "Not a minimum: the gradient fell to {relative:.3g} of the first one, but f curves downwards from"
-    " there. Start elsewhere, or polish.",
+    " there. Start elsewhere{polish}.",
 )  # fmt: skip
 POLISHED = Reason(
     -4, CONVERGED, "polished",
@@ -102,4 +107,28 @@ ALL_FIXED = Reason(
     -5, CONVERGED, "all variables fixed", "All independent variables were fixed by bounds."
 )  # fmt: skip
 BAD_START = Reason(-6, NOT_FINITE, "`x0` not finite", "`x0` is not finite.")
-RAISED = Reason(-7, FAILED, "`fun` or `jac` raised", "`fun` or `jac` raised.")
+RAISED = Reason(
+    -7, FAILED, "`fun` or `jac` raised",
+    "An exception ended the run in iteration {s.nit}; the best point is kept.",
+)  # fmt: skip
+CONTRADICTION = Reason(
+    -8, NO_PROGRESS, "`jac` contradicts `fun`",
+    "`jac` is not the gradient of `fun`: {detail} (`adamnb.check_gradient` finds the elements).",
+)  # fmt: skip
+FALLS = Reason(
+    -9, NO_PROGRESS, "f falls without end",
+    "No minimum: f still falls as {detail}. Bound that variable.",
+)  # fmt: skip
+FLAT = Reason(
+    -10, NO_PROGRESS, "f does not change around `x0`",
+    "f does not change around `x0`, where the gradient is 0. Start elsewhere, or give `x_scale`.",
+)  # fmt: skip
+LOWER = Reason(
+    -11, NO_PROGRESS, "f falls on along a flat direction",
+    "Not converged: the gradient fell to {relative:.3g} of the first one, but f falls on along a direction"
+    " in which it hardly curves. Give `x_scale`{polish}.",
+)  # fmt: skip
+AT_LIMIT = Reason(
+    -12, CONVERGED, "f at a limit",
+    "Converged to a limit, and no minimum: f still falls as {detail}, but by no more than is left of it.",
+)  # fmt: skip

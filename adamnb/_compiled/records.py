@@ -43,6 +43,8 @@ OPTIONS = record(
         "l2", "decay",  # weight decay as part of the gradient, or of x itself
         "clip_norm", "gradient_limit",  # norm to clip to; largest element that can be squared
         "gtol", "ftol", "xtol", "f_target",
+        "rounding",  # of x, relative
+        "growth",  # of a variable beyond its size, from which the size is taken for wrong
         "plateau_factor", "plateau_threshold", "plateau_final",
         "rate_lost",  # learning rate below which there is no further progress
         "rate_per_gradient",  # whether the first learning rate is divided by the first gradient

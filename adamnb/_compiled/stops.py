@@ -2,6 +2,8 @@
 
 from math import isfinite, sqrt
 
+import numpy as np
+
 from .cache import copied, inner
 from .reasons import (
     BAD_FUN,
@@ -13,6 +15,7 @@ from .reasons import (
     BY_STEP,
     BY_TARGET,
     GOING,
+    HIGHER,
     STUCK,
     TOO_LARGE,
 )
@@ -28,6 +31,30 @@ def not_finite(s, o):
     return GOING
 
 
+SINGLE = float(np.finfo(np.float32).eps)
+ROUNDINGS = 64  # of f that a sum of many terms may be off by
+
+
+@copied
+def is_single(f):
+    """Return whether a number is one of float32, as f is where all is computed so."""
+    return np.float64(np.float32(f)) == f
+
+
+@copied
+def rounding(s, o):
+    """Return the relative rounding of f: that of x, or of float32 where f is computed so."""
+    return SINGLE if is_single(s.fun) and is_single(s.fun_best) else o.rounding
+
+
+@copied
+def tolerance(s, o):
+    """Return `gtol`, or what the rounding of float32 leaves of a gradient."""
+    if 0.0 < o.gtol < 16 * SINGLE and rounding(s, o) >= SINGLE:
+        return 16 * SINGLE
+    return o.gtol
+
+
 @copied
 def settled(s, gradient_norm, part, vanished):
     """Return whether the gradient leaves f as it is, to first order, or f has all but vanished.
@@ -39,18 +66,51 @@ def settled(s, gradient_norm, part, vanished):
 
 
 @copied
+def stationary(s, o):
+    """Return whether the gradient at the current point has all but vanished."""
+    part = tolerance(s, o)
+    if s.gradient_norm <= part * s.gradient_norm_first:
+        return settled(s, s.gradient_norm, sqrt(part), part * part)
+    return False
+
+
+@copied
+def higher(s, o):
+    """Return whether f at the current point is above the best by more than it is rounded.
+
+    A residual is rounded as the data are, so that f may be rounded by more than its own digits.
+    """
+    part = tolerance(s, o)
+    rounded = ROUNDINGS * rounding(s, o) * abs(s.fun_best)
+    return s.fun - s.fun_best > rounded + part * sqrt(part) * (s.fun_first - s.fun_best)
+
+
+@copied
 def flat(s):
     """Return whether the gradient has fallen: only then does a small gain or step tell a minimum."""
     fallen = s.gradient_norm_best <= 1e-3 * s.gradient_norm_first
     return fallen and settled(s, s.gradient_norm_best, 0.1, 1e-12)
 
 
+@copied
+def keep_best(s):
+    """Keep the current point if it is better than the best."""
+    if s.fun < s.fun_best or (s.fun == s.fun_best and s.gradient_norm < s.gradient_norm_best):
+        s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
+        s.failures = 0
+
+
 @inner
 def met(s, o):
-    """Return which stop test the current point meets, or GOING."""
-    if s.gradient_norm <= o.gtol * s.gradient_norm_first:
-        if settled(s, s.gradient_norm, sqrt(o.gtol), o.gtol * o.gtol):
-            return BY_GRADIENT
+    """Return which stop test the best point meets, or GOING.
+
+    Where f is as low as at the best point but for its rounding, the point that meets the test is the best.
+    """
+    if stationary(s, o):
+        if higher(s, o):
+            return HIGHER
+        s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
+        return BY_GRADIENT
     if s.fun_best <= o.f_target:
         return BY_TARGET
     if s.nit - s.nit_mark >= o.patience:

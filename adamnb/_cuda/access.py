@@ -50,4 +50,6 @@ def device_start(x0: Any, fun: Any, jac: Any, o: dict[str, Any]) -> Any:
         )
     if o["polish"]:
         raise ValueError("`polish` runs on the host; copy x0 to a NumPy array, or leave it out.")
+    if o["catch"]:
+        raise ValueError("`catch` is of the host; copy x0 to a NumPy array, or leave it out.")
     return vector

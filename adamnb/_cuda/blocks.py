@@ -146,12 +146,8 @@ class DeviceBlockAtWork:
         """Return how many problems have not stopped."""
         return self._left
 
-    def stop(self, reason: int) -> None:
-        """Let all problems end with their next iteration."""
-        self.words[WORD["stop"]].copy_to_device(np.full(self.size, reason, np.int64))
-
-    def run(self, options: np.ndarray, span: Span) -> None:
-        """Iterate all that are going, and wait for them."""
+    def run(self, options: np.ndarray, span: Span) -> bool:
+        """Iterate all that are going, and wait for them; none is left for this span."""
         self._count.copy_to_device(np.zeros(1, np.int32))
         blocks, rates = self.blocks, span.rates
         lists = Lists(self._going[: self._left], self._coming, self._count, self.reasons)
@@ -162,6 +158,7 @@ class DeviceBlockAtWork:
         )  # fmt: skip
         self._going, self._coming = self._coming, self._going
         self._left = int(self._count.copy_to_host()[0])
+        return False
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the best points, why each problem stopped, and what was raised."""
@@ -191,7 +188,7 @@ class DeviceBlocks(CompiledBlocks):
         self.batch, (_, n), dtype = batch, sample.x0.shape, sample.x0.dtype
         self.n, rate = n, batch.options["learning_rate"]
         like = tuple(np.zeros(array.shape[1:], array.dtype)[()] for array in sample.data)
-        own = CompiledObjective(batch.fun, batch.jac, like + batch.args, dtype)
+        own = CompiledObjective(batch.fun, batch.jac, batch.args, dtype, like)
         devices = {device_of(interface_of(a)) for a in sample.data if interface_of(a) is not None}
         if len(devices) > 1:
             raise ValueError(f"`data` must be on one GPU; got {sorted(devices)}.")
@@ -242,10 +239,10 @@ class DeviceBlocks(CompiledBlocks):
         with self.context:
             return super().solve(block, stopped)
 
-    def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
+    def _finish(self, block: Block, *ended: Any) -> None:
         if self.finishes():
             here = tuple(a if interface_of(a) is None else a.copy_to_host() for a in block.data)
-            super()._finish(replace(block, data=here), state, reasons)
+            super()._finish(replace(block, data=here), *ended)
 
 
 def nbytes(array: Any) -> int:

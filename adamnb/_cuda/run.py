@@ -89,9 +89,10 @@ class DeviceRun(Run):
                         problem.observe(self.seen(vector.gradient(given, "jac")))
                     except StopIteration:
                         return INTERRUPTED
-                state.advance(
-                    value, gradient, np.nan if rate is None else checked_rate(rate, count)
-                )
+                coming = np.nan
+                if rate is not None and count <= problem.options["maxiter"]:
+                    coming = checked_rate(rate, count)
+                state.advance(value, gradient, coming)
             state.read()
             if history is not None:
                 history.append(np.array([[f, s.gradient_norm, s.learning_rate]]))

@@ -6,23 +6,59 @@ from typing import Any
 
 import numpy as np
 
-SCHEMES = ("2-point", "3-point", "cs")
+ADAPTIVE = "differences"  # 2-point where that is exact enough, 3-point where not
+SCHEMES = (ADAPTIVE, "2-point", "3-point", "cs")
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def start_vector(x0: Any) -> np.ndarray:
-    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64."""
-    array = np.atleast_1d(real_array(x0))
+def start_vector(x0: Any, name: str = "x0") -> np.ndarray:
+    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64.
+
+    `name` is what errors call it.
+    """
+    array = np.atleast_1d(real_array(x0, name))
     if array.ndim != 1:
-        raise ValueError("'x0' must only have one dimension.")
+        raise ValueError(f"'{name}' must only have one dimension.")
     if array.size == 0:
-        raise ValueError("`x0` must have at least one element; got an empty array.")
+        raise ValueError(f"`{name}` must have at least one element; got an empty array.")
     vector = np.array(array, working_dtype(array), order="C")
     if not np.isfinite(vector).all():
         index = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"`x0` must be finite; got {vector[index]} at index {index}.")
+        raise ValueError(f"`{name}` must be finite; got {vector[index]} at index {index}.")
     return vector
+
+
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise a `TypeError` for a masked array, or a list or tuple of them: its mask would be lost."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise TypeError(
+            f"`{name}` must not be a masked array, whose mask would be lost: pass its `.filled(...)` or"
+            " `.compressed()`, or the mask as weights of their own."
+        )
+
+
+def argument_tuple(fun: Callable, args: Any, leading: int) -> tuple:
+    """Return the arguments of `fun` after `leading` others; what is no tuple is one, as for SciPy."""
+    if isinstance(args, tuple):
+        return args
+    if isinstance(args, list) and not _takes(fun, leading + 1) and _takes(fun, leading + len(args)):
+        raise TypeError(
+            f"`args` must be a tuple; got a list of {len(args)}, which is one argument: pass `tuple(args)`."
+        )
+    return (args,)
+
+
+def _takes(function: Callable, count: int) -> bool:
+    """Return whether a function takes so many arguments, as far as one can see."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # some builtins have no signature
+        return True
+    return True
 
 
 def on_device(array: Any) -> bool:
@@ -30,18 +66,17 @@ def on_device(array: Any) -> bool:
     return hasattr(array, "__cuda_array_interface__")
 
 
-def real_array(x0: Any) -> np.ndarray:
+def real_array(x0: Any, name: str = "x0") -> np.ndarray:
     """Return x0 as an array of real numbers."""
     if x0 is None or isinstance(x0, str | bytes):
-        raise TypeError(f"`x0` must be an array of real numbers; got {x0!r}.")
-    if isinstance(x0, np.ma.MaskedArray):
-        raise TypeError("`x0` must not be a masked array; pass `x0.compressed()` or `x0.filled()`.")
+        raise TypeError(f"`{name}` must be an array of real numbers; got {x0!r}.")
+    refuse_masked(name, x0)
     try:
         array = np.asarray(x0)
     except ValueError as error:
-        raise ValueError(f"`x0` must be an array of real numbers: {error}") from None
+        raise ValueError(f"`{name}` must be an array of real numbers: {error}") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"`x0` must be an array of real numbers; got dtype {array.dtype}.")
+        raise TypeError(f"`{name}` must be an array of real numbers; got dtype {array.dtype}.")
     return array
 
 
@@ -59,6 +94,7 @@ def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
     """
     if bounds is None:
         return None
+    refuse_masked("bounds", bounds)
     from scipy.optimize import Bounds  # late: it costs as much as everything else together
 
     if isinstance(bounds, Bounds):
@@ -110,6 +146,7 @@ def _first(wrong: np.ndarray, lower: np.ndarray, upper: np.ndarray, between: str
 
 def _number(bound: Any) -> Any:
     """Return the element of an array of one, and everything else as it is."""
+    refuse_masked("bounds", bound)
     return bound.item() if isinstance(bound, np.ndarray) and bound.size == 1 else bound
 
 
@@ -160,8 +197,8 @@ def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any
             return pair.fun, True
         return fun, jac
     if jac is None or jac is False:
-        return fun, scheme or "2-point"
-    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES, "inplace")):
+        return fun, scheme or ADAPTIVE
+    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES[1:], "inplace")):
         return fun, jac
     raise ValueError(
         f"`jac` must be callable, True, 'inplace', '2-point', '3-point', 'cs' or None; got {jac!r}."

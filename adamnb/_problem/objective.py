@@ -1,7 +1,9 @@
 """The user's callables behind one face: Python functions, finite differences, Numba functions."""
 
+import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import numba
@@ -11,14 +13,18 @@ from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numpy import ndarray
-from scipy.optimize._numdiff import approx_derivative
 
 from .._compiled.functions import first_class
 from .._compiled.machine_code import array_type, compile_or_load
 from .._compiled.run import Functions
-from .arguments import SCHEMES
+from .arguments import SCHEMES, refuse_masked
+from .differences import CHOSEN, ComplexStep, Differences, Steps
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
+
+
+class CaughtError(Exception):
+    """`fun` or `jac` raised what counts as f = infinity."""
 
 
 class Objective:
@@ -34,6 +40,10 @@ class Objective:
         A vector of the shape and dtype of x.
     counts : buffer of two int64, optional
         Counts evaluations of f and of the gradient; kept by the caller if given.
+    catch : exception class or tuple of them
+        What fun and jac may raise where f is then infinite, but not in the first evaluation of all.
+    steps : Steps, optional
+        What the caller says of differences.
     """
 
     def __init__(
@@ -44,18 +54,59 @@ class Objective:
         bounds: tuple | None,
         like: np.ndarray,
         counts: Any = None,
+        catch: Any = (),
+        steps: Steps = CHOSEN,
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
+        self.callers_fun = fun
         self.dtype, self.shape = like.dtype, like.shape
+        self.differences: Differences | ComplexStep | None = None
         self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
         if jac is True:
             self.at = self._both
         elif jac == "inplace":
             self.at = self._inplace
         elif jac in SCHEMES:
+            self.map = steps.map
+            self.differences = (
+                ComplexStep(self._complex_values, like, bounds, steps)
+                if jac == "cs"
+                else Differences(self._values, like, bounds, jac, steps)
+            )
             self.at = self._differences
         else:
             self.at = self._separate
+        self.values_of = self._mapped  # the caller's function itself, which may have to be pickled
+        if catch:
+            self.first, self.at = not self.counts[0], partial(self._caught, self.at)
+            self.fun, self.values_of = (self._guarded(f, catch) for f in (fun, self._mapped))
+            self.jac = self._guarded(jac, catch) if callable(jac) else jac
+
+    def _guarded(self, function: Callable, catch: Any) -> Callable:
+        def call(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except catch as error:
+                if self.first:
+                    raise
+                raise CaughtError from error
+
+        return call
+
+    def _caught(self, at: Callable, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        """Return what `at` does, and infinity where `fun` or `jac` raised what is caught."""
+        try:
+            evaluated = at(for_fun, for_jac, g)
+        except CaughtError:
+            g[:] = 0
+            return np.inf, g
+        self.first = False
+        return evaluated
+
+    @property
+    def gradient_error(self) -> ndarray | None:
+        """Estimated absolute error of each element of the last gradient; None where the caller gives it."""
+        return None if self.differences is None else self.differences.error
 
     def evaluate(self, x: np.ndarray, g: np.ndarray) -> float:
         """Write the gradient at x to g and return f."""
@@ -103,53 +154,48 @@ class Objective:
         return f if isinstance(f, float) else as_scalar(f), g
 
     def _differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
-        x, f = for_fun, self._count(for_fun)
+        self.counts[0] += 1
+        f = as_scalar(self.fun(for_jac, *self.args))
         if not np.isfinite(f):
             g[:] = 0
             return f, g
         self.counts[1] += 1
-        free = np.ones(x.size, bool)
-        limits: tuple[Any, Any] = (-np.inf, np.inf)
-        if self.bounds is not None:
-            free = self.bounds[0] < self.bounds[1]
-            limits = self.bounds[0][free], self.bounds[1][free]
-        point = x.astype(np.result_type(x.dtype, float), copy=True)
-
-        def along(z: np.ndarray) -> Any:
-            full = point.astype(z.dtype)
-            full[free] = z
-            return self._count(full, complex_allowed=self.jac == "cs")
-
-        g[:] = 0
-        if free.any():
-            kind = {} if self.dtype == np.float64 else {"rel_step": _relative_step(self)}
-            with np.errstate(invalid="ignore"):
-                g[free] = approx_derivative(
-                    along, point[free], method=self.jac, f0=f, bounds=limits, **kind
-                )
+        self.differences.gradient(for_fun, f, g)  # type: ignore[union-attr]
         return f, g
 
-    def _count(self, x: np.ndarray, complex_allowed: bool = False) -> Any:
-        self.counts[0] += 1
-        f = self.fun(x.astype(self.dtype) if x.dtype.kind == "f" else x.copy(), *self.args)
-        if complex_allowed:
-            return np.asarray(f).reshape(-1)[0] if np.size(f) == 1 else as_scalar(f)
-        return as_scalar(f)
+    def _evaluated(self, points: list[ndarray]) -> list[Any]:
+        """Return what `fun` returns at several points, which are the user's to keep or spoil."""
+        self.counts[0] += len(points)
+        found = self.values_of(list(enumerate(points)))
+        if len(found) != len(points):
+            raise ValueError(
+                f"`workers` must return one result for each item; got {len(found)} for {len(points)}."
+            )
+        return [f for _, f in sorted(found, key=itemgetter(0))]
+
+    def _mapped(self, numbered: list[tuple[int, ndarray]]) -> list[tuple[int, Any]]:
+        return list(self.map(partial(_value, self.callers_fun, self.args), numbered))
+
+    def _values(self, points: list[ndarray]) -> list[float]:
+        return [f if isinstance(f, float) else as_scalar(f) for f in self._evaluated(points)]
+
+    def _complex_values(self, points: list[ndarray]) -> list[complex]:
+        return [as_complex(f) for f in self._evaluated(points)]
 
     def _vector(self, gradient: Any) -> np.ndarray:
-        """Return what `jac` returned as an array of the right shape."""
+        """Return what `jac` returned as a vector of the right length, from a row or column as well."""
         array = _real_vector(gradient)
         if array.shape != self.shape:
-            if array.size != 1 or self.shape != (1,):
+            if not array.size == max(array.shape, default=1) == self.shape[0]:
                 raise ValueError(wrong_shape(array.shape, self.shape, int(self.counts[1]) - 1))
-            array = array.reshape(1)
+            array = array.reshape(-1)
         return array
 
 
-def _relative_step(objective: Objective) -> float:
-    """Return a step that the rounding of float32 does not drown."""
-    eps = float(np.finfo(objective.dtype).eps)
-    return {"2-point": eps**0.5, "3-point": eps ** (1 / 3), "cs": eps**0.5}[objective.jac]
+def _value(fun: Callable, args: tuple, numbered: tuple[int, ndarray]) -> tuple[int, Any]:
+    """Return f at a point, numbered as this is: other processes may give back what is ready first."""
+    number, x = numbered
+    return number, fun(x, *args)
 
 
 def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
@@ -162,7 +208,7 @@ def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:
 
 def as_scalar(f: Any) -> float:
     """Return what the objective returned as a float, if it is one real number."""
-    if f is None or isinstance(f, str | bytes):
+    if f is None or isinstance(f, str | bytes) or np.ma.is_masked(f):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.")
     try:
         array = np.asarray(f)
@@ -177,13 +223,33 @@ def as_scalar(f: Any) -> float:
         )
     try:
         return float(array.reshape(-1)[0])
+    except OverflowError:  # of an integer or a fraction
+        return np.inf if array.reshape(-1)[0] > 0 else -np.inf
     except (TypeError, ValueError):
         raise TypeError(f"`fun` must return a number; it returned {f!r}.") from None
+
+
+def as_complex(f: Any) -> complex:
+    """Return what the objective returned for a complex argument, if that is a complex number."""
+    array = np.asarray(f)
+    if array.dtype.kind == "c" and array.size == 1:
+        return complex(array.reshape(-1)[0])
+    number = as_scalar(f)
+    if np.isfinite(number):
+        raise TypeError(
+            "`jac='cs'` needs a `fun` that returns a complex number for complex x; it returned the real"
+            f" number {f!r}, which has no derivative in it. Take jac=None."
+        )
+    return complex(number, number)
 
 
 def _real_vector(gradient: Any) -> np.ndarray:
     if gradient is None:
         raise TypeError("`jac` must return an array; it returned None.")
+    if np.ma.is_masked(gradient):
+        raise TypeError(
+            "`jac` must return all elements; it returned a masked array: use its `.filled(0)`."
+        )
     try:
         array = np.asarray(gradient)
     except ValueError as error:  # ragged
@@ -206,9 +272,9 @@ class CompiledObjective:
         The same with the user's Numba functions themselves, for who compiles them into a kernel.
     """
 
-    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype) -> None:
+    def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype, data: tuple = ()) -> None:
         vector = array_type(dtype, 1)
-        arguments = types_of(args)
+        arguments = (*types_of("data", data), *types_of("args", args))
         parts = (vector, vector) if jac == "inplace" else (vector,)
         fun_type, fun_value = _first_class("fun", fun, parts + arguments)
         result = fun_type.signature.return_type
@@ -227,9 +293,9 @@ class CompiledObjective:
             else:
                 jac_type, jac_value = _first_class("jac", jac, (vector, *arguments))
                 _require_vector(jac_type.signature.return_type)
-        self.functions = Functions(fun_value, jac_value, args)
+        self.functions = Functions(fun_value, jac_value, data + args)
         own = isinstance(jac_type, types.FunctionType)
-        self.sources = Functions(fun, jac if own else jac_value, args)
+        self.sources = Functions(fun, jac if own else jac_value, data + args)
         self.type = functions_type(fun_type, jac_type, arguments)
 
 
@@ -244,6 +310,15 @@ def functions_type(
 tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
 
 
+def explain_division(error: BaseException, fun: Any, jac: Any) -> None:
+    """Note at a division by zero in a Numba function how it is infinite instead."""
+    if isinstance(error, ZeroDivisionError) and any(isinstance(f, Dispatcher) for f in (fun, jac)):
+        error.add_note(
+            'A Numba function raises where it divides by zero. With @numba.njit(error_model="numpy") the'
+            " quotient is infinite or NaN instead, and the run goes back to the best point."
+        )
+
+
 def called(fun: Any, jac: Any) -> tuple:
     """Return what is to be called of the two."""
     return (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
@@ -254,22 +329,38 @@ def is_compiled(fun: Any, jac: Any) -> bool:
     return all(isinstance(f, Dispatcher | CFunc) for f in called(fun, jac))
 
 
-def types_of(args: tuple) -> tuple[types.Type, ...]:
-    """Return the Numba types of arguments."""
-    return tuple(_type_of(i, argument) for i, argument in enumerate(args))
+def types_of(name: str, arguments: tuple) -> tuple[types.Type, ...]:
+    """Return the Numba types of arguments, which are name[0], name[1], ..."""
+    return tuple(_type_of(f"{name}[{i}]", argument) for i, argument in enumerate(arguments))
 
 
-def _type_of(i: int, argument: Any) -> types.Type:
-    """Return the Numba type of args[i]."""
+def _type_of(name: str, argument: Any) -> types.Type:
+    """Return the Numba type of an argument."""
+    refuse_masked(name, argument)
+    if isinstance(argument, tuple):
+        types_of(name, argument)
+    what = type(argument).__name__
+    if isinstance(argument, np.ndarray | np.generic):
+        dtype = argument.dtype
+        what += f" of {dtype}"
+        if not dtype.isnative:
+            raise TypeError(
+                f"`{name}` must be in the machine's byte order for compiled functions; got {what}: pass"
+                f" `array.astype(array.dtype.newbyteorder('='))`."
+            )
     try:
         if type(argument) is ndarray and argument.flags.carray:  # as nearly all are: 4 us less
-            return array_type(argument.dtype, argument.ndim)
-        return numba.typeof(argument)
+            kind = array_type(argument.dtype, argument.ndim)
+        else:
+            kind = numba.typeof(argument)
     except (ValueError, NumbaError):
+        kind = None
+    if kind is None or (isinstance(kind, types.Array) and kind.dtype == types.pyobject):
         raise TypeError(
-            f"`args[{i}]` is of a type that compiled functions do not take: {type(argument).__name__}."
+            f"`{name}` is of a type that compiled functions do not take: {what}."
             " To run them interpreted, pass `fun.py_func` instead of `fun`."
-        ) from None
+        )
+    return kind
 
 
 def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.FunctionType, Any]:
@@ -279,6 +370,8 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature), function
+    if arguments not in function.overloads:
+        _check_parameters(name, function, len(arguments))
     try:
         compile_or_load(function, arguments)
         return first_class(function, arguments)
@@ -287,6 +380,19 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
             f"`{name}` does not compile for {', '.join(map(str, arguments))}: {main_reason(error)}\n"
             f"To run it interpreted, pass `{name}.py_func` instead of `{name}`."
         ) from error
+
+
+def _check_parameters(name: str, function: Any, count: int) -> None:
+    """Raise a `TypeError` unless a function has `count` parameters, which may have defaults."""
+    parameters = inspect.signature(function.py_func).parameters
+    given = ", ".join(map(str, parameters.values()))
+    several = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    if several or len(parameters) != count:
+        raise TypeError(
+            f"`{name}` must name the arguments that it gets to be compiled, {count} with x and those of"
+            f" `data` and `args`; it is {name}({given}). Give in `args` what has a default as well; or run"
+            f" it interpreted: pass `{name}.py_func`."
+        )
 
 
 def main_reason(error: Exception) -> str:
@@ -305,4 +411,5 @@ def _require_number(kind: types.Type) -> None:
 def _require_vector(kind: types.Type) -> None:
     vector = isinstance(kind, types.UniTuple) or (isinstance(kind, types.Array) and kind.ndim == 1)
     if not (vector and isinstance(kind.dtype, types.Float | types.Integer)):
-        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}.")
+        flat = ": return its `.ravel()`" if isinstance(kind, types.Array) and kind.ndim > 1 else ""
+        raise TypeError(f"`jac` must return a real vector; compiled, it returns {kind}{flat}.")

@@ -13,6 +13,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
+from .arguments import SCHEMES, refuse_masked
 from .methods import Method
 
 
@@ -50,6 +51,12 @@ def _threads(value: Any) -> bool:
     return whole and 1 <= value <= numba.config.NUMBA_NUM_THREADS
 
 
+def _workers(value: Any) -> bool:
+    """Allow -1, whole numbers from 1, and callables."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return callable(value) or (whole and (value == -1 or value >= 1))
+
+
 def _finite_numbers(value: Any, positive: bool) -> bool:
     try:
         array = np.asarray(value)
@@ -62,6 +69,11 @@ def _finite_numbers(value: Any, positive: bool) -> bool:
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+def _exceptions(value: Any) -> bool:
+    kinds = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
 
 
 _NOT_NEGATIVE = "be a number >= 0"
@@ -120,13 +132,31 @@ OPTIONS = {
     ),
     "verify": Option(
         32, _NOT_NEGATIVE, _at_least(0),
-        "up to this many variables, success is claimed only where the Hessian, by differences of as"
-        " many gradients, has no negative eigenvalue",
+        "success is claimed only where f falls nowhere near: f and gradient agree, and the Hessian, by"
+        " differences of as many gradients as there are variables, has no negative eigenvalue; of more than"
+        " `verify` variables its lowest is estimated by 12; 0 is off",
     ),
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",
         lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
-        "scheme where no gradient is given (2-point), for use through SciPy",
+        "scheme where no gradient is given, for use through SciPy, which keeps `jac` to itself",
+    ),
+    "finite_diff_rel_step": Option(
+        None, "be None, a number > 0 or an array of them",
+        lambda value: _finite_numbers(value, positive=True),
+        "step of differences relative to \\|x\\| (to x_scale where x is 0), a number or one for each"
+        " variable; None chooses it from the noise of f and its curvature",
+    ),
+    "workers": Option(
+        None, "be None, -1, a whole number >= 1 or a map-like callable", _workers,
+        "evaluate differences side by side: number of processes (-1: all cores), or a callable"
+        " ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``; `fun` and `args` are"
+        " pickled, the bits are the same",
+    ),
+    "catch": Option(
+        (), "be an exception class or a tuple of them", _exceptions,
+        "exceptions of fun and jac, but at the start, that count as f = infinity at that point: an"
+        " automatic learning rate goes back to the best one",
     ),
     "history": Option(
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
@@ -139,8 +169,37 @@ OPTIONS = {
 }  # fmt: skip
 
 
+# Names of options here, and what others call them, in lower case; what has an "=" is no option.
+ELSEWHERE = {
+    ("learning_rate",): "lr alpha eta rate step step_size stepsize schedule scheduler",
+    ("beta1",): "beta_1 b1 mu momentum",
+    ("beta2",): "beta_2 b2 rho",
+    ("beta1", "beta2"): "beta betas",
+    ("eps",): "epsilon",
+    ("weight_decay",): "l2 wd decay",
+    ("maxiter",): "max_iter maxit max_iterations n_iter niter iterations epochs steps num_steps",
+    ("maxfun",): "max_nfev maxfev max_fun max_eval maxeval",
+    ("max_time",): "timeout time_limit maxtime",
+    ("gtol", "ftol"): "tol tolerance rtol atol",
+    ("gtol",): "pgtol g_tol",
+    ("ftol",): "fatol f_tol factr",
+    ("xtol",): "xatol x_tol xrtol",
+    ("f_target",): "target f_min fmin stopval",
+    ("patience",): "n_iter_no_change early_stopping",
+    ("clip_norm",): "clip clipnorm global_clipnorm grad_clip max_norm max_grad_norm",
+    ("x_scale",): "scale scaling typical_x diag",
+    ("disp",): "verbose verbosity display iprint",
+    ("history",): "return_all trace",
+    ("threads",): "n_jobs num_threads nthreads",
+    ("method='amsgrad'",): "amsgrad",
+    ("method='nesterov'",): "nesterov",
+}
+MEANT = {other: own for own, others in ELSEWHERE.items() for other in others.split()}
+
+
 def check(name: str, value: Any, option: Option) -> None:
     """Raise a `ValueError` or `TypeError` with name, rule and value unless `value` is allowed."""
+    refuse_masked(name, value)
     if option.allows(value):
         return
     kind = (
@@ -152,9 +211,11 @@ def check(name: str, value: Any, option: Option) -> None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean `...`?" for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    """Return " Did you mean `...`?" for the known names that another's name means, or nothing."""
+    known = list(known)
+    meant = [own for own in MEANT.get(name.lower(), ()) if own in known or "=" in own]
+    meant = meant or difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {' and '.join(f'`{own}`' for own in meant)}?" if meant else ""
 
 
 def known_names(method: Method) -> list[str]:
@@ -195,6 +256,22 @@ def check_polish(polish: Any, bounded: bool) -> None:
     """Raise a `ValueError` if `polish` names a method that does not keep bounds."""
     if bounded and polish in ("BFGS", "CG"):
         raise ValueError(f"`polish` must keep the bounds; got {polish!r}: use True or 'TNC'.")
+
+
+def check_differences(jac: Any, given: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` for an option of differences without them, or SciPy's `eps` with them."""
+    if not (isinstance(jac, str) and jac in SCHEMES):
+        for name in ("finite_diff_rel_step", "workers"):
+            if given.get(name) is not None:
+                raise ValueError(
+                    f"`{name}` is for differences, and `jac` gives the gradient: leave one of them out."
+                )
+    elif given.get("eps") is not None and given.get("learning_rate") is None:
+        raise ValueError(
+            f"`eps` is the step of differences in SciPy and a hyper-parameter here; got {given['eps']!r}"
+            " without a gradient. For the step take `finite_diff_rel_step`, which is relative to |x|;"
+            " for the hyper-parameter give `learning_rate` as well."
+        )
 
 
 def checked_rate(rate: Callable[[int], float], t: int) -> float:

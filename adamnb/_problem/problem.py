@@ -24,3 +24,4 @@ class Problem:
     x_scale: np.ndarray | None
     observe: Callable[[OptimizeResult], Any] | None
     compiled: bool
+    map: Callable = map  # evaluates differences

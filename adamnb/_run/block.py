@@ -23,6 +23,7 @@ from .._compiled.run import Functions, Span
 from .._problem.methods import Method
 from .._problem.objective import (
     CompiledObjective,
+    explain_division,
     functions_type,
     tuple_type,
     types_of,
@@ -30,7 +31,7 @@ from .._problem.objective import (
 )
 from .._problem.problem import Problem
 from .finish import finish
-from .run import MOST_STEPS, Run, coming_rates, span_type, steps_in
+from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in
 from .settings import is_plain, settings
 from .state import State, vectors_type
 
@@ -51,6 +52,10 @@ class Batch:
     options: dict[str, Any]
     compiled: bool
     deadline: float  # in the seconds of time.time(), which other processes share
+
+    def late(self) -> bool:
+        """Return whether the time for all problems is over."""
+        return time.time() > self.deadline
 
 
 @dataclass
@@ -83,11 +88,11 @@ class Solved:
     errors: dict[int, Exception] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls, first: int, x: np.ndarray) -> "Solved":
+    def nothing(cls, first: int, x: np.ndarray, reason: int) -> "Solved":
         """Return the results of problems of which nothing is known but their start `x`."""
         nit, nfev, njev = np.zeros((3, len(x)), np.int64)
         fun, jac = np.full(len(x), np.nan), np.full_like(x, np.nan)
-        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), INTERRUPTED))
+        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), reason))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -96,6 +101,13 @@ class Solved:
         """Take over what has been found for problem `b`."""
         for name in ("x", "fun", "jac", "nit", "nfev", "njev"):
             getattr(self, name)[b] = result[name]
+
+    def put_block(self, part: "Solved") -> None:
+        """Take over the results of a block."""
+        rows = slice(part.first, part.first + len(part))
+        self.put(rows, vars(part))
+        self.reason[rows] = part.reason
+        self.errors |= {part.first + b: error for b, error in part.errors.items()}
 
 
 class BlockAtWork:
@@ -106,37 +118,58 @@ class BlockAtWork:
         method, rate = blocks.batch.method, block.learning_rate
         self.state = State(method, block.x0, rate, block.x_scale, block.bounds)
         self.vectors = self.state.vectors._replace(roots=blocks.roots)
-        self.reasons = np.zeros(len(block) + 1, np.int64)  # and the number of the problem at work
-        self.reasons[:-1][~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.reasons = np.zeros(
+            len(block) + 2, np.int64
+        )  # and what the next call begins and ends with
+        self.reasons[:-2][~np.isfinite(block.x0).all(axis=1)] = BAD_START
+        self.counts, self.pace = (
+            self.state.records["nfev"],
+            1,
+        )  # evaluations, and those in `SECONDS`
         self.errors: dict[int, Exception] = {}
 
     def count(self) -> int:
         """Return how many problems have not stopped."""
-        return int(np.count_nonzero(self.reasons[:-1] == GOING))
+        return int(np.count_nonzero(self.reasons[:-2] == GOING))
 
-    def stop(self, reason: int) -> None:
-        """Let all problems end with their next iteration."""
-        self.state.records["stop"] = reason
+    def run(self, options: np.ndarray, span: Span) -> bool:
+        """Iterate as many problems as take `SECONDS`; return whether some are left for this span.
 
-    def run(self, options: np.ndarray, span: Span) -> None:
-        """Iterate all that are going; one that raises is left, and the next is gone on with."""
-        blocks, block, reasons = self.blocks, self.block, self.reasons
-        reasons[-1] = 0
-        while reasons[-1] < len(block):
-            try:
-                return blocks.run(
-                    None, blocks.functions, block.data, reasons, self.vectors, self.state.records,
-                    options, span,
-                )  # fmt: skip
-            except Exception as error:
-                b = int(reasons[-1])
-                self.errors[b], reasons[b] = error, RAISED
-                reasons[-1] += 1
-        return None
+        One that raises is left, and the next is gone on with.
+        """
+        blocks, reasons, size = self.blocks, self.reasons, len(self.block)
+        first = int(reasons[-2]) % size
+        ahead = first + np.flatnonzero(reasons[first:size] == GOING)
+        count = max(1, self.pace // span.steps)
+        reasons[-2:] = first, ahead[count] if count < len(ahead) else size
+        counts = self.counts[first : reasons[-1]]
+        before, begun = counts.sum(), time.perf_counter()
+        try:
+            blocks.run(
+                None, blocks.functions, self.block.data, reasons, self.vectors, self.state.records,
+                options, span,
+            )  # fmt: skip
+        except Exception as error:
+            self._raised(int(reasons[-2]), error, options)
+        else:
+            reasons[-2] = reasons[-1]
+        if made := int(counts.sum() - before):
+            self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, 64 * self.pace)
+        return bool(reasons[-2] < size)
+
+    def _raised(self, b: int, error: Exception, options: np.ndarray) -> None:
+        """Leave problem `b`, which raised, or go on with it where f counts as infinite."""
+        batch, state = self.blocks.batch, self.state.problem(b)
+        if isinstance(error, batch.options["catch"]) and state.s.nit > 0:
+            self.reasons[b] = infinite_here(self.blocks.method, state, options)
+            return
+        explain_division(error, batch.fun, batch.jac)
+        self.errors[b], self.reasons[b] = error, RAISED
+        self.reasons[-2] += 1
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the last state, why each problem stopped, and what was raised."""
-        return self.state, self.reasons[:-1], self.errors
+        return self.state, self.reasons[:-2], self.errors
 
 
 class CompiledBlocks:
@@ -147,7 +180,7 @@ class CompiledBlocks:
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, dtype = batch, sample.x0.shape[1], sample.x0.dtype
         first = tuple(array[0] for array in sample.data)
-        own = CompiledObjective(batch.fun, batch.jac, first + batch.args, dtype)
+        own = CompiledObjective(batch.fun, batch.jac, batch.args, dtype, first)
         self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
         self.roots = np.zeros(ROOTS)
         fun_type, jac_type, _ = own.type
@@ -155,8 +188,8 @@ class CompiledBlocks:
         self.method = batch.method.numba_type(rate is None, is_plain(batch.options))
         whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
         signature = (
-            self.method, functions_type(fun_type, jac_type, types_of(batch.args)),
-            tuple_type(types_of(sample.data)), whole,
+            self.method, functions_type(fun_type, jac_type, types_of("args", batch.args)),
+            tuple_type(types_of("data", sample.data)), whole,
             vectors_type(records.vectors), records.state.types()[1], array_type(OPTIONS, 1),
             span_type(callable(rate)),
         )  # fmt: skip
@@ -167,40 +200,63 @@ class CompiledBlocks:
         return BlockAtWork(self, block)
 
     def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
-        """Solve a block; `stopped` is asked from time to time, and told how many problems are done."""
+        """Solve a block; `stopped` is asked from time to time, and told how many problems are done.
+
+        Once it is so, or time is over, the others are left as they are, still going.
+        """
         batch, work = self.batch, self.begin(block)
         options = settings(batch.method, batch.options, block.x0.dtype)
-        steps, done = 1, 0
-        while (left := work.count()) and not stopped(len(block) - left):
-            if time.time() > batch.deadline:
-                work.stop(OUT_OF_SECONDS)
-            steps, rates = coming_rates(batch.options["learning_rate"], options, steps, done)
-            begun = time.perf_counter()
-            work.run(options, Span(steps, rates, None))
-            done += steps
-            most = min(self.growth * steps, MOST_STEPS)
-            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+        rate, now = batch.options["learning_rate"], 0.0
+        steps, done, grow = 1, 0, min(self.growth, growth(callable(rate)))
+        more, failed = False, None
+        while (left := work.count()) and not (stopped(len(block) - left) or batch.late()):
+            if not more:
+                try:
+                    steps, rates = coming_rates(rate, options, steps, done, now)
+                except Exception as raised:  # by the schedule
+                    failed = raised
+                    break
+                span, begun = Span(steps, rates, None), time.perf_counter()
+                now = now if rates is None else rates[-1]
+            more = work.run(options, span)
+            if not more:
+                done += steps
+                most = min(grow * steps, MOST_STEPS)
+                steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
         state, reasons, errors = work.end()
-        reasons[reasons == GOING] = INTERRUPTED
+        if failed is not None:
+            errors |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
+            reasons[reasons == GOING] = RAISED
         for b in np.flatnonzero(reasons == WRONG_SHAPE):
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
             errors[int(b)], reasons[b] = ValueError(error), RAISED
-        self._finish(block, state, reasons)
+        self._finish(block, state, reasons, errors, stopped)
         return self._solved(block, state, reasons, errors)
 
     def finishes(self) -> bool:
         """Return whether Python has the last word."""
         return self.batch.options["polish"] or self.n <= self.batch.options["verify"]
 
-    def _finish(self, block: Block, state: State, reasons: np.ndarray) -> None:
+    def _finish(
+        self,
+        block: Block,
+        state: State,
+        reasons: np.ndarray,
+        errors: dict[int, Exception],
+        stopped: Callable[[int], bool],
+    ) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
         if not self.finishes():
             return
-        for b in np.flatnonzero(reasons >= GOING):
-            run = Run(problem_of(self.batch, block, int(b)))
-            run.state = state.problem(int(b))
-            reasons[b] = finish(run, int(reasons[b]))
+        for b in np.flatnonzero(reasons > GOING).tolist():
+            run = Run(problem_of(self.batch, block, b))
+            run.state = state.problem(b)
+            try:
+                reasons[b] = GOING if stopped(0) else finish(run, int(reasons[b]))
+            except Exception as error:
+                explain_division(error, self.batch.fun, self.batch.jac)
+                errors[b], reasons[b] = error, RAISED
 
     def _solved(
         self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
@@ -237,28 +293,29 @@ def problem_of(batch: Batch, block: Block, b: int) -> Problem:
     )  # fmt: skip
 
 
-def solve_interpreted(batch: Batch, block: Block, stopped: Callable[[], bool]) -> Solved:
-    """Solve the problems of a block one by one, calling Python."""
-    solved = Solved.nothing(block.first, block.x0.copy())
+def solve_interpreted(
+    batch: Batch, block: Block, stopped: Callable[[], bool], solved: Solved
+) -> None:
+    """Solve the problems of a block one by one, calling Python; `solved` is written as they end."""
     for b in range(len(block)):
         if stopped():
             break
         if not np.isfinite(block.x0[b]).all():
             solved.reason[b] = BAD_START
-        elif time.time() > batch.deadline:
+        elif batch.late():
             solved.reason[b] = OUT_OF_SECONDS
         else:
             run = Run(problem_of(batch, block, b))
             try:
                 reason = finish(run, run.iterate())
             except Exception as error:
+                explain_division(error, batch.fun, batch.jac)
                 solved.reason[b], solved.errors[b] = RAISED, error
                 if run.s.nit > 0:
                     solved.put(b, run.result(INTERRUPTED))
             else:
                 solved.reason[b] = reason
                 solved.put(b, run.result(reason))
-    return solved
 
 
 def solve_block(batch: Batch, block: Block) -> Solved:
@@ -266,7 +323,8 @@ def solve_block(batch: Batch, block: Block) -> Solved:
     if batch.compiled:
         solved = CompiledBlocks(batch, block).solve(block, lambda done: False)
     else:
-        solved = solve_interpreted(batch, block, lambda: False)
+        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
+        solve_interpreted(batch, block, lambda: False, solved)
     solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
     return solved
 

@@ -7,23 +7,37 @@ import numpy as np
 from scipy import optimize
 
 from .._compiled.elements import sizes_of
+from .._compiled.rate import MAX_FAILURES
 from .._compiled.reasons import (
+    AT_LIMIT,
     BY_GRADIENT,
     BY_MAXFUN,
+    BY_MAXITER,
     BY_OBJECTIVE,
     BY_STEP,
+    CONTRADICTION,
+    FALLS,
+    FLAT,
     GOING,
+    HIGHER,
+    LOWER,
     OUT_OF_SECONDS,
     POLISHED,
     SADDLE,
     STUCK,
 )
+from .._compiled.stops import SINGLE
 from .._problem.arguments import SCHEMES
-from .._problem.objective import Objective
-from .second_order import lower_point
+from .contradiction import contradiction, ways
+from .escape import falls_for_ever, unchanged
+from .second_order import Lower, Stationary, in_single, lower_point, stationary
 
 ESCAPES = 5  # saddles that polishing leaves, at most
 MET = (BY_GRADIENT, BY_OBJECTIVE, BY_STEP)  # tests that a saddle meets as well
+DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
+
+
+LONG = 100  # iterations beside which a few evaluations more do not count
 
 
 class OutOfBudgetError(Exception):
@@ -37,13 +51,11 @@ class Finish:
         self.polishing = polishing
         problem = run.problem
         self.run, self.o, self.s = run, problem.options, run.s
-        self.objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=run.state.numbers("nfev", 2),
-        )  # fmt: skip
+        self.objective = run.objective
         self.bounds = problem.bounds
         scale = run.state.vectors.scale
-        self.size = sizes_of(problem.x0) if scale is None else scale
+        self.first_size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale
+        self.size = self.first_size if scale is None else scale
         self.g = np.empty_like(problem.x0)
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -60,13 +72,43 @@ class Finish:
             state.vectors.x[s.x_best], state.vectors.g[s.g_best] = x, self.g
         return f, self.g.copy()
 
-    def lower_point(self) -> np.ndarray | None:
-        """Return a point near the best that shows it to be no minimum; None for many variables."""
-        if self.g.size > self.o["verify"] or self.run.problem.jac in SCHEMES:
+    def best(self) -> Stationary:
+        """Return the best point with what is known of its surroundings."""
+        s, v, gtol = self.s, self.run.state.vectors, self.o["gtol"]
+        x, g = v.x[s.x_best].copy(), v.g[s.g_best].copy()
+        part = max(gtol, 16 * SINGLE if in_single(x, g) else 0.0)
+        return stationary(
+            x, float(s.fun_best), g, self.size, self.bounds, push=gtol * s.gradient_norm_first,
+            vanished=part**2 * abs(s.fun_first), differences=self.run.problem.jac in SCHEMES,
+        )  # fmt: skip
+
+    def lower_point(self) -> Lower | None:
+        """Return a point near the best that shows it to be no minimum, if it is none."""
+        if self.o["verify"] == 0:
             return None
-        s, state = self.s, self.run.state
-        x, g = state.row(state.vectors.x, "x_best"), state.row(state.vectors.g, "g_best")
-        return lower_point(self.evaluate, x, float(s.fun_best), g, self.size, self.bounds)
+        return lower_point(self.evaluate, self.best(), self.o["verify"])
+
+    def verified(self, reason: int) -> int:
+        """Return the reason to stop, unless the best point shows that it is none."""
+        at, run = self.best(), self.run
+        falls = falls_for_ever(self.evaluate, at, run.problem.x0, self.first_size)
+        if falls is not None:
+            run.detail, fall = falls
+            return FALLS if fall > at.least else AT_LIMIT
+        steps = ways(at.x, at.scale, self.bounds)
+        if run.problem.jac not in SCHEMES:
+            found = contradiction(self.evaluate, at.x, at.f, steps, self.o["verify"])
+            if found is not None:
+                run.detail = str(found)
+                return CONTRADICTION
+        if reason not in MET:
+            return reason
+        if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, steps):
+            return FLAT
+        lower = self.lower_point()
+        if lower is None:
+            return reason
+        return SADDLE if lower.saddle else LOWER
 
     def polish(self, method: str) -> int:
         """Minimise on with a method of SciPy from the best point, leaving saddles on the way."""
@@ -79,9 +121,10 @@ class Finish:
                     reason = BY_GRADIENT
                 elif ended and s.gradient_norm_best <= 1e-3 * s.gradient_norm_first:
                     reason = POLISHED
-                if self.lower_point() is None:
+                lower = self.lower_point()
+                if lower is None:
                     return reason
-                reason = SADDLE
+                reason = SADDLE if lower.saddle else LOWER
         except OutOfBudgetError:
             return BY_MAXFUN if s.nfev >= self.o["maxfun"] else OUT_OF_SECONDS
         return reason
@@ -108,14 +151,24 @@ class Finish:
         return result.status != 1
 
 
+def lost(run: Any, reason: int) -> bool:
+    """Return whether a run that was long went uphill, so that there is cause to doubt the gradient."""
+    s = run.s
+    uphill = s.failures >= MAX_FAILURES or s.fun - s.fun_best > 0.1 * (s.fun_first - s.fun_best)
+    return reason == BY_MAXITER and s.nit >= LONG and bool(uphill)
+
+
 def finish(run: Any, reason: int) -> int:
-    """Return the reason to stop, after polishing and a look at the Hessian."""
+    """Return the reason to stop, after polishing and a look at the surroundings."""
     polish = run.problem.options["polish"]
-    if polish and reason >= GOING and np.isfinite(run.s.gradient_norm_best):
+    s, bounds = run.s, run.problem.bounds
+    if bounds is not None and (bounds[0] == bounds[1]).all():
+        return reason
+    if polish and reason >= GOING and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
-    if reason not in MET:
+    if run.problem.options["verify"] == 0 or not (reason in (*MET, *DOUBTFUL) or lost(run, reason)):
         return reason
     try:
-        return reason if Finish(run, polishing=False).lower_point() is None else SADDLE
+        return Finish(run, polishing=False).verified(reason)
     except OutOfBudgetError:
         return reason

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._problem.arguments import limits, per_variable, real_array, working_dtype
+from .._problem.arguments import limits, per_variable, real_array, refuse_masked, working_dtype
 from ..schedules import Plateau
 from .block import Block
 
@@ -82,7 +82,10 @@ class Problems:
         if self.bounds is not None:
             bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
         take = _contiguous if self.on_gpu else _own  # there, it is copied anyway
-        return Block(first, x, tuple(take(a[rows]) for a in self.data), bounds, scale, rate)
+        parts = [array[rows] for array in self.data]
+        for i, part in enumerate(parts):  # what is read from a disk may come masked
+            refuse_masked(f"data[{i}]", part)
+        return Block(first, x, tuple(map(take, parts)), bounds, scale, rate)
 
 
 def several(data: Any) -> tuple:
@@ -96,6 +99,7 @@ def several(data: Any) -> tuple:
 
 def _sliceable(i: int, array: Any) -> Any:
     """Return data[i] as it is where it slices like an array, from a disk perhaps."""
+    refuse_masked(f"data[{i}]", array)
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
         try:
             array = np.asarray(array)

@@ -1,11 +1,19 @@
 """What a minimisation returns: results, and what they say."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from .._compiled.reasons import CONVERGED, INTERRUPTED, OUT_OF_SECONDS, REASONS, STOPPED
+from .._compiled.reasons import (
+    CONVERGED,
+    INTERRUPTED,
+    OUT_OF_SECONDS,
+    RAISED,
+    REASONS,
+    STOPPED,
+)
 
 
 class Result(OptimizeResult):
@@ -19,11 +27,15 @@ class Result(OptimizeResult):
         Objective at `x`.
     jac : ndarray, shape (n,)
         Gradient at `x`.
+    gradient : str
+        How it was had: "jac" if the caller gave it, "differences" (forward, and of both sides where
+        these are needed), "2-point", "3-point" or "cs".
     nit, nfev, njev : int
         Steps taken; evaluations of the objective (finite differences included) and of the gradient.
     status : int
         0 converged, 1 `maxiter` or `maxfun`, 2 no further progress possible, 3 a value that is not
-        finite, 4 `max_time`, 99 the callback raised `StopIteration`.
+        finite, 4 `max_time`, 5 an exception, which has this result as its attribute `adamnb_result`,
+        99 the callback raised `StopIteration`.
     success : bool
         Whether `status` is 0.
     message : str
@@ -79,9 +91,7 @@ class BatchResult(OptimizeResult):
     """
 
     @classmethod
-    def of(
-        cls, solved: Any, errors: dict[int, Exception], time: float, compile_time: float
-    ) -> "BatchResult":
+    def of(cls, solved: Any, time: float, compile_time: float) -> "BatchResult":
         """Return the result of problems that stopped for the reasons in `solved`."""
         kinds, counts = np.unique(solved.reason, return_counts=True)
         message: dict[int, str] = {}
@@ -94,7 +104,7 @@ class BatchResult(OptimizeResult):
         return cls(
             x=solved.x, fun=solved.fun, jac=solved.jac, nit=solved.nit, nfev=solved.nfev,
             njev=solved.njev, status=status, success=status == CONVERGED,
-            message=dict(sorted(message.items())), errors=errors, time=time,
+            message=dict(sorted(message.items())), errors=dict(sorted(solved.errors.items())), time=time,
             compile_time=compile_time,
         )  # fmt: skip
 
@@ -138,7 +148,7 @@ class MultistartResult(OptimizeResult):
     ----------
     x, fun, jac, status, success, message
         Of the lowest minimum, as in `Result`; where no start converged, of the lowest point, and
-        `success` is False.
+        `success` is False. `fun` is NaN where nothing was evaluated.
     minima_x : ndarray, shape (M, n)
         The distinct minima, lowest first.
     minima_fun : ndarray, shape (M,)
@@ -158,7 +168,8 @@ class MultistartResult(OptimizeResult):
         cls, batch: BatchResult, starts: np.ndarray, rows: np.ndarray, counts: np.ndarray
     ) -> "MultistartResult":
         """Return the result with the distinct minima in `rows` of `batch`."""
-        best = int(rows[0]) if rows.size else batch.best
+        known = np.isfinite(batch.fun).any()  # none where the time was over at once
+        best = int(rows[0]) if rows.size else batch.best if known else 0
         return cls(
             x=batch.x[best].copy(), fun=float(batch.fun[best]), jac=batch.jac[best].copy(),
             status=int(batch.status[best]), success=bool(batch.success[best]),
@@ -179,13 +190,23 @@ class MultistartResult(OptimizeResult):
     __str__ = __repr__
 
 
-def outcome(reason: int, s: Any, o: dict[str, Any], bad: int | None) -> tuple[int, str]:
+def attach(error: BaseException, result: Any) -> None:
+    """Let an exception carry what had been found before it, as its attribute `adamnb_result`."""
+    with suppress(Exception):  # of a class that takes no attribute
+        error.adamnb_result = result  # type: ignore[attr-defined]
+
+
+def outcome(
+    reason: int, s: Any, o: dict[str, Any], bad: int | None, detail: str = ""
+) -> tuple[int, str]:
     """Return status and message for a reason to stop; `bad` is where the gradient is not finite."""
-    polish = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
-    norm, first = s.gradient_norm_best if polish else s.gradient_norm, s.gradient_norm_first
-    relative = norm / first if 0 < first < np.inf else 0.0
-    where = "" if bad is None else f" at index {bad}"
-    message = REASONS[reason].message.format(s=s, o=o, relative=relative, where=where)
-    if polish and reason not in (INTERRUPTED, OUT_OF_SECONDS):
-        message += f" Polished by {polish}."
+    polished = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
+    first = s.gradient_norm_first
+    message = REASONS[reason].message.format(
+        s=s, o=o, detail=detail, where="" if bad is None else f" at index {bad}",
+        relative=s.gradient_norm_best / first if 0 < first < np.inf else 0.0,
+        polish="" if polished else ", or polish",
+    )  # fmt: skip
+    if polished and reason not in (INTERRUPTED, OUT_OF_SECONDS, RAISED):
+        message += f" Polished by {polished}."
     return REASONS[reason].status, message

@@ -1,7 +1,8 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -16,21 +17,24 @@ from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.reasons import (
     ALL_FIXED,
+    BAD_FUN,
     BAD_JAC,
     CONVERGED,
     GOING,
     INTERRUPTED,
     OUT_OF_SECONDS,
+    RAISED,
     TOO_LARGE,
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
 from .._problem.arguments import SCHEMES
-from .._problem.objective import CompiledObjective, Objective, wrong_shape
+from .._problem.differences import Steps
+from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
-from .result import Result, outcome
+from .result import Result, attach, outcome
 from .settings import is_plain, settings
 from .state import State
 from .threads import PARALLEL_REGION, thread_count, use_threads
@@ -43,11 +47,14 @@ class Run:
     """One minimisation under way."""
 
     state: Any
+    detail = ""  # of the reason to stop, as a look at the last point found it
 
     def __init__(self, problem: Problem) -> None:
         self.started = time.perf_counter()
         self.compile_before = code.seconds
         self.problem, o = problem, problem.options
+        # A callback wants every point, so Numba functions are then called one by one: same bits.
+        self.compiled = problem.compiled and problem.observe is None
         self.rate = o["learning_rate"]
         self.deadline = self.started + o["max_time"]
         self.history: list[np.ndarray] | None = [] if o["history"] else None
@@ -69,11 +76,19 @@ class Run:
         """The numbers of the state."""
         return self.state.s
 
+    @cached_property
+    def objective(self) -> Objective:
+        """The user's functions as Python calls them, with the counts of this run."""
+        problem, o = self.problem, self.problem.options
+        steps = Steps(problem.x_scale, o["finite_diff_rel_step"], problem.map)
+        counts = self.state.numbers("nfev", 2)
+        return Objective(
+            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0, counts, o["catch"], steps
+        )  # fmt: skip
+
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        # A callback wants every point, so Numba functions are then called one by one: same bits.
-        compiled = self.problem.compiled and self.problem.observe is None
-        loop = self.compiled_loop if compiled else self.interpreted_loop
+        loop = self.compiled_loop if self.compiled else self.interpreted_loop
         if not self.parallel:
             return loop()
         with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
@@ -81,15 +96,9 @@ class Run:
 
     def interpreted_loop(self) -> int:
         problem, state, history = self.problem, self.state, self.history
-        objective = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
-            counts=state.numbers("nfev", 2),
-        )  # fmt: skip
-        vectors, records = state.types()
-        vector = array_type(problem.x0.dtype, 1)
-        kinds = self.method, vectors, records, array_type(OPTIONS, 1), vector, vector
-        step = machine_code(advance, kinds)
-        evaluate, v, records, options = objective.at, state.vectors, state.records, self.settings
+        step = advance_of(self.method, state)
+        evaluate, v = self.objective.at, state.vectors
+        records, options = state.records, self.settings
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = state.numbers("fun"), self.watched()
@@ -124,7 +133,8 @@ class Run:
                 s.stop = INTERRUPTED
         if time.perf_counter() > self.deadline and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
-        if callable(self.rate):
+        o = self.settings[0]
+        if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:  # a step may follow
             s.learning_rate = checked_rate(self.rate, int(s.nit) + 1)
 
     def compiled_loop(self) -> int:
@@ -133,29 +143,51 @@ class Run:
         scheduled, vectors = callable(self.rate), state.types()
         span_kind = span_type(scheduled, history is not None)
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
-        loop = machine_code(run, signature)
-        steps = 1
+        loop, steps = partial(machine_code(run, signature), None, objective.functions), 1
         while True:
             begun = time.perf_counter()
             if begun > self.deadline:
                 s.stop = OUT_OF_SECONDS
             done = int(s.nit) if scheduled else 0
-            steps, rates = coming_rates(self.rate, self.settings, steps, done)
+            steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = None if history is None else np.empty((steps, 3))
-            before = 0 if history is None else int(s.nfev)
-            span = Span(steps, rates, trace)
-            reason = loop(
-                None, objective.functions, state.vectors, state.records, self.settings, span
-            )
-            if history is not None and trace is not None:
-                history.append(trace[: int(s.nfev) - before])
-            if reason == WRONG_SHAPE:
-                raise ValueError(wrong_shape((int(s.wrong_size),), problem.x0.shape, int(s.nit)))
+            before = int(s.nfev)
+            reason = self.run_span(loop, Span(steps, rates, trace))
             if reason != GOING:
                 return reason
-            bounded = scheduled or history is not None
-            most = min(64 * steps, MOST_STEPS) if bounded else 64 * steps
-            steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
+            most = growth(scheduled) * steps
+            if scheduled or history is not None:
+                most = min(most, MOST_STEPS)
+            made = int(s.nfev) - before  # fewer than `steps` where f was infinite
+            steps = steps_in(SECONDS, made, time.perf_counter() - begun, most)
+
+    def run_span(self, loop: Callable, span: Span) -> int:
+        """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
+        s, state, history = self.s, self.state, self.history
+        before, whole = int(s.nfev), False
+        try:
+            reason = loop(state.vectors, state.records, self.settings, span)
+            whole = reason != WRONG_SHAPE
+        except self.problem.options["catch"]:
+            if s.nit == 0:
+                raise
+            reason = infinite_here(self.method, state, self.settings)
+        finally:
+            if history is not None and span.trace is not None:
+                history.append(span.trace[: max(0, int(s.nfev) - before - (not whole))])
+        if reason == WRONG_SHAPE:
+            shape = self.problem.x0.shape
+            raise ValueError(wrong_shape((int(s.wrong_size),), shape, int(s.nit)))
+        if history is not None and not whole:
+            history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
+        return reason
+
+    def accompany(self, error: BaseException) -> None:
+        """Let an exception that ended the run carry its result, if there is one."""
+        explain_division(error, self.problem.fun, self.problem.jac)
+        if self.s.nit > 0:
+            self.s.fun = np.nan  # of the point that raised
+            attach(error, self.result(RAISED))
 
     def intermediate(self, g: np.ndarray) -> OptimizeResult:
         """Return what a callback sees, in copies."""
@@ -170,16 +202,18 @@ class Run:
         problem, state = self.problem, self.state
         v, s = state.vectors, SimpleNamespace(**state.values())
         jac = state.own(v.g[s.g_best])
-        if problem.bounds is not None and problem.jac in SCHEMES:
+        differences = isinstance(problem.jac, str) and problem.jac in SCHEMES
+        if problem.bounds is not None and differences:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
         bad = None
         if reason == BAD_JAC:
             bad = state.bad_gradient()
             if bad is None:  # finite, but not when multiplied by x_scale
                 reason = TOO_LARGE
-        if problem.bounds is not None and (problem.bounds[0] == problem.bounds[1]).all():
-            reason = ALL_FIXED
-        status, message = outcome(reason, s, problem.options, bad)
+        if reason != BAD_FUN and problem.bounds is not None:
+            if (problem.bounds[0] == problem.bounds[1]).all():
+                reason = ALL_FIXED
+        status, message = outcome(reason, s, problem.options, bad, self.detail)
         rate: Any = s.learning_rate
         if v.factors is not None and not state.automatic:
             rate = state.own(v.factors)
@@ -188,7 +222,8 @@ class Run:
             status=status, success=status == CONVERGED, message=message,
             x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
             time=time.perf_counter() - self.started,
-            compile_time=code.seconds - self.compile_before, compiled=problem.compiled,
+            compile_time=code.seconds - self.compile_before, compiled=self.compiled,
+            gradient=problem.jac if differences else "jac",
         )  # fmt: skip
         if self.history is not None:
             columns = np.concatenate(self.history).T.copy()
@@ -197,6 +232,20 @@ class Run:
 
 
 HISTORY = ("fun", "gradient_norm", "learning_rate")
+
+
+def advance_of(method: types.Type, state: State) -> Callable:
+    """Return the machine code of one iteration with an evaluation from Python."""
+    vectors, records = state.types()
+    vector = array_type(state.vectors.spare.dtype, 1)
+    return machine_code(advance, (method, vectors, records, array_type(OPTIONS, 1), vector, vector))
+
+
+def infinite_here(method: types.Type, state: State, options: np.ndarray) -> int:
+    """Make the iteration in which f is infinite at the current point; return the reason."""
+    v, state.s.fun = state.vectors, np.inf
+    g, next_point = np.zeros_like(v.spare), np.empty_like(v.spare)
+    return advance_of(method, state)(None, v, state.records, options, g, next_point)
 
 
 @cache
@@ -211,12 +260,33 @@ def steps_in(seconds: float, steps: int, taken: float, most: int) -> int:
     return int(min(max(1, steps * seconds / taken), most))
 
 
-def coming_rates(rate: Any, settings: Any, steps: int, done: int) -> tuple[int, Any]:
-    """Return how many of `steps` steps come after those done, and their learning rates.
+def growth(scheduled: bool) -> int:
+    """Return how many times more steps a call may have than the one before.
 
-    The rates are None where the state has its own; otherwise steps end with `maxiter`.
+    Few where learning rates are asked for ahead: no more of them than the steps that were made.
+    """
+    return 2 if scheduled else 64
+
+
+def coming_rates(
+    rate: Any, settings: Any, steps: int, done: int, now: float
+) -> tuple[int, np.ndarray | None]:
+    """Return how many evaluations come next, at most `steps`, and the learning rate after each.
+
+    The rates are None where the state has its own. After the last evaluation that `maxiter` and `maxfun`
+    allow no step follows, and the rate stays as it is: `now`, if there are none before. Where the
+    schedule raises, the steps before are made first: they may be all that it takes.
     """
     if not callable(rate):
         return steps, None
-    steps = int(min(steps, max(1, settings[0].maxiter + 1 - done)))
-    return steps, np.array([checked_rate(rate, done + 1 + i) for i in range(steps)])
+    last = int(min(settings[0].maxiter, settings[0].maxfun - 1))
+    steps = min(steps, max(1, last + 1 - done))
+    rates: list[float] = []
+    for t in range(done + 1, done + steps + 1):
+        try:
+            rates.append(checked_rate(rate, t) if t <= last else [now, *rates][-1])
+        except Exception:
+            if not rates:
+                raise
+            break
+    return len(rates), np.array(rates)

@@ -16,6 +16,8 @@ RATE_LOST = (
     1e-18  # an automatic learning rate below: a step below the last bit of every scaled variable
 )
 
+GROWTH = 10.0  # of a variable, from which its start is no declaration of its size
+
 
 def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     """Return hyper-parameters, tolerances and constants, an array of one record.
@@ -33,6 +35,8 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     r["gradient_limit"] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else float(real.max)
     for name in ("gtol", "ftol", "xtol", "f_target"):
         r[name] = o.get(name, 0.0)
+    r["growth"] = GROWTH if o.get("x_scale") is None else inf
+    r["rounding"] = float(real.eps)
     r["maxiter"] = whole(o.get("maxiter", 0))
     r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
     r["xtol"] = r["xtol"] or -1.0  # off: no step is as small

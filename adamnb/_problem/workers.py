@@ -1,0 +1,36 @@
+"""Who evaluates f at several points: this process, others, or whatever the caller has for it."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+ON_THREADS = "`workers=multiprocessing.pool.ThreadPool(n).map`"
+DIED = (
+    "A process of `workers` has died; what it printed may say why. Where processes start afresh ('spawn',"
+    " 'forkserver': Windows, macOS), a script does its work below `if __name__ == \"__main__\":`, and `fun`"
+    " is in a module that they can import, not in a notebook or `python -c`. Or use threads:"
+    f" {ON_THREADS}."
+)
+
+
+@contextmanager
+def mapping(workers: Any) -> Iterator[Callable]:
+    """Give a function like `map`, for as long as the processes behind it live.
+
+    `workers` is a number of processes, -1 for all cores, a map-like callable or None.
+    """
+    if callable(workers):
+        yield workers
+    elif workers in (None, 1):
+        yield map
+    else:
+        count = (os.cpu_count() or 1) if workers == -1 else workers
+        try:
+            with ProcessPoolExecutor(count, get_context()) as pool:
+                yield pool.map
+        except BrokenProcessPool as error:
+            raise RuntimeError(DIED) from error

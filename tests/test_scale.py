@@ -1,0 +1,90 @@
+"""Scale: a start is no declaration of the size of a variable, nor the unit of f one of its precision."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+import adamnb
+
+RNG = np.random.default_rng(0)
+T = np.linspace(0.1, 5, 30)
+Y = 2 * T / (0.5 + T) + 0.02 * RNG.normal(size=30)
+A = RNG.normal(size=(100, 6))
+B = A @ np.array([1, -2, 0.5, 3, 0.1, -1]) + 0.1 * RNG.normal(size=100)
+
+
+def saturation(p):
+    """The law of Michaelis and Menten."""
+    v, k = p
+    r = v * T / (k + T) - Y
+    return r @ r, np.array([2 * r @ (T / (k + T)), -2 * r @ (v * T / (k + T) ** 2)])
+
+
+def line(x):
+    r = A @ x - B
+    return r @ r, 2 * A.T @ r
+
+
+@pytest.mark.parametrize(
+    "x0", [(1, 1), (1, 1e-8), (1e-8, 1), (1, 1e-4), (1e-4, 1), (1e-12, 1e-12), (1e-3, 1e3)]
+)
+def test_a_saturation_curve_from_everywhere(x0):
+    best = least_squares(lambda p: p[0] * T / (p[1] + T) - Y, [2, 0.5], xtol=1e-15, gtol=1e-15)
+    result = adamnb.minimize(saturation, x0, jac=True)
+    assert result.success
+    np.testing.assert_allclose(result.x, best.x, rtol=1e-6)
+    assert result.nfev < 350
+
+
+@pytest.mark.parametrize("element", [0, 4])
+@pytest.mark.parametrize("start", [1e-2, 1e-4, 1e-8, 1e-12, 1e-30, -1e-12])
+def test_a_linear_regression_with_one_coefficient_that_starts_small(start, element):
+    x0 = np.ones(6)
+    x0[element] = start
+    result = adamnb.minimize(line, x0, jac=True)
+    assert result.success
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B)[0], atol=1e-6)
+    assert result.nfev < 100
+
+
+def test_a_scale_that_is_given_is_kept():
+    x0 = np.array([1, 1, 1, 1, 1e-12, 1.0])
+    for x_scale in (np.abs(x0), 1.0):
+        result = adamnb.minimize(line, x0, jac=True, x_scale=x_scale, maxiter=40)
+        assert (result.state["scale"] == x_scale).all()
+    assert adamnb.minimize(line, x0, jac=True, maxiter=40).state["scale"][4] > 1e-3
+
+
+def test_a_variable_outgrows_its_start():
+    """All start alike, and small: what they grow to is their size."""
+    result = adamnb.minimize(line, np.full(6, 1e-6), jac=True)
+    assert result.success
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B)[0], atol=1e-6)
+    assert result.nfev < 250
+
+
+W = np.logspace(-2, 6, 60)
+TRUE = np.array([2e4, 1e8, 2e-11])  # two resistances and a capacity
+
+
+def impedance(p):
+    """A resistance in series with a resistance and a capacity side by side."""
+    series, parallel, capacity = p
+    measured = TRUE[0] + TRUE[1] / (1 + 1j * W * TRUE[1] * TRUE[2])
+    d = 1 + 1j * W * parallel * capacity
+    r = (series + parallel / d - measured) / abs(measured)
+    jacobian = [
+        np.ones_like(W) + 0j,
+        1 / d - 1j * W * parallel * capacity / d**2,
+        -1j * W * parallel**2 / d**2,
+    ]
+    jacobian = np.array(jacobian) / abs(measured)
+    return (abs(r) ** 2).sum(), 2 * (jacobian.conj() * r).real.sum(axis=1)
+
+
+@pytest.mark.parametrize("factors", [(0.5, 2, 0.5), (2, 0.5, 2), (1.5, 1, 1.0001), (0.5, 0.5, 1)])
+def test_variables_of_nineteen_orders_of_magnitude(factors):
+    """Small beside the others, and right."""
+    result = adamnb.minimize(impedance, TRUE * factors, jac=True)
+    assert result.success
+    np.testing.assert_allclose(result.x, TRUE, rtol=1e-6)
