@@ -392,6 +392,16 @@ def test_what_is_caught_is_infinity(loop, when, history):
             assert values.tobytes() == expected.history[name].tobytes(), name
 
 
+@pytest.mark.parametrize("when", [20, 21])  # of fun, of jac
+def test_what_either_function_raises_is_caught(when):
+    found = adamnb.minimize(raising(when, UserError())[0], X0, jac=None, catch=UserError)
+    assert found.success
+    fun, jac = raising(when, UserError())
+    found = adamnb.minimize(fun, X0, jac=jac, catch=UserError)
+    assert found.success
+    assert found.nfev > when // 2
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_is_caught_and_what_is_not(loop):
     with pytest.raises(ValueError, match="of the user") as caught:

@@ -36,6 +36,7 @@ from .settings import is_plain, settings
 from .state import State, vectors_type
 
 SECONDS = 0.05  # machine code comes back to Python about this often
+UNKNOWN = 256  # most problems of a call before it is known of each that it is quick
 ROOTS = (
     1024  # steps of which problems share the root of the correction of the bias (`root_correction`)
 )
@@ -118,14 +119,11 @@ class BlockAtWork:
         method, rate = blocks.batch.method, block.learning_rate
         self.state = State(method, block.x0, rate, block.x_scale, block.bounds)
         self.vectors = self.state.vectors._replace(roots=blocks.roots)
-        self.reasons = np.zeros(
-            len(block) + 2, np.int64
-        )  # and what the next call begins and ends with
+        # Of every problem, and the numbers that the next call begins and ends with.
+        self.reasons = np.zeros(len(block) + 2, np.int64)
         self.reasons[:-2][~np.isfinite(block.x0).all(axis=1)] = BAD_START
-        self.counts, self.pace = (
-            self.state.records["nfev"],
-            1,
-        )  # evaluations, and those in `SECONDS`
+        self.counts = self.state.records["nfev"]
+        self.pace = 1  # evaluations that take `SECONDS`
         self.errors: dict[int, Exception] = {}
 
     def count(self) -> int:
@@ -140,7 +138,7 @@ class BlockAtWork:
         blocks, reasons, size = self.blocks, self.reasons, len(self.block)
         first = int(reasons[-2]) % size
         ahead = first + np.flatnonzero(reasons[first:size] == GOING)
-        count = max(1, self.pace // span.steps)
+        count = max(1, self.pace // span.steps) if span.steps > 1 else min(self.pace, UNKNOWN)
         reasons[-2:] = first, ahead[count] if count < len(ahead) else size
         counts = self.counts[first : reasons[-1]]
         before, begun = counts.sum(), time.perf_counter()
