@@ -167,7 +167,11 @@ def test_kinds_of_numbers(number):
     assert found.x.tobytes() == minimize().x.tobytes()
 
 
-@pytest.mark.parametrize("huge", [10**400, -(10**400), Fraction(10**400), Decimal("1e400")])
+@pytest.mark.parametrize(
+    "huge",
+    [10**400, -(10**400), Fraction(10**400), Decimal("1e400")],
+    ids=["int", "negative int", "Fraction", "Decimal"],
+)
 @pytest.mark.parametrize("form", ["separate", "pair", "inplace"])
 def test_beyond_the_range_of_floats_is_infinity(huge, form):
     """What fun gives beyond x[0] = 1 is no number of float64: the step is taken back."""

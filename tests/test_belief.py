@@ -342,3 +342,17 @@ def test_rosenbrock_in_float32():
     assert result.success
     assert result.nfev < 1500
     assert np.abs(result.x - 1).max() < 1e-4
+
+
+def test_differences_in_float32_end_at_their_error():
+    """No digit is left of the gradient, and the run knows it."""
+    t, y = (a.astype(np.float32) for a in decays(10))
+    for row in y:
+
+        def fun(x, row=row):
+            x = x.astype(np.float32)
+            return float(np.sum((x[0] * np.exp(-x[1] * t) + x[2] - row) ** 2))
+
+        result = adamnb.minimize(fun, [1.0, 1.0, 0.0])
+        assert result.success
+        assert result.nfev < 4000

@@ -1,5 +1,6 @@
 """Scale: a start is no declaration of the size of a variable, nor the unit of f one of its precision."""
 
+import numba
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
@@ -61,6 +62,51 @@ def test_a_variable_outgrows_its_start():
     assert result.success
     np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B)[0], atol=1e-6)
     assert result.nfev < 250
+
+
+@pytest.mark.parametrize("power", [-1000, -700, 664, 996])
+def test_f_has_a_unit_of_its_own(power):
+    """Squares of the gradient have no digits, or are infinite: the bits are those of another unit of f."""
+    unit, seen = 2.0**power, []
+
+    def fun(x, unit):
+        r = x - np.array([1, -2.5])
+        return unit * (r @ r + r[0] ** 4), unit * (2 * r + [4 * r[0] ** 3, 0])
+
+    def callback(intermediate_result):
+        seen.append(intermediate_result.fun)
+
+    plain = adamnb.minimize(fun, [3.0, 1.0], (1.0,), jac=True, history=True)
+    result = adamnb.minimize(fun, [3.0, 1.0], (unit,), jac=True, history=True, callback=callback)
+    assert result.success
+    assert result.x.tobytes() == plain.x.tobytes()
+    assert result.fun == plain.fun * unit
+    assert result.fun_last == plain.fun_last * unit
+    assert (result.jac == plain.jac * unit).all()
+    assert (result.history["fun"] == plain.history["fun"] * unit).all()
+    np.testing.assert_allclose(seen, plain.history["fun"][1 : len(seen) + 1] * unit, rtol=1e-15)
+    target = adamnb.minimize(fun, [3.0, 1.0], (unit,), jac=True, f_target=0.1 * unit)
+    assert "has reached `f_target`" in target.message
+
+
+def test_compiled_functions_in_a_unit_of_their_own():
+    @numba.njit
+    def fun(x, unit):
+        return unit * np.sum((x - 1) ** 2), unit * 2 * (x - 1)
+
+    for unit in (1e-300, 1e200):
+        result = adamnb.minimize(fun, [3.0, -2.5], (unit,), jac=True)
+        assert result.success
+        assert np.abs(result.x - 1).max() < 1e-7
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e-100, 1e-12])
+def test_a_start_that_is_all_but_zero(size):
+    result = adamnb.minimize(
+        lambda x: ((x - 1) @ (x - 1), 2 * (x - 1)), [3 * size, -2.5 * size], jac=True
+    )
+    assert result.success
+    assert np.abs(result.x - 1).max() < 1e-7
 
 
 W = np.logspace(-2, 6, 60)

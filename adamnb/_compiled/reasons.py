@@ -84,6 +84,15 @@ HIGHER = Reason(
     "Not converged: the gradient vanished where f = {s.fun:g}, above the best point (f = {s.fun_best:g}),"
     " which is returned and where it is {relative:.3g} of the first one. Start again from there.",
 )  # fmt: skip
+BY_ERROR = Reason(
+    13, CONVERGED, "gradient within its error",
+    "Converged: the gradient fell to {relative:.3g} of the first one, within the error of its differences.",
+)  # fmt: skip
+TOO_SMALL = Reason(
+    14, NOT_FINITE, "`jac` too small to be squared",
+    "`jac` is too small to be squared ({s.gradient_norm:.3g} in iteration {s.nit}): divide the"
+    " objective by a constant.",
+)  # fmt: skip
 
 # Known to Python alone, below 0; those that a run is told stand in its field `stop`.
 OUT_OF_SECONDS = Reason(

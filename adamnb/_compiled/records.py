@@ -28,6 +28,7 @@ STATE = record(
         "fun", "fun_first", "fun_best",
         "fun_mark", "fun_fell",  # best f when ftol was last judged; f when a plateau was last left
         "gradient_norm", "gradient_norm_first", "gradient_norm_best",  # largest scaled projected element
+        "fun_error", "gradient_error",  # noise of f and of differences, in the units of the norm; else 0
         "largest_step",  # relative to the size of the variable, where xtol asks for it
         "learning_rate",
         "cosine",  # between the previous step and the descent direction
@@ -42,6 +43,7 @@ OPTIONS = record(
         "log_beta1", "log_beta2",
         "l2", "decay",  # weight decay as part of the gradient, or of x itself
         "clip_norm", "gradient_limit",  # norm to clip to; largest element that can be squared
+        "gradient_least",  # first gradient of which more than the leading digits can be squared
         "gtol", "ftol", "xtol", "f_target",
         "rounding",  # of x, relative
         "growth",  # of a variable beyond its size, from which the size is taken for wrong

@@ -8,6 +8,7 @@ from .cache import copied, inner
 from .reasons import (
     BAD_FUN,
     BAD_JAC,
+    BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
     BY_MAXITER,
@@ -18,6 +19,7 @@ from .reasons import (
     HIGHER,
     STUCK,
     TOO_LARGE,
+    TOO_SMALL,
 )
 
 
@@ -28,6 +30,8 @@ def not_finite(s, o):
         return BAD_FUN
     if not s.gradient_norm <= o.gradient_limit:  # or NaN
         return TOO_LARGE if isfinite(s.gradient_norm) else BAD_JAC
+    if s.nit == 0 and 0.0 < s.gradient_norm < o.gradient_least:
+        return TOO_SMALL
     return GOING
 
 
@@ -67,9 +71,9 @@ def settled(s, gradient_norm, part, vanished):
 
 @copied
 def stationary(s, o):
-    """Return whether the gradient at the current point has all but vanished."""
-    part = tolerance(s, o)
-    if s.gradient_norm <= part * s.gradient_norm_first:
+    """Return whether the gradient at the current point has all but vanished, or is its error alone."""
+    part, first = tolerance(s, o), s.gradient_norm_first
+    if s.gradient_norm <= max(part * first, min(s.gradient_error, 1e-3 * first)):
         return settled(s, s.gradient_norm, sqrt(part), part * part)
     return False
 
@@ -81,7 +85,7 @@ def higher(s, o):
     A residual is rounded as the data are, so that f may be rounded by more than its own digits.
     """
     part = tolerance(s, o)
-    rounded = ROUNDINGS * rounding(s, o) * abs(s.fun_best)
+    rounded = ROUNDINGS * rounding(s, o) * abs(s.fun_best) + 4.0 * s.fun_error
     return s.fun - s.fun_best > rounded + part * sqrt(part) * (s.fun_first - s.fun_best)
 
 
@@ -110,7 +114,8 @@ def met(s, o):
         if higher(s, o):
             return HIGHER
         s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
-        return BY_GRADIENT
+        within = s.gradient_norm <= tolerance(s, o) * s.gradient_norm_first
+        return BY_GRADIENT if within else BY_ERROR
     if s.fun_best <= o.f_target:
         return BY_TARGET
     if s.nit - s.nit_mark >= o.patience:

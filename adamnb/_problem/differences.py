@@ -273,7 +273,8 @@ class ComplexStep:
     ) -> None:  # fmt: skip
         self.values, self.steps, self.sizes = values, steps, sizes_of(like).astype(float)
         self.free = np.flatnonzero(bounds[0] < bounds[1] if bounds else np.ones(like.size, bool))
-        self.error, self.eps = np.zeros(like.size), float(np.finfo(like.dtype).eps)
+        self.error, self.noise = np.zeros(like.size), 0.0
+        self.eps = float(np.finfo(like.dtype).eps)
 
     def gradient(self, x: np.ndarray, f: float, g: np.ndarray) -> None:
         """Write the gradient at x to g."""

@@ -58,7 +58,7 @@ class Objective:
         steps: Steps = CHOSEN,
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
-        self.callers_fun = fun
+        self.callers_fun, self.unit = fun, 1.0
         self.dtype, self.shape = like.dtype, like.shape
         self.differences: Differences | ComplexStep | None = None
         self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
@@ -102,6 +102,23 @@ class Objective:
             return np.inf, g
         self.first = False
         return evaluated
+
+    def in_units(self, unit: float) -> None:
+        """Give f and its gradient in another unit from now on, a power of two."""
+        self.unit, self.at = unit, partial(self._in_units, self.at)
+
+    def _in_units(self, at: Callable, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        f, gradient = at(for_fun, for_jac, g)
+        np.multiply(gradient, self.unit, out=g)
+        return f * self.unit, g
+
+    def errors(self, scale: Any) -> tuple[float, float]:
+        """Return the errors of f and of its last gradient, the largest in units of `scale`."""
+        d = self.differences
+        if d is None:
+            return 0.0, 0.0
+        error = d.error if scale is None else d.error * scale
+        return self.unit * d.noise, self.unit * float(error.max())
 
     @property
     def gradient_error(self) -> ndarray | None:

@@ -10,6 +10,7 @@ from .._compiled.elements import sizes_of
 from .._compiled.rate import MAX_FAILURES
 from .._compiled.reasons import (
     AT_LIMIT,
+    BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
     BY_MAXITER,
@@ -33,7 +34,7 @@ from .escape import falls_for_ever, unchanged
 from .second_order import Lower, Stationary, in_single, lower_point, stationary
 
 ESCAPES = 5  # saddles that polishing leaves, at most
-MET = (BY_GRADIENT, BY_OBJECTIVE, BY_STEP)  # tests that a saddle meets as well
+MET = (BY_GRADIENT, BY_ERROR, BY_OBJECTIVE, BY_STEP)  # tests that a saddle meets as well
 DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
 
 
@@ -154,8 +155,9 @@ class Finish:
 def lost(run: Any, reason: int) -> bool:
     """Return whether a run that was long went uphill, so that there is cause to doubt the gradient."""
     s = run.s
-    uphill = s.failures >= MAX_FAILURES or s.fun - s.fun_best > 0.1 * (s.fun_first - s.fun_best)
-    return reason == BY_MAXITER and s.nit >= LONG and bool(uphill)
+    if reason != BY_MAXITER or s.nit < LONG:
+        return False
+    return bool(s.failures >= MAX_FAILURES or s.fun - s.fun_best > 0.1 * (s.fun_first - s.fun_best))
 
 
 def finish(run: Any, reason: int) -> int:

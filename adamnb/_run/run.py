@@ -25,6 +25,7 @@ from .._compiled.reasons import (
     OUT_OF_SECONDS,
     RAISED,
     TOO_LARGE,
+    TOO_SMALL,
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS
@@ -47,6 +48,7 @@ class Run:
     """One minimisation under way."""
 
     state: Any
+    unit = 1.0  # of f in the state, a power of two
     detail = ""  # of the reason to stop, as a look at the last point found it
 
     def __init__(self, problem: Problem) -> None:
@@ -89,10 +91,31 @@ class Run:
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
         loop = self.compiled_loop if self.compiled else self.interpreted_loop
+        reason = self.on_threads(loop)
+        if reason in (TOO_LARGE, TOO_SMALL) and self.rate is None and self.s.nit == 0:
+            self.take_unit()
+            reason = self.on_threads(self.interpreted_loop)
+        return reason
+
+    def on_threads(self, loop: Callable[[], int]) -> int:
+        """Run a loop on as many threads as it is to have."""
         if not self.parallel:
             return loop()
         with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
             return loop()
+
+    def take_unit(self) -> None:
+        """Take a unit of f in which the first gradient is about 1, where its square has no digits.
+
+        Numba functions are then called one by one.
+        """
+        unit = 2.0 ** -round(np.log2(self.s.gradient_norm))
+        self.compiled, self.settings = False, self.settings.copy()
+        self.settings["f_target"] *= unit
+        self.unit = unit
+        self.objective.in_units(unit)
+        if self.history is not None:
+            self.history.clear()
 
     def interpreted_loop(self) -> int:
         problem, state, history = self.problem, self.state, self.history
@@ -102,6 +125,7 @@ class Run:
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = state.numbers("fun"), self.watched()
+        errors = state.numbers("fun_error", 2) if self.objective.differences else None
         reason: int = GOING
         while reason == GOING:
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
@@ -111,6 +135,8 @@ class Run:
                 v = state.vectors = v._replace(spare=for_fun)
             if getrefcount(for_jac) != unkept[1]:
                 for_jac = np.empty_like(for_jac)
+            if errors is not None:
+                errors[0], errors[1] = self.objective.errors(v.scale)
             if watched:
                 self.watch(gradient)
             f = fun[0]
@@ -192,16 +218,21 @@ class Run:
     def intermediate(self, g: np.ndarray) -> OptimizeResult:
         """Return what a callback sees, in copies."""
         s, v = self.s, self.state.vectors
+        unit = self.unit
         return OptimizeResult(
-            x=v.x[s.x].copy(), fun=float(s.fun), jac=g.copy(), nit=int(s.nit), nfev=int(s.nfev),
-            njev=int(s.njev), gradient_norm=self.state.gradient_norm(v.x[s.x], g),
+            x=v.x[s.x].copy(), fun=float(s.fun) / unit, jac=g / unit, nit=int(s.nit), nfev=int(s.nfev),
+            njev=int(s.njev), gradient_norm=self.state.gradient_norm(v.x[s.x], g) / unit,
         )  # fmt: skip
 
     def result(self, reason: int) -> Result:
         """Return the result of a run that stopped for `reason`."""
         problem, state = self.problem, self.state
-        v, s = state.vectors, SimpleNamespace(**state.values())
+        v, s, unit = state.vectors, SimpleNamespace(**state.values()), self.unit
         jac = state.own(v.g[s.g_best])
+        if unit != 1.0:
+            jac = jac / unit
+            for name in ("fun", "fun_best", "fun_first", "gradient_norm"):
+                setattr(s, name, getattr(s, name) / unit)
         differences = isinstance(problem.jac, str) and problem.jac in SCHEMES
         if problem.bounds is not None and differences:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
@@ -226,7 +257,7 @@ class Run:
             gradient=problem.jac if differences else "jac",
         )  # fmt: skip
         if self.history is not None:
-            columns = np.concatenate(self.history).T.copy()
+            columns = np.concatenate(self.history).T / [[unit], [unit], [1.0]]
             result.history = dict(zip(HISTORY, columns, strict=True))
         return result
 

@@ -75,7 +75,8 @@ def stationary(
 
 def in_single(x: np.ndarray, g: np.ndarray) -> bool:
     """Return whether a gradient at x has been computed in float32."""
-    return x.dtype == np.float32 or bool((np.float32(g) == g).all())
+    with np.errstate(over="ignore"):
+        return x.dtype == np.float32 or bool((np.float32(g) == g).all())
 
 
 class Lower(NamedTuple):
@@ -87,7 +88,8 @@ class Lower(NamedTuple):
 
 def rounding_of(*values: float) -> float:
     """Return the relative rounding of f, from values of it: it may be computed in float32."""
-    single = all(is_single.py_func(value) for value in values)
+    with np.errstate(over="ignore"):
+        single = all(is_single.py_func(value) for value in values)
     return ROUNDINGS * (SINGLE if single else float(np.finfo(float).eps))
 
 

@@ -33,6 +33,7 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     r["eps"] = max(r["eps"], float(real.tiny) * 2.0**20)
     r["decay" if method.decoupled else "l2"] = o["weight_decay"]
     r["gradient_limit"] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else float(real.max)
+    r["gradient_least"] = np.sqrt(real.tiny) * 2.0**20 if rate is None else 0.0
     for name in ("gtol", "ftol", "xtol", "f_target"):
         r[name] = o.get(name, 0.0)
     r["growth"] = GROWTH if o.get("x_scale") is None else inf
