@@ -69,8 +69,6 @@ def _taken_back(method, v, s, o, m, reason):
         if reason == GOING and not first and not rises(s, o):
             keep_best(s)
             back = (s.nit & 15 == 0 or stationary(s, o)) and outgrown(method, v, s, o)
-            if back:
-                anew(method, v, s)
         else:
             back = back_to_best(method, v, s, o, reason)
         return back, Measured(s.gradient_norm, 0.0, 0.0, 0.0) if back else m

@@ -6,7 +6,7 @@ import numpy as np
 from numba.extending import overload
 
 from .cache import INLINED, inner, seldom
-from .intrinsics import float_of
+from .intrinsics import disjoint, float_of
 from .kernels import norm
 from .loops import on_host
 
@@ -33,7 +33,7 @@ def sized(v, s, o):
 def outgrown(method, v, s, o):
     """Return whether a variable is larger than was thought; compiled by `_outgrown`.
 
-    All that is measured in units of its size is measured anew.
+    What is measured in units of its size is then measured anew, and what was remembered of it forgotten.
     """
 
 
@@ -46,21 +46,29 @@ def _outgrown(method, v, s, o):
 
 @seldom
 def resized(v, s, o):
-    if not enlarge(v.x[s.x], v.scale, o.growth):
+    if not enlarge(v.x[s.x], v.scale, v.slots, v.previous, o.growth):
         return False
-    x, g = v.x[s.x_best], v.g[s.g_best]
-    s.gradient_norm_best = float_of(norm(0, x.size, x, g, v.scale, v.lower, v.upper))
+    s.gradient_norm = norm_in_units(v, v.x[s.x], v.g[s.g])
+    s.gradient_norm_best = norm_in_units(v, v.x[s.x_best], v.g[s.g_best])
     s.gradient_norm_first = max(s.gradient_norm_first, s.gradient_norm_best)
     return True
 
 
 @inner
-def enlarge(x, scale, limit):
+def norm_in_units(v, x, g):
+    return float_of(norm(0, x.size, x, g, v.scale, v.lower, v.upper))
+
+
+@inner
+def enlarge(x, scale, slots, previous, limit):
     """Take variables for as large as they are where that is `limit` times what was thought; return if any."""
+    disjoint()
     grown, limit = False, scale.dtype.type(limit)
     for i in range(x.size):
         if abs(x[i]) > limit * scale[i]:
-            scale[i], grown = abs(x[i]), True
+            scale[i], previous[i], grown = abs(x[i]), 0, True
+            for slot in range(slots.shape[0]):
+                slots[slot, i] = 0
     return grown
 
 
@@ -69,15 +77,17 @@ def enlarge_small(x, g, scale, f):
     """Take variables that are small beside the others for larger, where f hardly feels them.
 
     Such a variable is smaller than `SMALL` of the root mean square of all, and a step of its size would
-    change f by less than `SMALL` of it. It is taken for as large as the others, or for so large that f
-    could vanish.
+    change f by less than `SMALL` of its share of f. It is taken for as large as the others, or for so
+    large that f could vanish.
     """
+    disjoint()
     square = 0.0
     for i in range(x.size):
         square += np.float64(x[i]) * np.float64(x[i])
     real = scale.dtype.type
-    mean, height, part, zero = real(sqrt(square / x.size)), real(abs(f)), real(SMALL), real(0)
+    mean, height = real(sqrt(square / x.size)), real(abs(f))
+    small, little, zero = real(SMALL) * mean, real(SMALL * abs(f) / x.size), real(0)
     for i in range(x.size):
         slope, size = abs(g[i]), abs(x[i])
-        if zero < size < part * mean and zero < slope * size < part * height:
+        if zero < size < small and zero < slope * size < little:
             scale[i] = min(mean, height / slope)
