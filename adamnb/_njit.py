@@ -12,9 +12,10 @@ from numba.extending import intrinsic, overload
 from ._compiled.cache import INLINED, WITH_MEMORY
 from ._compiled.elements import sizes_of
 from ._compiled.rate import AUTOMATIC, NEVER
-from ._compiled.reasons import REASONS, WRONG_SHAPE
+from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
 from ._compiled.records import STATE
 from ._compiled.run import Functions, Span, run
+from ._compiled.saddle import is_saddle
 from ._compiled.vectors import G_ROWS, X_ROWS, Vectors
 from ._minimize import minimize
 from ._problem.methods import METHODS
@@ -44,6 +45,7 @@ def njit_minimize(
     maxiter: int = 10_000,
     gtol: float = 1e-8,
     ftol: float = 1e-12,
+    verify: int = 32,
 ) -> Solution:
     """Minimise within `@njit` code: `adamnb.minimize` without Python.
 
@@ -63,11 +65,14 @@ def njit_minimize(
         None adapts it, as in `minimize`.
     maxiter, gtol, ftol
         As in `minimize`.
+    verify : int
+        Up to so many variables, success is claimed only where the Hessian, by differences of as many
+        gradients, has no negative eigenvalue. For what else `minimize` looks at, call that.
 
     Returns
     -------
     Solution
-        A named tuple with the bits that `minimize` finds.
+        A named tuple with the bits that `minimize` finds; `nfev` counts what `verify` takes.
 
     Raises
     ------
@@ -102,11 +107,13 @@ def njit_minimize(
         maxiter=maxiter,
         gtol=gtol,
         ftol=ftol,
+        verify=verify,
     )
     return Solution(*(getattr(result, name) for name in Solution._fields))
 
 
 STATUS = np.array([REASONS[number].status for number in range(max(REASONS) + 1)])
+AT_SADDLE = int(STUCK)  # the reason of its status: no further progress
 FIRST_RATE = AUTOMATIC["first_rate"]
 LENGTHS = "`jac` returned a vector of another length than `x0`."
 
@@ -137,7 +144,8 @@ def _python_value(argument: Any) -> Any:
 
 @overload(njit_minimize, prefer_literal=True, jit_options=WITH_MEMORY)
 def _njit_minimize(
-    fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12
+    fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12,
+    verify=32,
 ):  # fmt: skip
     name = _python_value(method)
     if name not in METHODS:
@@ -178,7 +186,8 @@ def _njit_minimize(
 
     # A record does not keep its array alive: it is taken in functions that have the array as an argument.
     def impl(
-        fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12
+        fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12,
+        verify=32,
     ):  # fmt: skip
         x, g = np.empty((X_ROWS, x0.size)), np.zeros((G_ROWS, x0.size))
         if x0.size == 0:
@@ -188,13 +197,15 @@ def _njit_minimize(
             if not np.isfinite(x[0, i]):
                 raise ValueError("`x0` must be finite.")
         slots = np.full((slot_count, x0.size), start)
-        states, options = np.zeros(1, STATE), defaults.copy()
+        states, options = np.zeros(2, STATE), defaults.copy()  # one more to look around with
         set_limits(options, maxiter, gtol, ftol)
         v = vectors(x[0], x, g, slots, states, learning_rate)
         functions, span = Functions(fun, _form(jac), args), Span(options[0].maxiter + 1, None, None)
         reason = run_here(this_method(), functions, v, states, options, span)
         if reason == WRONG_SHAPE:
             raise ValueError(LENGTHS)
+        if STATUS[reason] == CONVERGED and x0.size <= verify:
+            reason = looked_at(functions, x, g, sizes_of(x0), states, reason)
         return solution(x, g, states, STATUS[reason])
 
     return impl
@@ -211,10 +222,21 @@ def set_limits(options, maxiter, gtol, ftol):
 
 
 @part
+def looked_at(functions, x, g, size, states, reason):
+    s = states[0]
+    x_best, g_best = x[s.x_best], g[s.g_best]
+    for i in range(size.size):
+        size[i] = max(size[i], 1e-3 * abs(x_best[i]))
+    saddle = is_saddle(functions, x_best, g_best, size, states)
+    return AT_SADDLE if saddle else reason
+
+
+@part
 def solution(x, g, states, status):
     s = states[0]
+    nfev = s.nfev + states[1].nfev
     return Solution(
-        x[s.x_best].copy(), s.fun_best, g[s.g_best].copy(), s.nit, s.nfev, status, status == 0
+        x[s.x_best].copy(), s.fun_best, g[s.g_best].copy(), s.nit, nfev, status, status == 0
     )
 
 

@@ -19,7 +19,7 @@ def both(x, centre):
 
 @numba.njit
 def automatic(x0, maxiter, gtol):
-    return adamnb.njit_minimize(both, x0, (1.0,), True, "adam", None, maxiter, gtol)
+    return adamnb.njit_minimize(both, x0, (1.0,), True, "adam", None, maxiter, gtol, 1e-12, 0)
 
 
 @numba.njit
@@ -69,3 +69,37 @@ def test_wrong_kinds(run, text):
 def test_an_exception_comes_through():
     with pytest.raises(ArithmeticError, match="of the user"):
         given(np.array([100.0, 1.0]), 0.1)
+
+
+@numba.njit
+def saddle(x, g, a):
+    """Minima at x[0] = +-sqrt(1/2) where a = 1; curved upwards where a = -1."""
+    f = a * x[0] ** 4 - a * x[0] ** 2 if a > 0 else x[0] ** 2
+    g[0] = 4 * a * x[0] ** 3 - 2 * a * x[0] if a > 0 else 2 * x[0]
+    for i in range(1, x.size):
+        d = x[i] - (0.5 * x[i - 1] if i > 1 else 1.0)
+        f += i * d * d
+        g[i] = 2 * i * d
+        if i > 1:
+            g[i - 1] -= i * d
+    return f
+
+
+@numba.njit
+def checked(x0, a, verify):
+    return adamnb.njit_minimize(saddle, x0, (a,), "inplace", verify=verify)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_saddle_is_no_minimum(n):
+    x0 = np.linspace(0, 1, n)
+    blind = checked(x0, 1.0, 0)
+    assert blind.success
+    assert blind.x[0] == 0
+    seen = checked(x0, 1.0, 32)
+    assert (seen.success, seen.status) == (False, 2)
+    assert seen.x.tobytes() == blind.x.tobytes()
+    for start, a in ((x0 + 0.1, 1.0), (x0, -1.0)):
+        found, unseen = checked(start, a, 32), checked(start, a, 0)
+        assert found.success
+        assert found.nfev == unseen.nfev + n
