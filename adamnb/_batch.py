@@ -73,8 +73,9 @@ def minimize_batch(
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
         number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch; a problem
         that has not begun by then is not evaluated.
-        `threads` is the number of threads over problems. `verify` is 0 unless given: a look at
-        each Hessian takes longer than the fit.
+        `threads` is the number of threads over problems. `verify` is 0 unless given: success says
+        that a point met its test, and nothing of what is around it, a look at which takes longer than
+        the fit.
     jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
         As in `minimize`; differences are taken in Python, problem by problem.
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional

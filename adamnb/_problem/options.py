@@ -102,7 +102,8 @@ OPTIONS = {
     "x_scale": Option(
         None, "be None, a number > 0 or an array of them",
         lambda value: _finite_numbers(value, positive=True),
-        "typical size of each variable; None: |x0| (or 1) with an automatic learning rate, else 1",
+        "typical size of each variable; None: 1, with an automatic learning rate |x0| (1 where it is 0),"
+        " until a variable turns out to be larger, or too small beside the others for f to feel it",
     ),
     "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
     "maxiter": Option(10_000, _NOT_NEGATIVE, _at_least(0), "largest number of iterations"),
@@ -111,7 +112,8 @@ OPTIONS = {
     "gtol": Option(
         1e-8, _NOT_NEGATIVE, _at_least(0),
         "converged: the largest projected gradient element, times x_scale, is below `gtol` of the first"
-        " one, and below sqrt(`gtol`) |f| unless f has fallen to `gtol`**2 of the first",
+        " one, and below sqrt(`gtol`) |f| unless f has fallen to `gtol`**2 of the first; in float32, whether"
+        " of x or of what f returns, 2e-6 is enough, and of differences their error",
     ),
     "ftol": Option(
         1e-12, _NOT_NEGATIVE, _at_least(0),
