@@ -22,12 +22,17 @@ def ackley(x):
 
 
 @numba.njit
-def rastrigin(x, g):
-    f = 0.0
-    for i in range(x.size):
-        f += x[i] ** 2 + 10.0 * (1.0 - np.cos(2 * np.pi * x[i]))
-        g[i] = 2 * x[i] + 20 * np.pi * np.sin(2 * np.pi * x[i])
-    return f
+def many_pits(x, g):
+    """Ackley's function."""
+    n, s, c = x.size, 0.0, 0.0
+    for i in range(n):
+        s += x[i] ** 2
+        c += np.cos(2 * np.pi * x[i])
+    r = np.sqrt(s / n)
+    a, b = 20 * np.exp(-0.2 * r), np.exp(c / n)
+    for i in range(n):
+        g[i] = 0.2 * a * x[i] / (n * r) + b * 2 * np.pi * np.sin(2 * np.pi * x[i]) / n
+    return 20 + np.e - a - b
 
 
 # ------------------------------------------------------------------ at the point that is returned
@@ -53,13 +58,12 @@ def test_success_is_stationary(fun, starts, learning_rate):
     assert claimed >= 3
 
 
-def test_success_in_a_batch_is_stationary():
+@pytest.mark.parametrize("options", [{}, {"learning_rate": 0.5}, {"learning_rate": 0.1}])
+def test_success_in_a_batch_is_stationary(options):
     starts = np.random.default_rng(2).uniform(-4, 4, (300, 2))
-    for options in ({}, {"learning_rate": 0.3, "maxiter": 2000}):
-        result = adamnb.minimize_batch(rastrigin, starts, jac="inplace", **options)
-        slope = np.abs(result.jac).max(axis=1)
-        assert result.success.sum() > 50
-        assert slope[result.success].max() < 1e-3
+    result = adamnb.minimize_batch(many_pits, starts, jac="inplace", maxiter=3000, **options)
+    assert result.success.sum() > 50
+    assert np.abs(result.jac[result.success]).max() < 1e-3 * 5  # of the gradient at a start
 
 
 def test_of_equal_points_the_one_that_meets_the_test_is_returned():
