@@ -167,6 +167,29 @@ def test_noise_and_kinks_are_no_wrong_gradient(name):
         assert "not the gradient" not in result.message
 
 
+@pytest.mark.parametrize(("limits", "x0"), [((0, None), 0.5), ((None, 0.5), 0.5), ((-1, 1), 0.5)])
+def test_a_wrong_gradient_beside_variables_that_bounds_hold(limits, x0):
+    """They push so hard that along all variables together nothing would be seen."""
+    target = np.array([0.2, -100.0, 100.0])
+
+    def right(x):
+        return (x - target) @ (x - target), 2 * (x - target)
+
+    def wrong(x):
+        f, g = right(x)
+        return f, g + np.array([0.2, 0, 0])
+
+    bounds = [(-9, 9), limits, limits]
+    result = adamnb.minimize(wrong, [x0] * 3, jac=True, bounds=bounds, maxiter=2000)
+    assert not result.success
+    assert "along x[0] f changed by" in result.message
+    assert adamnb.minimize(right, [x0] * 3, jac=True, bounds=bounds).success
+    held = adamnb.minimize(
+        lambda x: (right(x)[0], right(x)[1] * [1, -1, -1]), [x0] * 3, jac=True, bounds=[(-1, 1)] * 3
+    )
+    assert not held.success
+
+
 # ------------------------------------------------------------------------ flat, saddles, no minimum
 
 
