@@ -251,6 +251,46 @@ def test_a_saddle_is_no_minimum_however_many_variables(n):
     assert adamnb.minimize(saddle, x0, jac=True).success
 
 
+@pytest.mark.parametrize("n", [33, 100])
+@pytest.mark.parametrize("curvature", [0.1, 1e-2])
+def test_a_saddle_that_curves_little_in_variables_of_many_sizes(n, curvature):
+    rng = np.random.default_rng(n)
+    way = rng.normal(size=n)
+    way /= np.sqrt(way @ way)
+    x0 = rng.normal(size=n)
+    x0 -= way * (way @ x0)
+
+    def fun(x):
+        p = way @ x
+        f = x @ x - (1 + curvature) * p**2 + curvature * p**4
+        return f, 2 * x + (4 * curvature * p**3 - 2 * (1 + curvature) * p) * way
+
+    result = adamnb.minimize(fun, x0, jac=True)
+    assert (result.success, result.status) == (False, 2)
+    assert "curves downwards" in result.message
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: (
+            x[0] ** 3 + x[0] ** 4 + x[1] ** 2,
+            np.array([3 * x[0] ** 2 + 4 * x[0] ** 3, 2 * x[1]]),
+        ),
+        lambda x: (
+            x[0] ** 3 - 3 * x[0] * x[1] ** 2 + x[0] ** 4 + x[1] ** 4,
+            np.array(
+                [3 * x[0] ** 2 - 3 * x[1] ** 2 + 4 * x[0] ** 3, 4 * x[1] ** 3 - 6 * x[0] * x[1]]
+            ),
+        ),
+    ],
+    ids=["x**3", "a saddle of three valleys"],
+)
+def test_a_start_where_f_does_not_curve_and_falls(fun):
+    result = adamnb.minimize(fun, [0.0, 0.0], jac=True)
+    assert (result.success, result.status) == (False, 2)
+
+
 def test_a_mixture_that_starts_symmetric():
     """Without a gradient: both components stay where they are together, f 96 too high."""
     y = np.concatenate([np.random.default_rng(5).normal(m, 1, 150) for m in (-3, 3)])
