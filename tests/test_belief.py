@@ -171,6 +171,29 @@ def test_noise_and_kinks_are_no_wrong_gradient(name):
         assert "not the gradient" not in result.message
 
 
+@pytest.mark.parametrize(("limits", "x0"), [((0, None), 0.5), ((None, 0.5), 0.5), ((-1, 1), 0.5)])
+def test_a_wrong_gradient_beside_variables_that_bounds_hold(limits, x0):
+    """They push so hard that along all variables together nothing would be seen."""
+    target = np.array([0.2, -100.0, 100.0])
+
+    def right(x):
+        return (x - target) @ (x - target), 2 * (x - target)
+
+    def wrong(x):
+        f, g = right(x)
+        return f, g + np.array([0.2, 0, 0])
+
+    bounds = [(-9, 9), limits, limits]
+    result = adamnb.minimize(wrong, [x0] * 3, jac=True, bounds=bounds, maxiter=2000)
+    assert not result.success
+    assert "along x[0] f changed by" in result.message
+    assert adamnb.minimize(right, [x0] * 3, jac=True, bounds=bounds).success
+    held = adamnb.minimize(
+        lambda x: (right(x)[0], right(x)[1] * [1, -1, -1]), [x0] * 3, jac=True, bounds=[(-1, 1)] * 3
+    )
+    assert not held.success
+
+
 # ------------------------------------------------------------------------ flat, saddles, no minimum
 
 
@@ -230,6 +253,46 @@ def test_a_saddle_is_no_minimum_however_many_variables(n):
     assert polished.fun == pytest.approx(-0.25)
     x0[0] = 0.1
     assert adamnb.minimize(saddle, x0, jac=True).success
+
+
+@pytest.mark.parametrize("n", [33, 100])
+@pytest.mark.parametrize("curvature", [0.1, 1e-2])
+def test_a_saddle_that_curves_little_in_variables_of_many_sizes(n, curvature):
+    rng = np.random.default_rng(n)
+    way = rng.normal(size=n)
+    way /= np.sqrt(way @ way)
+    x0 = rng.normal(size=n)
+    x0 -= way * (way @ x0)
+
+    def fun(x):
+        p = way @ x
+        f = x @ x - (1 + curvature) * p**2 + curvature * p**4
+        return f, 2 * x + (4 * curvature * p**3 - 2 * (1 + curvature) * p) * way
+
+    result = adamnb.minimize(fun, x0, jac=True)
+    assert (result.success, result.status) == (False, 2)
+    assert "curves downwards" in result.message
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: (
+            x[0] ** 3 + x[0] ** 4 + x[1] ** 2,
+            np.array([3 * x[0] ** 2 + 4 * x[0] ** 3, 2 * x[1]]),
+        ),
+        lambda x: (
+            x[0] ** 3 - 3 * x[0] * x[1] ** 2 + x[0] ** 4 + x[1] ** 4,
+            np.array(
+                [3 * x[0] ** 2 - 3 * x[1] ** 2 + 4 * x[0] ** 3, 4 * x[1] ** 3 - 6 * x[0] * x[1]]
+            ),
+        ),
+    ],
+    ids=["x**3", "a saddle of three valleys"],
+)
+def test_a_start_where_f_does_not_curve_and_falls(fun):
+    result = adamnb.minimize(fun, [0.0, 0.0], jac=True)
+    assert (result.success, result.status) == (False, 2)
 
 
 def test_a_mixture_that_starts_symmetric():

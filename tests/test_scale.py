@@ -134,3 +134,62 @@ def test_variables_of_nineteen_orders_of_magnitude(factors):
     result = adamnb.minimize(impedance, TRUE * factors, jac=True)
     assert result.success
     np.testing.assert_allclose(result.x, TRUE, rtol=1e-6)
+
+
+# ------------------------------------------------------------ where a gradient that fell says little
+
+COLUMNS = np.c_[np.ones(300), RNG.normal(size=(300, 2)) * [1e3, 1e-2] + [500, 0.005]]
+COUNTS = RNG.poisson(np.exp(COLUMNS @ [0.5, 3e-4, -40.0]))
+
+
+def poisson(b):
+    """A regression whose columns are not scaled."""
+    height = np.exp(COLUMNS @ b)
+    return height.sum() - COUNTS @ (COLUMNS @ b), COLUMNS.T @ (height - COUNTS)
+
+
+@pytest.mark.parametrize("jac", [True, None])
+def test_f_that_starts_so_high_that_nothing_counts_beside_it(jac):
+    """1e+150; what it has fallen to is 1e-17 of that, and as far from the minimum as before."""
+    fun = poisson if jac else lambda b: poisson(b)[0]
+    result = adamnb.minimize(fun, [0.1, 0.1, 0.1], jac=jac)
+    assert result.fun > 1e50
+    assert (result.success, result.status) == (False, 2)
+    assert "f falls on" in result.message
+    near = adamnb.minimize(poisson, [0.1, 1e-4, -10.0], jac=True)
+    assert near.success
+    assert np.abs(near.jac / np.abs(COLUMNS).sum(axis=0)).max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [1e-10, 1e-12])
+def test_variables_that_start_small_beside_one_that_starts_at_zero(size):
+    result = adamnb.minimize(line, [size] * 5 + [0], jac=True)
+    assert (result.success, result.status) == (False, 2)
+    assert "Start again from there, give `x_scale`" in result.message
+    assert adamnb.minimize(line, [size] * 5 + [0], jac=True, x_scale=1).success
+
+
+def test_a_variable_much_larger_than_its_start():
+    """The gradient is within `gtol` at once; f has not begun to fall."""
+    size = 1e8
+    result = adamnb.minimize(
+        lambda x: (
+            (x[0] / size - 1) ** 2 + (x[1] - 2) ** 2,
+            np.array([2 * (x[0] / size - 1) / size, 2 * (x[1] - 2)]),
+        ),
+        [1.0, 1.0],
+        jac=True,
+    )
+    assert result.fun > 0.9
+    assert not result.success
+
+
+@pytest.mark.parametrize("power", [2, 4])
+@pytest.mark.parametrize("height", [0, 1])
+def test_a_minimum_that_is_flat_is_one(power, height):
+    result = adamnb.minimize(
+        lambda x: (np.sum((x - 1) ** power) + height, power * (x - 1) ** (power - 1)),
+        [3.0, -2.5],
+        jac=True,
+    )
+    assert result.success

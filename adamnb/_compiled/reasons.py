@@ -135,7 +135,7 @@ FLAT = Reason(
 LOWER = Reason(
     -11, NO_PROGRESS, "f falls on along a flat direction",
     "Not converged: the gradient fell to {relative:.3g} of the first one, but f falls on along a direction"
-    " in which it hardly curves. Give `x_scale`{polish}.",
+    " in which it hardly curves. Start again from there, give `x_scale`{polish}.",
 )  # fmt: skip
 AT_LIMIT = Reason(
     -12, CONVERGED, "f at a limit",

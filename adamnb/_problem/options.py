@@ -136,7 +136,7 @@ OPTIONS = {
         32, _NOT_NEGATIVE, _at_least(0),
         "success is claimed only where f falls nowhere near: f and gradient agree, and the Hessian, by"
         " differences of as many gradients as there are variables, has no negative eigenvalue; of more than"
-        " `verify` variables its lowest is estimated by 12; 0 is off",
+        " `verify` variables its lowest is estimated by 16; 0 is off",
     ),
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",

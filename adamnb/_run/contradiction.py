@@ -93,3 +93,13 @@ def ways(
     with np.errstate(over="ignore"):
         up, down = x + ROOM * scale <= high, x - ROOM * scale >= low
     return np.where(up, scale, np.where(down, -scale, 0))
+
+
+def apart(steps: np.ndarray, free: np.ndarray) -> list[np.ndarray]:
+    """Return the steps of the variables numbered `free` and those of the others, where there are any.
+
+    Bounds hold the others against a slope in which an error of a slope that has vanished would be lost.
+    """
+    held = steps.copy()
+    held[free] = 0
+    return [part for part in (steps - held, held) if part.any()]

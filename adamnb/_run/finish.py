@@ -29,7 +29,7 @@ from .._compiled.reasons import (
 )
 from .._compiled.stops import SINGLE
 from .._problem.arguments import SCHEMES
-from .contradiction import contradiction, ways
+from .contradiction import apart, contradiction, ways
 from .escape import falls_for_ever, unchanged
 from .second_order import Lower, Stationary, in_single, lower_point, stationary
 
@@ -97,8 +97,8 @@ class Finish:
             run.detail, fall = falls
             return FALLS if fall > at.least else AT_LIMIT
         steps = ways(at.x, at.scale, self.bounds)
-        if run.problem.jac not in SCHEMES:
-            found = contradiction(self.evaluate, at.x, at.f, steps, self.o["verify"])
+        for part in () if run.problem.jac in SCHEMES else apart(steps, at.free):
+            found = contradiction(self.evaluate, at.x, at.f, part, self.o["verify"])
             if found is not None:
                 run.detail = str(found)
                 return CONTRADICTION

@@ -14,7 +14,9 @@ PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in un
 DESCENTS = (1e-3, 1e-2, 1e-1, 1.0)  # how far to go where f curves downwards, in units of x_scale
 DESCENT = 200  # iterations of a descent
 ENOUGH = 1e-9  # relative fall of f that is none of its rounding, in float64
-LANCZOS = 12  # gradients for the lowest curvature of more variables than `verify`
+UNFINISHED = 1e-3  # Newton's step, in units of x_scale, from which the minimum may be elsewhere ...
+ELSEWHERE = 0.1  # ... and is, where f has fallen on for so long a way
+SIGNS, LANCZOS = 4, 12  # gradients for the lowest curvature of more variables than `verify`
 
 
 class Stationary(NamedTuple):
@@ -94,11 +96,12 @@ def rounding_of(*values: float) -> float:
 
 
 def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | None:
-    """Return a point below a stationary one, found where f curves downwards or not at all, or None.
+    """Return a point below a stationary one, found where f curves downwards or hardly at all, or None.
 
     Where the Hessian is singular a descent starts from a little way along the flat direction: a
-    minimum that is not isolated may end at a saddle of the same height, and then is none. Nothing is
-    said of a point until a lower one has been seen.
+    minimum that is not isolated may end at a saddle of the same height, and then is none. Where it is
+    not, but curves so little that the minimum is far off, a descent starts from the point itself.
+    Nothing is said of a point until a lower one has been seen.
 
     Parameters
     ----------
@@ -109,57 +112,103 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
     """
     if at.free.size == 0:
         return None
+    slope = at.g[at.free] * at.scale[at.free]
     if at.free.size > gradients:
-        value, direction, doubt = lanczos(evaluate, at)
-        return below(evaluate, at, direction) if value < -doubt else None
-    value, direction, doubt = lowest(hessian(evaluate, at), at.error**0.5)
-    if abs(value) > doubt:
-        return below(evaluate, at, direction) if value < 0 else None
+        unit = row_norms(evaluate, at) ** 0.5
+        if not (np.isfinite(unit).all() and unit.any()):
+            return None
+        unit[unit == 0] = unit.max()
+        value, direction, doubt = lanczos(evaluate, at, unit)
+        if value < -doubt:
+            return below(evaluate, at, direction)
+        return unfinished(evaluate, at, -slope / unit**2)
+    rows = hessian(evaluate, at)
+    # x**3 curves upwards on one side alone, and a start may be where it does not curve.
+    other = rows if at.g.any() else hessian(evaluate, at, -1.0)
+    if not np.isfinite([rows, other]).all():
+        return None
+    unit = np.sqrt(np.abs(np.diag(rows)))
+    unit[unit == 0] = np.sqrt(np.abs(rows).max()) or 1.0
+    values, vectors, doubt = eigen(
+        rows / np.outer(unit, unit), other / np.outer(unit, unit), at.error**0.5
+    )
+    direction = vectors[:, 0] / unit
+    direction /= np.abs(direction).max()
+    if values[0] < -doubt:
+        return below(evaluate, at, direction)
+    curved, along = values > doubt, slope / unit @ vectors
+    step = -slope / unit**2
+    if curved.any():
+        step = -(vectors[:, curved] @ (along[curved] / values[curved])) / unit
+    lower = unfinished(evaluate, at, step)
+    if curved.all() or lower is not None:
+        return lower
     for size in PROBES:
-        lower = further(evaluate, at, at.moved(size, direction))
-        if lower is not None:
-            return Lower(lower, saddle=False)
+        point = further(evaluate, at, at.moved(size, direction))
+        if point is not None:
+            return Lower(point, saddle=False)
     return None
 
 
-def hessian(evaluate: Evaluate, at: Stationary) -> np.ndarray:
-    """Return the Hessian of the free variables in units of their scale, by forward differences.
+def hessian(evaluate: Evaluate, at: Stationary, side: float = 1.0) -> np.ndarray:
+    """Return the Hessian of the free variables in units of their scale, by differences to a side.
 
     It is not yet symmetric, and NaN where it is not finite.
     """
     rows = np.empty((at.free.size, at.free.size))
-    h = at.error**0.5
+    h = side * at.error**0.5
     for row, i in zip(rows, at.free, strict=True):
         shifted = at.x.copy()
-        up = at.x[i] + h * at.scale[i] <= at.high[i]
-        shifted[i] += h * at.scale[i] if up else -h * at.scale[i]
+        inside = at.low[i] <= at.x[i] + h * at.scale[i] <= at.high[i]
+        shifted[i] += h * at.scale[i] if inside else -h * at.scale[i]
         with np.errstate(all="ignore"):
             change = (evaluate(shifted)[1] - at.g) / (shifted[i] - at.x[i])
             row[:] = change[at.free] * at.scale[i] * at.scale[at.free]
     return rows
 
 
-def lowest(rows: np.ndarray, error: float) -> tuple[float, np.ndarray, float]:
-    """Return the lowest eigenvalue, where it points, and what it is uncertain by.
+def eigen(
+    rows: np.ndarray, other: np.ndarray, error: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the eigenvalues of a Hessian, its eigenvectors, and what the former are uncertain by.
 
-    The eigenvalues are those of the Hessian divided by the roots of its diagonal: their signs stay
-    (Sylvester), and a variable of small curvature is not lost in the rounding of another. A Hessian
-    that is not finite says nothing.
+    `other` is the same of the other side. Both have been divided by the roots of the diagonal: the signs
+    of eigenvalues stay (Sylvester), and a variable of small curvature is not lost in the rounding of
+    another.
     """
-    if not np.isfinite(rows).all():
-        return 1.0, np.zeros(len(rows)), 0.0
-    diagonal = np.sqrt(np.abs(np.diag(rows)))
-    diagonal[diagonal == 0] = np.sqrt(np.abs(rows).max()) or 1.0
-    unit = rows / np.outer(diagonal, diagonal)
-    values, vectors = np.linalg.eigh((unit + unit.T) / 2)
-    doubt = max(np.abs(unit - unit.T).max(), 7 * error) * len(unit)
-    direction = vectors[:, 0] / diagonal
-    return values[0], direction / np.abs(direction).max(), doubt
+    values, vectors = np.linalg.eigh((rows + rows.T) / 2)
+    apart = max(np.abs(rows - rows.T).max(), np.abs(rows - other).max())
+    return values, vectors, max(apart, 7 * error) * len(rows)
 
 
-def lanczos(evaluate: Evaluate, at: Stationary) -> tuple[float, np.ndarray, float]:
-    """Return what `lowest` does, by a few products of the Hessian with vectors (Lanczos 1950)."""
-    count, h = at.free.size, at.error**0.5
+def product(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> np.ndarray:
+    """Return the Hessian of the free variables, in units of their scale, times a direction.
+
+    It is a forward difference, NaN where that cannot be had.
+    """
+    shifted = at.moved(at.error**0.5 / np.abs(direction).max(), direction)
+    moved = (shifted - at.x)[at.free] / at.scale[at.free]
+    with np.errstate(all="ignore"):
+        change = (evaluate(shifted)[1] - at.g)[at.free] * at.scale[at.free]
+        return change * (direction @ direction / (moved @ direction))
+
+
+def row_norms(evaluate: Evaluate, at: Stationary) -> np.ndarray:
+    """Return estimates of the norms of the rows of the Hessian, by products with random signs."""
+    rng, squares = np.random.default_rng(0), np.zeros(at.free.size)
+    for _ in range(SIGNS):
+        squares += product(evaluate, at, rng.choice([-1.0, 1.0], at.free.size)) ** 2 / SIGNS
+    return np.sqrt(squares)
+
+
+def lanczos(
+    evaluate: Evaluate, at: Stationary, unit: np.ndarray
+) -> tuple[float, np.ndarray, float]:
+    """Return the lowest eigenvalue, where it points, and what it is uncertain by (Lanczos 1950).
+
+    The Hessian is divided by `unit` from both sides, as its diagonal is not known.
+    """
+    count = at.free.size
     steps = min(LANCZOS, count)
     basis, products = np.empty((steps, count)), np.empty((steps, count))
     q = np.random.default_rng(0).normal(size=count)
@@ -170,21 +219,31 @@ def lanczos(evaluate: Evaluate, at: Stationary) -> tuple[float, np.ndarray, floa
             steps = k
             break
         basis[k] = q / norm
-        size = h / np.abs(basis[k]).max()
-        shifted = at.moved(size, basis[k])
-        moved = (shifted - at.x)[at.free] / at.scale[at.free]
-        with np.errstate(all="ignore"):
-            change = (evaluate(shifted)[1] - at.g)[at.free] * at.scale[at.free]
-        length = moved @ basis[k]
-        if not (np.isfinite(change).all() and length > 0):
+        products[k] = q = product(evaluate, at, basis[k] / unit) / unit
+        if not np.isfinite(q).all():
             return 1.0, q, 0.0
-        products[k] = q = change / length
     basis, products = basis[:steps], products[:steps]
     ritz = products @ basis.T
     values, vectors = np.linalg.eigh((ritz + ritz.T) / 2)
     doubt = max(np.abs(ritz - ritz.T).max(), 7 * at.error**0.5 * np.abs(values).max())
-    direction = basis.T @ vectors[:, 0]
+    direction = basis.T @ vectors[:, 0] / unit
     return values[0], direction / np.abs(direction).max(), doubt
+
+
+def unfinished(evaluate: Evaluate, at: Stationary, step: np.ndarray) -> Lower | None:
+    """Return a point that is lower and far, where Newton's step says that the minimum is, or None.
+
+    So it is where the gradient fell from a height beside which nothing counts, or where a variable is
+    much larger than its scale.
+    """
+    if not (np.isfinite(step).all() and np.abs(step).max() > UNFINISHED):
+        return None
+    least = max(ENOUGH, 10 * rounding_of(at.f)) * abs(at.f)
+    if not -0.5 * at.g[at.free] * at.scale[at.free] @ step > least:
+        return None
+    x, f = descent(evaluate, at, at.x)
+    far = np.abs((x - at.x) / at.scale).max()
+    return Lower(x, saddle=False) if far > ELSEWHERE and f < at.f - least else None
 
 
 def below(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> Lower | None:
@@ -198,15 +257,22 @@ def below(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> Lower | 
 
 def further(evaluate: Evaluate, at: Stationary, point: np.ndarray) -> np.ndarray | None:
     """Return where a descent from a point leads, if that is lower."""
+    x, f = descent(evaluate, at, point)
+    return x if f < at.f - at.least else None
+
+
+def descent(evaluate: Evaluate, at: Stationary, point: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return where a descent from a point leads, and f there."""
     size = np.where(point != 0, np.abs(point), at.scale)
 
     def scaled(z: np.ndarray) -> tuple[float, np.ndarray]:
         value, g = evaluate(z * size)
         return value, g * size
 
-    found = optimize.minimize(
-        scaled, point / size, jac=True, method="L-BFGS-B",
-        options={"maxiter": DESCENT, "ftol": 0.0, "gtol": 0.0},
-        bounds=optimize.Bounds(at.low / size, at.high / size),
-    )  # fmt: skip
-    return found.x * size if found.fun < at.f - at.least else None
+    with np.errstate(all="ignore"):  # of f far away
+        found = optimize.minimize(
+            scaled, point / size, jac=True, method="L-BFGS-B",
+            options={"maxiter": DESCENT, "ftol": 0.0, "gtol": 0.0},
+            bounds=optimize.Bounds(at.low / size, at.high / size),
+        )  # fmt: skip
+    return found.x * size, float(found.fun)
