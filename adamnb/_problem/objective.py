@@ -387,10 +387,12 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature), function
-    if arguments not in function.overloads:
+    known = arguments in function.overloads
+    if not known:
         _check_parameters(name, function, len(arguments))
     try:
-        compile_or_load(function, arguments)
+        if not known:
+            compile_or_load(function, arguments)
         return first_class(function, arguments)
     except (NumbaError, KeyError, RuntimeError) as error:
         raise TypeError(
