@@ -158,7 +158,7 @@ class Solver:
         tol: float | None = None,
         **options: Any,
     ) -> Result:
-        known = _options.known_names(self.method)
+        known = _options.defaults_of(self.method.name)
         for name in [name for name in options if name not in known]:
             del options[name]
             _warn(

@@ -13,7 +13,8 @@ WITH_MEMORY = {"error_model": "numpy"}
 # every call, and more of it when code is compiled.
 JIT = {"_nrt": False, **WITH_MEMORY}
 # A call would put every array's seven words on the stack.
-INLINED = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **JIT}
+SELDOM = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **JIT}
+INLINED = {"forceinline": True, **SELDOM}
 inner = numba.njit(**INLINED)
 # Copied into the caller before types are known: no compilation of its own, for what is large and has few
 # callers. Branches on what is None are not pruned in it.
@@ -21,7 +22,7 @@ copied = numba.njit(inline="always", **JIT)
 # A function of numbers, which Python may call as well: Numba's simulator of GPUs does.
 scalar = register_jitable(**INLINED)
 # What is seldom called: one copy of its code for all places where it is.
-seldom = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **JIT)
+seldom = numba.njit(**SELDOM)
 
 
 def entry(function=None, **options):

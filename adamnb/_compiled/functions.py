@@ -31,12 +31,11 @@ def _unbox_function(typ, obj, c):
 _known: WeakKeyDictionary[Any, tuple[FunctionType, int]] = WeakKeyDictionary()
 
 
-def first_class(function: Any, arguments: tuple[types.Type, ...]) -> tuple[FunctionType, int]:
-    """Return type and value of a Numba function that has been compiled for these types.
+def first_class(compiled: Any) -> tuple[FunctionType, int]:
+    """Return type and value of a Numba function that has been compiled, one of its `overloads`.
 
     The value is good as long as the function is there.
     """
-    compiled = function.overloads[arguments]
     code = compiled.library
     if code not in _known:
         address = code.get_pointer_to_function(compiled.fndesc.llvm_func_name)

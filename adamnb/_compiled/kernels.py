@@ -5,7 +5,7 @@ Arguments that are None are pruned when a loop is compiled, so what is not asked
 
 import numpy as np
 
-from .cache import inner
+from .cache import inner, seldom
 from .elements import (
     adapted_factor,
     held,
@@ -160,7 +160,7 @@ def usable(lo, hi, g, limit):
     return hi
 
 
-@inner
+@seldom
 def interpolate(lo, hi, rows, a, b, into, part):
     """Write a + part (b - a), of rows number a and b, into one of these rows."""
     share = rows.dtype.type(part)
@@ -177,12 +177,3 @@ def largest_move(before, after, scale):
         unit = scale[i] if scale is not None else 1.0
         top = max(top, relative_move(before[i], after[i], unit))
     return top
-
-
-@inner
-def forget(slots, previous):
-    """Empty the memory."""
-    for i in range(previous.size):
-        previous[i] = 0
-        for slot in range(slots.shape[0]):
-            slots[slot, i] = 0

@@ -11,12 +11,11 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from .cache import INLINED, JIT, copied, entry, inner
+from .cache import INLINED, JIT, copied, entry, inner, seldom
 from .elements import Regularisation
 from .intrinsics import cast_to, float_of
 from .kernels import (
     apart,
-    forget,
     interpolate,
     larger_bits,
     largest_move,
@@ -236,6 +235,9 @@ def measure(method, v, x, g, o):
     return measured(method, v, x, g, o)
 
 
+measure_again = seldom(measure.py_func)
+
+
 # ------------------------------------------------------------------------------------------ the rest
 
 
@@ -276,9 +278,13 @@ def forget_all(method, v):
 
 @overload(forget_all, jit_options=INLINED)
 def _forget_all(method, v):
-    if on_host(v):
-        return lambda method, v: forget(v.slots, v.previous)
-    return None
+    def forget(method, v):
+        for i in range(v.previous.size):
+            v.previous[i] = 0
+            for slot in range(v.slots.shape[0]):
+                v.slots[slot, i] = 0
+
+    return forget if on_host(v) else None
 
 
 TAKEN, INCOMPLETE, OVERLAP = 0, 1, 2  # what `step` returns

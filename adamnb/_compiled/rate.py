@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from .cache import INLINED, inner, seldom
+from .cache import INLINED, copied, inner, seldom
 from .elements import FACTOR_MAX, FACTOR_MIN, Adaptation, Regularisation
 from .loops import (
     Measured,
@@ -19,12 +19,13 @@ from .loops import (
     forget_all,
     interpolate_all,
     measure,
+    measure_again,
     numbers,
 )
-from .reasons import GOING
+from .reasons import GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
 from .sizes import outgrown
-from .stops import higher, keep_best, stationary
+from .stops import at_rest, keep_best
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
 AUTOMATIC = {
@@ -65,12 +66,14 @@ def _taken_back(method, v, s, o, m, reason):
     def plain(method, v, s, o, m, reason):
         if s.failures >= MAX_FAILURES:
             return False, m
-        first = s.t == 1 and s.failures < FIRST_FAILURES
-        if reason == GOING and not first and not rises(s, o):
-            keep_best(s)
-            back = (s.nit & 15 == 0 or stationary(s, o)) and outgrown(method, v, s, o)
+        first, high = s.t == 1 and s.failures < FIRST_FAILURES, reason != GOING or rises(s, o)
+        if first or high:
+            back = lowered(method, v, s, o, first, high)
+            if back:
+                anew(method, v, s)
         else:
-            back = back_to_best(method, v, s, o, reason)
+            keep_best(s)
+            back = (s.nit & 15 == 0 or at_rest(s, o) != GOING) and outgrown(method, v, s, o)
         return back, Measured(s.gradient_norm, 0.0, 0.0, 0.0) if back else m
 
     back_from = inner(plain)
@@ -130,52 +133,49 @@ def lower_on_plateau(s, o):
     if s.nit == 0 or s.fun < s.fun_fell - o.plateau_threshold * abs(s.fun_fell):
         s.fun_fell, s.nit_fell = s.fun, s.nit
     elif s.nit - s.nit_fell > o.plateau_patience:
-        s.learning_rate = max(s.learning_rate * o.plateau_factor, o.plateau_final)
+        rate = s.learning_rate * o.plateau_factor
+        s.learning_rate = rate if rate > o.plateau_final else o.plateau_final
         s.nit_fell = s.nit
 
 
 # --------------------------------------------------------------------------- an automatic learning rate
 
 
-@inner
+@copied
 def rises(s, o):
     """Return whether f is too high: above the best by a part of its fall so far, or for good."""
-    if stationary(s, o) and higher(s, o):
-        return True
     part = o.tolerated_rise
     for _ in range(s.failures):  # few; a power is a call, in every iteration
         part *= o.rise_growth
     part = part if part < 1.0 else 1.0
-    return s.fun > s.fun_best + part * (s.fun_first - s.fun_best)
+    return s.fun > s.fun_best + part * (s.fun_first - s.fun_best) or at_rest(s, o) == HIGHER
 
 
 @seldom
-def back_to_best(method, v, s, o, reason):
-    """Return to the best point with a lower learning rate and an empty memory, if there is cause.
+def lowered(method, v, s, o, first, high):
+    """Lower the learning rate, if there is cause to go back to the best point; return whether there is.
 
     A first step from an empty memory must keep part of what the gradient predicts; it is what finds the
     size of the first learning rate. If the last step came from the best point, its new length is that of
     the minimum of the parabola through f and its slope there and f here, as in a backtracking line
     search (Dennis & Schnabel 1983, A6.3.1).
     """
-    first, from_best = s.t == 1 and s.failures < FIRST_FAILURES, s.x_before == s.x_best
+    from_best = s.x_before == s.x_best and isfinite(s.fun)
     fall = 0.0  # that the slope at the best point predicts for the step that was made there
-    if first or (from_best and isfinite(s.fun)):
-        fall = s.learning_rate * measure(method, v, s.x_best, s.g_best, o).along
-    if reason == GOING and not rises(s, o):
-        if not s.fun > s.fun_best - o.sufficient_decrease * fall:
-            return False
+    if first or from_best:
+        fall = s.learning_rate * measure_again(method, v, s.x_best, s.g_best, o).along
+    if not high and not s.fun > s.fun_best - o.sufficient_decrease * fall:
+        return False
     cut = CUT_LEAST
-    if from_best and isfinite(s.fun) and fall > 0.0:
+    if from_best and fall > 0.0:
         cut = 0.5 * fall / (s.fun - s.fun_best + fall)
         cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
     s.learning_rate *= cut
     s.failures += 1
-    anew(method, v, s)
     return True
 
 
-@inner
+@copied
 def anew(method, v, s):
     """Start anew from the best point, with an empty memory."""
     s.x, s.g, s.fun, s.gradient_norm = s.x_best, s.g_best, s.fun_best, s.gradient_norm_best
@@ -212,7 +212,7 @@ def drawn_back(method, v, s, o, origin, along):
     a quadratic, and without an evaluation.
     """
     before, after = (origin.x, origin.g), (s.x, s.g)
-    ahead = measure(method, v, origin.x, origin.g, o).along
+    ahead = measure_again(method, v, origin.x, origin.g, o).along
     if not 0.0 < ahead < inf:
         return after
     into = before if s.x_best == s.x else after  # the best point is to be kept
@@ -243,7 +243,7 @@ def _adapted_numbers(method, roots, s, o, m):
     return plain if method.plain else decayed
 
 
-@inner
+@copied
 def step_of_mean(roots, s, o):
     """Return the step whose momentum is the mean of the gradients since it was last emptied."""
     if o.mean_momentum > 0.0:  # a mean has no bias to correct
@@ -251,7 +251,7 @@ def step_of_mean(roots, s, o):
     return Step(np.float64(s.t), 1.0, o.beta1, o.log_beta1, roots)
 
 
-@inner
+@copied
 def momentum_of_mean(c, s):
     """Return the coefficients, without a memory of the direction where the momentum has been emptied."""
     mu = 0.0 if s.streak == 1 else c.mu

@@ -67,7 +67,7 @@ NEGLIGIBLE = -38.0  # below this logarithm, 1 - beta**t is 1 to the last bit
 HALF = log(0.5)
 
 
-@copied
+@inner
 def correction(log_beta, t):
     """Return 1 - beta**t, exact also where beta**t is near 1 and for t up to 1e9 and beyond."""
     exponent = t * log_beta

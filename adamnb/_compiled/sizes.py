@@ -5,8 +5,8 @@ from math import inf, sqrt
 import numpy as np
 from numba.extending import overload
 
-from .cache import INLINED, inner, seldom
-from .intrinsics import disjoint, float_of
+from .cache import SELDOM
+from .intrinsics import float_of
 from .kernels import norm
 from .loops import on_host
 
@@ -14,80 +14,62 @@ SMALL = 1e-3  # part of the others' size, and of f, from which a start may be a 
 
 
 def size_all(method, v, s, o):
-    """Size the variables that start small beside the others; compiled by `_size_all`."""
-
-
-@overload(size_all, jit_options=INLINED)
-def _size_all(method, v, s, o):
-    if method.automatic and on_host(v):
-        return lambda method, v, s, o: sized(v, s, o)
-    return lambda method, v, s, o: None
-
-
-@seldom
-def sized(v, s, o):
-    if o.growth < inf:
-        enlarge_small(v.x[s.x], v.g[s.g], v.scale, s.fun)
-
-
-def outgrown(method, v, s, o):
-    """Return whether a variable is larger than was thought; compiled by `_outgrown`.
-
-    What is measured in units of its size is then measured anew, and what was remembered of it forgotten.
-    """
-
-
-@overload(outgrown, jit_options=INLINED)
-def _outgrown(method, v, s, o):
-    if method.automatic and on_host(v):
-        return lambda method, v, s, o: resized(v, s, o)
-    return lambda method, v, s, o: False
-
-
-@seldom
-def resized(v, s, o):
-    if not enlarge(v.x[s.x], v.scale, v.slots, v.previous, o.growth):
-        return False
-    s.gradient_norm = norm_in_units(v, v.x[s.x], v.g[s.g])
-    s.gradient_norm_best = norm_in_units(v, v.x[s.x_best], v.g[s.g_best])
-    s.gradient_norm_first = max(s.gradient_norm_first, s.gradient_norm_best)
-    return True
-
-
-@inner
-def norm_in_units(v, x, g):
-    return float_of(norm(0, x.size, x, g, v.scale, v.lower, v.upper))
-
-
-@inner
-def enlarge(x, scale, slots, previous, limit):
-    """Take variables for as large as they are where that is `limit` times what was thought; return if any."""
-    disjoint()
-    grown, limit = False, scale.dtype.type(limit)
-    for i in range(x.size):
-        if abs(x[i]) > limit * scale[i]:
-            scale[i], previous[i], grown = abs(x[i]), 0, True
-            for slot in range(slots.shape[0]):
-                slots[slot, i] = 0
-    return grown
-
-
-@inner
-def enlarge_small(x, g, scale, f):
-    """Take variables that are small beside the others for larger, where f hardly feels them.
+    """Size the variables that start small beside the others, where f hardly feels them.
 
     Such a variable is smaller than `SMALL` of the root mean square of all, and a step of its size would
     change f by less than `SMALL` of its share of f. It is taken for as large as the others, or for so
-    large that f could vanish.
+    large that f could vanish. Compiled by `_size_all`.
     """
-    disjoint()
-    square = 0.0
-    for i in range(x.size):
-        square += np.float64(x[i]) * np.float64(x[i])
-    real = scale.dtype.type
-    mean, height = real(sqrt(square / x.size)), real(abs(f))
-    small, little, zero = real(SMALL) * mean, real(SMALL * abs(f) / x.size), real(0)
-    for i in range(x.size):
-        slope, size = abs(g[i]), abs(x[i])
-        if zero < size < small and zero < slope * size < little:
-            scale[i] = min(mean, height / slope)
+
+
+@overload(size_all, jit_options=SELDOM)
+def _size_all(method, v, s, o):
+    def sized(method, v, s, o):
+        if o.growth == inf:
+            return
+        x, g, scale, square = v.x[s.x], v.g[s.g], v.scale, 0.0
+        for i in range(x.size):
+            square += np.float64(x[i]) * np.float64(x[i])
+        real = scale.dtype.type
+        mean, height = real(sqrt(square / x.size)), real(abs(s.fun))
+        small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / x.size), real(0)
+        for i in range(x.size):
+            slope, size = abs(g[i]), abs(x[i])
+            if zero < size < small and zero < slope * size < little:
+                most = height / slope
+                scale[i] = mean if mean < most else most
+
+    return sized if method.automatic and on_host(v) else lambda method, v, s, o: None
+
+
+def outgrown(method, v, s, o):
+    """Return whether a variable is larger than was thought, by a factor; it is taken for as large then.
+
+    What is measured in units of its size is measured anew, and what was remembered of it forgotten.
+    Compiled by `_outgrown`.
+    """
+
+
+@overload(outgrown, jit_options=SELDOM)
+def _outgrown(method, v, s, o):
+    def resized(method, v, s, o):
+        x, scale, grown = v.x[s.x], v.scale, False
+        limit = scale.dtype.type(o.growth)
+        for i in range(x.size):
+            if abs(x[i]) > limit * scale[i]:
+                scale[i], v.previous[i], grown = abs(x[i]), 0, True
+                for slot in range(v.slots.shape[0]):
+                    v.slots[slot, i] = 0
+        if grown:
+            for best in (0, 1):  # one copy of the code for both
+                row, g = (s.x_best, s.g_best) if best else (s.x, s.g)
+                top = float_of(norm(0, x.size, v.x[row], v.g[g], scale, v.lower, v.upper))
+                if best:
+                    s.gradient_norm_best = top
+                else:
+                    s.gradient_norm = top
+            if s.gradient_norm_best > s.gradient_norm_first:
+                s.gradient_norm_first = s.gradient_norm_best
+        return grown
+
+    return resized if method.automatic and on_host(v) else lambda method, v, s, o: False

@@ -9,7 +9,7 @@ from .._compiled.reasons import GOING
 from .._compiled.records import STATE
 from .._problem.problem import Problem
 from .._run.settings import settings
-from .._run.state import State, first_rate, first_vectors, projected_norm
+from .._run.state import Numbers, State, first_rate, first_vectors, projected_norm
 from .arrays import like
 from .driver import Launch, kernel
 from .iteration import (
@@ -41,6 +41,7 @@ class DeviceState(State):
         self.records = np.zeros(1, STATE)
         own = isinstance(rate, np.ndarray)
         self.records["learning_rate"] = 1.0 if own else first_rate(rate)
+        self.s = Numbers(self.records)
         self._state = vector.upload(self.records)
         self._options = vector.upload(settings(problem.method, o, dtype))
         self._reduced = vector.upload(np.zeros(1, REDUCED))

@@ -316,12 +316,18 @@ class CompiledObjective:
         self.type = functions_type(fun_type, jac_type, arguments)
 
 
-@cache
+# By the addresses of the types in it, which it keeps: to hash types takes longer than all else here.
+_known: dict[tuple[int, ...], types.Type] = {}
+
+
 def functions_type(
     fun: types.Type, jac: types.Type, arguments: tuple[types.Type, ...]
 ) -> types.Type:
     """Return the Numba type of `Functions` with arguments of these types."""
-    return types.NamedTuple((fun, jac, tuple_type(arguments)), Functions)
+    key = id(fun), id(jac), *map(id, arguments)
+    if key not in _known:
+        _known[key] = types.NamedTuple((fun, jac, types.Tuple(arguments)), Functions)
+    return _known[key]
 
 
 tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
@@ -356,15 +362,13 @@ def _type_of(name: str, argument: Any) -> types.Type:
     refuse_masked(name, argument)
     if isinstance(argument, tuple):
         types_of(name, argument)
-    what = type(argument).__name__
-    if isinstance(argument, np.ndarray | np.generic):
-        dtype = argument.dtype
-        what += f" of {dtype}"
-        if not dtype.isnative:
-            raise TypeError(
-                f"`{name}` must be in the machine's byte order for compiled functions; got {what}: pass"
-                f" `array.astype(array.dtype.newbyteorder('='))`."
-            )
+    dtype = getattr(argument, "dtype", None)
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        raise TypeError(
+            f"`{name}` must be in the machine's byte order for compiled functions; got"
+            f" {type(argument).__name__} of {dtype}: pass"
+            " `array.astype(array.dtype.newbyteorder('='))`."
+        )
     try:
         if type(argument) is ndarray and argument.flags.carray:  # as nearly all are: 4 us less
             kind = array_type(argument.dtype, argument.ndim)
@@ -373,6 +377,7 @@ def _type_of(name: str, argument: Any) -> types.Type:
     except (ValueError, NumbaError):
         kind = None
     if kind is None or (isinstance(kind, types.Array) and kind.dtype == types.pyobject):
+        what = type(argument).__name__ + ("" if dtype is None else f" of {dtype}")
         raise TypeError(
             f"`{name}` is of a type that compiled functions do not take: {what}."
             " To run them interpreted, pass `fun.py_func` instead of `fun`."
@@ -387,11 +392,13 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
         if tuple(signature.args) != arguments:
             raise TypeError(f"`{name}` is a cfunc of {signature.args}, expected {arguments}.")
         return types.FunctionType(signature), function
-    if arguments not in function.overloads:
-        _check_parameters(name, function, len(arguments))
+    compiled = function.overloads.get(arguments)
+    if compiled is not None:
+        return first_class(compiled)
+    _check_parameters(name, function, len(arguments))
     try:
         compile_or_load(function, arguments)
-        return first_class(function, arguments)
+        return first_class(function.overloads[arguments])
     except (NumbaError, KeyError, RuntimeError) as error:
         raise TypeError(
             f"`{name}` does not compile for {', '.join(map(str, arguments))}: {main_reason(error)}\n"

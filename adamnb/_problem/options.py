@@ -5,6 +5,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numba
@@ -14,7 +15,7 @@ from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
 from .arguments import SCHEMES, refuse_masked
-from .methods import Method
+from .methods import METHODS, Method
 
 
 @dataclass(frozen=True)
@@ -220,9 +221,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' and '.join(f'`{own}`' for own in meant)}?" if meant else ""
 
 
-def known_names(method: Method) -> list[str]:
-    """Return the names of the options that `method` has."""
-    return [n for n in OPTIONS if n not in HYPERPARAMETERS or n in method.defaults]
+@cache
+def defaults_of(name: str) -> dict[str, Any]:
+    """Return the options that a method has, with their defaults; not to be changed."""
+    own = METHODS[name].defaults
+    return {
+        name: own.get(name, option.default)
+        for name, option in OPTIONS.items()
+        if name not in HYPERPARAMETERS or name in own
+    }
 
 
 def complete(method: Method, given: Mapping[str, Any], tol: float | None = None) -> dict[str, Any]:
@@ -237,7 +244,7 @@ def complete(method: Method, given: Mapping[str, Any], tol: float | None = None)
     ValueError
         For a value that is not allowed.
     """
-    known = known_names(method)
+    known = defaults_of(method.name)
     if tol is not None:
         check("tol", tol, OPTIONS["gtol"])
         given = {"gtol": tol, "ftol": tol} | dict(given)
@@ -247,11 +254,10 @@ def complete(method: Method, given: Mapping[str, Any], tol: float | None = None)
             raise TypeError(text + suggest(str(name), known))
         if value is not None:
             check(name, value, OPTIONS[name])
-    defaults = {name: option.default for name, option in OPTIONS.items()} | method.defaults
     chosen = {name: value for name, value in given.items() if value is not None}
     if "learning_rate" not in chosen and "eps" in known and method.mean_momentum:
         chosen.setdefault("eps", 0.0)  # steps are then the same for every multiple of the objective
-    return {name: defaults[name] for name in known} | chosen
+    return known | chosen
 
 
 def check_polish(polish: Any, bounded: bool) -> None:

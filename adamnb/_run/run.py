@@ -83,7 +83,7 @@ class Run:
         """The user's functions as Python calls them, with the counts of this run."""
         problem, o = self.problem, self.problem.options
         steps = Steps(problem.x_scale, o["finite_diff_rel_step"], problem.map)
-        counts = self.state.numbers("nfev", 2)
+        counts = self.s.row("nfev", 2)
         return Objective(
             problem.fun, problem.jac, problem.args, problem.bounds, problem.x0, counts, o["catch"], steps
         )  # fmt: skip
@@ -124,8 +124,8 @@ class Run:
         records, options = state.records, self.settings
         for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
-        fun, watched = state.numbers("fun"), self.watched()
-        errors = state.numbers("fun_error", 2) if self.objective.differences else None
+        fun, watched = self.s.row("fun"), self.watched()
+        errors = self.s.row("fun_error", 2) if self.objective.differences else None
         reason: int = GOING
         while reason == GOING:
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
@@ -161,7 +161,7 @@ class Run:
             s.stop = OUT_OF_SECONDS
         o = self.settings[0]
         if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:  # a step may follow
-            s.learning_rate = checked_rate(self.rate, int(s.nit) + 1)
+            s.learning_rate = checked_rate(self.rate, s.nit + 1)
 
     def compiled_loop(self) -> int:
         problem, s, state, history = self.problem, self.s, self.state, self.history
@@ -169,28 +169,29 @@ class Run:
         scheduled, vectors = callable(self.rate), state.types()
         span_kind = span_type(scheduled, history is not None)
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
-        loop, steps = partial(machine_code(run, signature), None, objective.functions), 1
+        loop = partial(machine_code(run, signature), None, objective.functions)
+        steps = 1 if scheduled else 2
         while True:
             begun = time.perf_counter()
             if begun > self.deadline:
                 s.stop = OUT_OF_SECONDS
-            done = int(s.nit) if scheduled else 0
+            done = s.nit if scheduled else 0
             steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = None if history is None else np.empty((steps, 3))
-            before = int(s.nfev)
+            before = s.nfev
             reason = self.run_span(loop, Span(steps, rates, trace))
             if reason != GOING:
                 return reason
             most = growth(scheduled) * steps
             if scheduled or history is not None:
                 most = min(most, MOST_STEPS)
-            made = int(s.nfev) - before  # fewer than `steps` where f was infinite
+            made = s.nfev - before  # fewer than `steps` where f was infinite
             steps = steps_in(SECONDS, made, time.perf_counter() - begun, most)
 
     def run_span(self, loop: Callable, span: Span) -> int:
         """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
         s, state, history = self.s, self.state, self.history
-        before, whole = int(s.nfev), False
+        before, whole = s.nfev, False
         try:
             reason = loop(state.vectors, state.records, self.settings, span)
             whole = reason != WRONG_SHAPE
@@ -200,10 +201,10 @@ class Run:
             reason = infinite_here(self.method, state, self.settings)
         finally:
             if history is not None and span.trace is not None:
-                history.append(span.trace[: max(0, int(s.nfev) - before - (not whole))])
+                history.append(span.trace[: max(0, s.nfev - before - (not whole))])
         if reason == WRONG_SHAPE:
             shape = self.problem.x0.shape
-            raise ValueError(wrong_shape((int(s.wrong_size),), shape, int(s.nit)))
+            raise ValueError(wrong_shape((s.wrong_size,), shape, s.nit))
         if history is not None and not whole:
             history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
         return reason
@@ -220,8 +221,8 @@ class Run:
         s, v = self.s, self.state.vectors
         unit = self.unit
         return OptimizeResult(
-            x=v.x[s.x].copy(), fun=float(s.fun) / unit, jac=g / unit, nit=int(s.nit), nfev=int(s.nfev),
-            njev=int(s.njev), gradient_norm=self.state.gradient_norm(v.x[s.x], g) / unit,
+            x=v.x[s.x].copy(), fun=s.fun / unit, jac=g / unit, nit=s.nit, nfev=s.nfev, njev=s.njev,
+            gradient_norm=self.state.gradient_norm(v.x[s.x], g) / unit,
         )  # fmt: skip
 
     def result(self, reason: int) -> Result:

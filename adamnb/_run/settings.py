@@ -1,6 +1,6 @@
 """The options of a run as compiled code reads them: one record."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import floor, inf
 from typing import Any
 
@@ -16,6 +16,7 @@ RATE_LOST = (
     1e-18  # an automatic learning rate below: a step below the last bit of every scaled variable
 )
 
+FACTORS = np.exp([AUTOMATIC["factor_growth"], -AUTOMATIC["factor_growth"]]).tolist()
 GROWTH = 10.0  # of a variable, from which its start is no declaration of its size
 
 
@@ -25,25 +26,27 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     `o` holds the options of `method`; those that it lacks are off.
     """
     r: dict[str, Any] = dict.fromkeys(OPTIONS.names or (), 0.0) | AUTOMATIC
-    real, rate = np.finfo(dtype), o["learning_rate"]
+    rate, (largest, tiny, root_of_largest, root_of_tiny, rounding) = (
+        o["learning_rate"],
+        reals(dtype),
+    )
     r |= {name: o.get(name, 0.0) for name in HYPERPARAMETERS}
     r["log_beta1"], r["log_beta2"] = logarithms(r["beta1"], r["beta2"])
     # So small a number instead of 0 changes no step, and makes 0/0 a step of 0. It stays normal when it is
     # multiplied by the root of the correction: a subnormal number costs as much as the whole step.
-    r["eps"] = max(r["eps"], float(real.tiny) * 2.0**20)
+    r["eps"] = max(r["eps"], tiny * 2.0**20)
     r["decay" if method.decoupled else "l2"] = o["weight_decay"]
-    r["gradient_limit"] = np.sqrt(real.max) / 2 if "beta2" in method.defaults else float(real.max)
-    r["gradient_least"] = np.sqrt(real.tiny) * 2.0**20 if rate is None else 0.0
+    r["gradient_limit"] = root_of_largest / 2 if "beta2" in method.defaults else largest
+    r["gradient_least"] = root_of_tiny * 2.0**20 if rate is None else 0.0
     for name in ("gtol", "ftol", "xtol", "f_target"):
         r[name] = o.get(name, 0.0)
     r["growth"] = GROWTH if o.get("x_scale") is None else inf
-    r["rounding"] = float(real.eps)
+    r["rounding"] = rounding
     r["maxiter"] = whole(o.get("maxiter", 0))
     r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
     r["xtol"] = r["xtol"] or -1.0  # off: no step is as small
     r["clip_norm"], r["plateau_patience"] = o.get("clip_norm", inf), NEVER
-    growth = AUTOMATIC["factor_growth"]
-    r["factor_up"], r["factor_down"] = np.exp(growth), np.exp(-growth)
+    r["factor_up"], r["factor_down"] = FACTORS
     if isinstance(rate, Plateau):
         r["plateau_factor"], r["plateau_patience"] = rate.factor, whole(rate.patience)
         r["plateau_threshold"], r["plateau_final"] = rate.threshold, rate.final
@@ -51,6 +54,15 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     r["rate_per_gradient"] = rate is None and not method.scale_free
     r["rate_lost"] = RATE_LOST if rate is None or not is_plain(o) else -1.0
     return np.array([tuple(r.values())], OPTIONS)
+
+
+@cache
+def reals(dtype: np.dtype) -> list[float]:
+    """Return the largest number, the smallest normal one, their roots, and the rounding of 1."""
+    real = np.finfo(dtype)
+    return [
+        float(a) for a in (real.max, real.tiny, np.sqrt(real.max), np.sqrt(real.tiny), real.eps)
+    ]
 
 
 @lru_cache

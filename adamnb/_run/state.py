@@ -101,6 +101,40 @@ def full(shape: tuple[int, ...], value: float, dtype: np.dtype) -> np.ndarray:
     return array
 
 
+class Numbers:
+    """The numbers of one problem as attributes, in place, as Python has numbers.
+
+    A record of NumPy has such attributes as well, and takes ten times as long for each.
+    """
+
+    def __init__(self, records: np.ndarray) -> None:
+        self.whole, self.real = records.view(np.int64).data, records.view(np.float64).data
+
+    def row(self, name: str, count: int = 1) -> memoryview:
+        """Return `count` numbers from the field `name` on."""
+        first = FIELDS.index(name)
+        return (self.whole if name in WHOLE else self.real)[first : first + count]
+
+
+def _number(name: str) -> property:
+    """Return a field of STATE as an attribute."""
+    part, i = "whole" if name in WHOLE else "real", FIELDS.index(name)
+
+    def read(self: Numbers) -> Any:
+        return getattr(self, part)[i]
+
+    def write(self: Numbers, value: Any) -> None:
+        getattr(self, part)[i] = value
+
+    return property(read, write)
+
+
+FIELDS = STATE.names or ()
+WHOLE = {name for name in FIELDS if STATE[name].kind == "i"}
+for _name in FIELDS:
+    setattr(Numbers, _name, _number(_name))
+
+
 class State:
     """All that a minimisation remembers, laid out for the compiled functions.
 
@@ -120,6 +154,8 @@ class State:
         With a leading axis of problems where x0 has one.
     records : ndarray of STATE, shape (1,) or (B,)
         The numbers of every problem.
+    s : Numbers
+        The same of a single problem.
     """
 
     def __init__(
@@ -136,30 +172,19 @@ class State:
         self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
         self.records = np.zeros(x0.shape[:-1] or 1, STATE)
         self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
+        self.s: Any = Numbers(self.records)
 
     def problem(self, b: int) -> "State":
         """Return the state of problem number b of several: views, not copies."""
         one = copy(self)
         one.vectors = Vectors(*(None if a is None else a[b] for a in self.vectors))
         one.records = self.records[b : b + 1]
+        one.s = Numbers(one.records)
         return one
-
-    @property
-    def s(self) -> Any:
-        """The numbers of a single problem: a record that shares the memory of `records`."""
-        return self.records[0]
-
-    def numbers(self, name: str, count: int = 1) -> Any:
-        """Return `count` numbers of a single problem from the field `name` on, as a memoryview.
-
-        It gives a number in a third of the time that an array takes.
-        """
-        first = (STATE.names or ()).index(name)
-        return self.records.view(STATE[name]).data[first : first + count]
 
     def values(self) -> dict[str, Any]:
         """Return the numbers of a single problem by name, as Python has numbers."""
-        return dict(zip(STATE.names or (), self.s.item(), strict=True))
+        return dict(zip(FIELDS, self.records.item(), strict=True))
 
     def own(self, array: Any) -> Any:
         """Return an array that the caller may keep."""
@@ -167,7 +192,7 @@ class State:
 
     def row(self, block: Any, name: str) -> Any:
         """Return the row whose number stands in the field `name`, for the caller to keep."""
-        return self.own(block[self.s[name]])
+        return self.own(block[getattr(self.s, name)])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state by name, for the caller to keep."""
@@ -189,7 +214,7 @@ class State:
 
     def bad_gradient(self) -> int | None:
         """Return where the current gradient is not finite."""
-        where = np.flatnonzero(~np.isfinite(self.vectors.g[int(self.s.g)]))
+        where = np.flatnonzero(~np.isfinite(self.vectors.g[self.s.g]))
         return int(where[0]) if where.size else None
 
     def types(self) -> tuple[types.Type, types.Type]:
