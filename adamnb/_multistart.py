@@ -13,6 +13,7 @@ from ._minimize import merged
 from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
+from ._run.contradiction import apart, contradiction, ways
 from ._run.result import BatchResult, MultistartResult, attach
 from ._run.second_order import lower_point, stationary
 
@@ -57,7 +58,8 @@ def multistart(
         Whether minima are sought within the bounds only.
     **batch
         Options and arguments of `minimize_batch`. `verify` (here 32) looks at one of each group of
-        minima that are the same, and drops the group where f curves downwards.
+        minima that are the same, and drops the group where f curves downwards or is not what its
+        gradient says.
 
     Returns
     -------
@@ -120,7 +122,7 @@ def multistart(
 
 
 def _is_minimum(objective: Objective, found: BatchResult, b: int, verify: int) -> bool:
-    """Return whether f curves upwards around the minimum that start `b` led to, or may do so."""
+    """Return whether f is as its gradient says around the minimum that start `b` led to, and not lower."""
 
     def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
         g = np.empty_like(x)
@@ -129,6 +131,10 @@ def _is_minimum(objective: Objective, found: BatchResult, b: int, verify: int) -
     x, f = found.x[b], float(found.fun[b])
     differences = objective.jac in SCHEMES
     at = stationary(x, f, found.jac[b], sizes_of(x), objective.bounds, differences=differences)
+    steps = ways(at.x, at.scale, objective.bounds)
+    for part in () if differences else apart(steps, at.free):
+        if contradiction(evaluate, at.x, at.f, part, 0) is not None:
+            return False
     return lower_point(evaluate, at, verify) is None
 
 

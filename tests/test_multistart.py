@@ -151,3 +151,17 @@ def test_an_exception_in_the_last_look_keeps_the_batch():
 def test_arguments_in_a_list():
     with pytest.raises(TypeError, match=r"`args` must be a tuple; got a list of 2"):
         adamnb.multistart(lambda x, a, b: camel(x), BOX, 4, [1, 2], jac=True)
+
+
+def test_where_a_wrong_gradient_vanishes_is_no_minimum():
+    """A term is missing: the minimum is at (-1.5, 0), and the gradient vanishes at 0."""
+    for tilt in (0, 3):
+        found = adamnb.multistart(
+            lambda x, tilt=tilt: (x @ x + tilt * x[0], 2 * x),
+            [(-5, 5)] * 2,
+            n_starts=8,
+            jac=True,
+            rng=0,
+        )
+        assert found.success == (tilt == 0)
+        assert len(found.minima_fun) == (tilt == 0)
