@@ -199,3 +199,12 @@ def test_bad_input(make, error, text):
     with pytest.raises(error) as caught:
         make()
     assert text in str(caught.value)
+
+
+def test_a_schedule_that_ends_is_named():
+    """The learning rate that was given is 0, and nobody's gradient is to blame."""
+    result = adamnb.minimize(
+        valley, [-1.2, 1.0], jac="inplace", learning_rate=S.Exponential(0.1, 0.1)
+    )
+    assert (result.success, result.status) == (False, 2)
+    assert "learning rate that was given fell to" in result.message

@@ -141,3 +141,8 @@ AT_LIMIT = Reason(
     -12, CONVERGED, "f at a limit",
     "Converged to a limit, and no minimum: f still falls as {detail}, but by no more than is left of it.",
 )  # fmt: skip
+RATE_ENDED = Reason(
+    -13, NO_PROGRESS, "learning rate 0",
+    "The learning rate that was given fell to {s.learning_rate:.1g}, when the gradient had fallen to"
+    " {relative:.3g} of the first one.",
+)  # fmt: skip

@@ -16,7 +16,7 @@ SMALL = 1e-3  # part of the others' size, and of f, from which a start may be a 
 def size_all(method, v, s, o):
     """Size the variables that start small beside the others, where f hardly feels them.
 
-    Such a variable is smaller than `SMALL` of the root mean square of all, and a step of its size would
+    Such a variable is smaller than `SMALL` of the root mean square of all sizes, and a step of its size would
     change f by less than `SMALL` of its share of f. It is taken for as large as the others, or for so
     large that f could vanish. Compiled by `_size_all`.
     """
@@ -29,7 +29,7 @@ def _size_all(method, v, s, o):
             return
         x, g, scale, square = v.x[s.x], v.g[s.g], v.scale, 0.0
         for i in range(x.size):
-            square += np.float64(x[i]) * np.float64(x[i])
+            square += np.float64(scale[i]) * np.float64(scale[i])
         real = scale.dtype.type
         mean, height = real(sqrt(square / x.size)), real(abs(s.fun))
         small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / x.size), real(0)

@@ -24,6 +24,8 @@ from .._compiled.reasons import (
     INTERRUPTED,
     OUT_OF_SECONDS,
     RAISED,
+    RATE_ENDED,
+    STUCK,
     TOO_LARGE,
     TOO_SMALL,
     WRONG_SHAPE,
@@ -245,6 +247,8 @@ class Run:
         if reason != BAD_FUN and problem.bounds is not None:
             if (problem.bounds[0] == problem.bounds[1]).all():
                 reason = ALL_FIXED
+        if reason == STUCK and self.rate is not None:
+            reason = RATE_ENDED
         status, message = outcome(reason, s, problem.options, bad, self.detail)
         rate: Any = s.learning_rate
         if v.factors is not None and not state.automatic:

@@ -70,7 +70,7 @@ def stationary(
         low,
         high,
         np.flatnonzero(~held),
-        error**0.5 if differences else error,
+        error ** (2 / 3) if differences else error,
         least,
     )
 
@@ -257,22 +257,29 @@ def below(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> Lower | 
 
 def further(evaluate: Evaluate, at: Stationary, point: np.ndarray) -> np.ndarray | None:
     """Return where a descent from a point leads, if that is lower."""
-    x, f = descent(evaluate, at, point)
-    return x if f < at.f - at.least else None
+    low_enough = at.f - at.least
+    x, f = descent(evaluate, at, point, low_enough)
+    return x if f < low_enough else None
 
 
-def descent(evaluate: Evaluate, at: Stationary, point: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return where a descent from a point leads, and f there."""
+def descent(
+    evaluate: Evaluate, at: Stationary, point: np.ndarray, low_enough: float = -np.inf
+) -> tuple[np.ndarray, float]:
+    """Return where a descent from a point leads, until f is low enough, and f there."""
     size = np.where(point != 0, np.abs(point), at.scale)
 
     def scaled(z: np.ndarray) -> tuple[float, np.ndarray]:
         value, g = evaluate(z * size)
         return value, g * size
 
+    def callback(intermediate_result: optimize.OptimizeResult) -> None:
+        if intermediate_result.fun < low_enough:
+            raise StopIteration
+
     with np.errstate(all="ignore"):  # of f far away
         found = optimize.minimize(
             scaled, point / size, jac=True, method="L-BFGS-B",
             options={"maxiter": DESCENT, "ftol": 0.0, "gtol": 0.0},
-            bounds=optimize.Bounds(at.low / size, at.high / size),
+            bounds=optimize.Bounds(at.low / size, at.high / size), callback=callback,
         )  # fmt: skip
     return found.x * size, float(found.fun)
