@@ -44,11 +44,11 @@ def test_an_iteration_compares_no_addresses(rate):
 
 
 def test_a_caller_may_let_arrays_overlap():
-    real, row = numba.float64, numba.float64[:, ::1]
+    real, vector, rows = numba.float64, numba.float64[::1], numba.float64[:, ::1]
     step = numba.njit(**JIT)(loops.step.py_func)
     options = array_type(OPTIONS, 1)
     none = numba.none
-    kinds = METHODS["adam"].numba_type(), row, row, row, none, options, real, real, none
+    kinds = METHODS["adam"].numba_type(), vector, vector, rows, none, options, real, real, none
     step.compile(kinds)
     assert "vector.memcheck" in step.inspect_llvm(kinds)
 
