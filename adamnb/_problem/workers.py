@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import get_context
 from typing import Any
 
@@ -17,20 +17,22 @@ DIED = (
 )
 
 
-@contextmanager
-def mapping(workers: Any) -> Iterator[Callable]:
+def mapping(workers: Any) -> AbstractContextManager[Callable]:
     """Give a function like `map`, for as long as the processes behind it live.
 
     `workers` is a number of processes, -1 for all cores, a map-like callable or None.
     """
     if callable(workers):
-        yield workers
-    elif workers in (None, 1):
-        yield map
-    else:
-        count = (os.cpu_count() or 1) if workers == -1 else workers
-        try:
-            with ProcessPoolExecutor(count, get_context()) as pool:
-                yield pool.map
-        except BrokenProcessPool as error:
-            raise RuntimeError(DIED) from error
+        return nullcontext(workers)
+    if workers in (None, 1):
+        return nullcontext(map)  # what is raised goes through it untouched
+    return _processes((os.cpu_count() or 1) if workers == -1 else workers)
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Callable]:
+    try:
+        with ProcessPoolExecutor(count, get_context()) as pool:
+            yield pool.map
+    except BrokenProcessPool as error:
+        raise RuntimeError(DIED) from error
