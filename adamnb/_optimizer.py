@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numba import types
 
-from ._compiled.loops import INCOMPLETE, OVERLAP, chunk_count, step
+from ._compiled.loops import OVERLAP, chunk_count, step
 from ._compiled.machine_code import array_type, machine_code
 from ._compiled.records import OPTIONS
 from ._cuda.access import device_vector
@@ -108,13 +108,13 @@ class Optimizer:
         given = {"learning_rate": 1.0, "threads": threads, **hyperparameters}
         self._options = _options.complete(row, given)
         self._settings = settings(row, self._options, self._dtype)
-        self._rows: Any
+        self._flat: Any
         self._slots: Any
         if self._device is None:
-            self._rows = x.reshape(1, -1)
+            self._flat = x.reshape(-1)
             self._slots = np.full((row.slots, self._size), row.start, self._dtype)
         else:
-            self._rows, self._slots = self._device.row, self._device.rows(row.slots, row.start)
+            self._flat, self._slots = self._device.row, self._device.rows(row.slots, row.start)
         self._follow(rate)
 
     def _checked_rate(self, rate: Any) -> Any:
@@ -176,7 +176,7 @@ class Optimizer:
         kind = self._method.numba_type(plain=is_plain(self._options), threads=self._parallel)
         options, real = array_type(OPTIONS, 1), types.float64
         chunks = array_type(np.dtype(np.int64), 1) if self._parallel else types.none
-        return kind, rows, rows, rows, rates, options, real, real, chunks
+        return kind, vector, vector, rows, rates, options, real, real, chunks
 
     def step(self, gradient: Any) -> None:
         """Take one step.
@@ -203,25 +203,26 @@ class Optimizer:
         else:
             if (
                 type(g) is not np.ndarray
-                or g.dtype != self._dtype
+                or (g.dtype is not self._dtype and g.dtype != self._dtype)
                 or g.shape != self._shape
                 or not g.flags.c_contiguous
             ):
                 self._complain(gradient)
-            g = g.reshape(1, -1)
+            if g.ndim != 1:
+                g = g.reshape(-1)
         t = self._count[0] + 1
         rate = self._rate if self._schedule is None else _options.checked_rate(self._schedule, t)
         if self._parallel and forked():
             self._prepare()
         while (
             outcome := self._step(
-                None, self._rows, g, self._slots, self._rates, self._settings, t, rate, self._chunks
+                None, self._flat, g, self._slots, self._rates, self._settings, t, rate, self._chunks
             )
         ) == OVERLAP:
             g = g.copy()
         self._count[0] = t
-        if outcome == INCOMPLETE:
-            self._report(g.reshape(self._shape))
+        if outcome:
+            self._report(gradient)
 
     def _on_threads(self, *arguments: Any) -> int:
         """Do what the parallel loop does, when no other is under way."""

@@ -53,12 +53,13 @@ def cast_to(typingctx, numbers, array):
 
 @intrinsic
 def bits_of(typingctx, number):
-    """Return the bits of a float64 as an integer."""
+    """Return the bits of a float as an integer."""
+    width = number.bitwidth
 
     def codegen(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(64))
+        return builder.bitcast(arguments[0], ir.IntType(width))
 
-    return types.int64(types.float64), codegen
+    return types.Integer.from_bitwidth(width)(number), codegen
 
 
 @intrinsic

@@ -5,7 +5,7 @@ Arguments that are None are pruned when a loop is compiled, so what is not asked
 
 import numpy as np
 
-from .cache import inner, seldom
+from .cache import inner
 from .elements import (
     adapted_factor,
     held,
@@ -84,7 +84,7 @@ def projected(i, x, g, scale, lower, upper):
 
 @inner
 def larger_bits(top, q):
-    """Return the larger of `top` and the bits of |q|, a float64.
+    """Return the larger of `top` and the bits of |q|.
 
     Read as integers, the bits of non-negative floats sort like the floats, with infinity and NaN on
     top: one integer maximum, which vectorises, finds the norm and what is not finite.
@@ -150,17 +150,17 @@ def apart(x, g):
 @inner
 def usable(lo, hi, g, limit):
     """Return where the first elements that are finite, and not above the limit, end: hi if all are."""
-    bad = False
+    top = most = bits_of(limit)
     for i in range(np.uintp(lo), np.uintp(hi)):  # without a way out it vectorises
-        bad |= not abs(g[i]) <= limit
-    if bad:
+        top = larger_bits(top, g[i])
+    if top > most:
         for i in range(np.uintp(lo), np.uintp(hi)):
             if not abs(g[i]) <= limit:
                 return np.intp(i)
     return hi
 
 
-@seldom
+@inner
 def interpolate(lo, hi, rows, a, b, into, part):
     """Write a + part (b - a), of rows number a and b, into one of these rows."""
     share = rows.dtype.type(part)

@@ -297,13 +297,13 @@ def step(method, x, g, slots, factors, options, t, rate, missed):
     OVERLAP: nothing was done, as g would have changed with x. INCOMPLETE: elements whose gradient is not
     finite or too large to be squared were left as they are, and so was the memory of them.
 
-    x, g and slots have rows of elements, `factors` is None or one learning rate per element, `options`
+    x and g are vectors, slots has rows, `factors` is None or one learning rate per element, `options`
     is an array of one record, `missed` is None or, for threads, has a number for each chunk.
     """
-    if not apart(x[0], g[0]):
+    if not apart(x, g):
         return OVERLAP
     k = numbers_of_step(method, options, t, rate)
-    return step_in_place(method, x[0], g[0], slots, factors, options[0].gradient_limit, k, missed)
+    return step_in_place(method, x, g, slots, factors, options[0].gradient_limit, k, missed)
 
 
 def numbers_of_step(method, options, t, rate):
@@ -330,17 +330,17 @@ def step_chunk(method, lo, hi, x, g, slots, factors, limit, c, r):
 
     The gradient is still near when it is read for the second time.
     """
-    end = usable(lo, hi, g, limit)
-    outcome = TAKEN if end == hi else INCOMPLETE
-    while True:
+    outcome = TAKEN
+    while lo < hi:
+        end = usable(lo, hi, g, limit)
         sweep(
             method, lo, end, x, None, None, g, slots_of(method, slots), factors, None, None, None,
             None, c, r, None,
         )  # fmt: skip
-        if end == hi:
-            return outcome
+        if end < hi:
+            outcome = INCOMPLETE
         lo = end + 1
-        end = usable(lo, hi, g, limit)
+    return outcome
 
 
 @numba.njit(parallel=True, **JIT)

@@ -6,7 +6,7 @@ import numpy as np
 from numba.extending import overload
 
 from .cache import SELDOM
-from .intrinsics import float_of
+from .intrinsics import disjoint, float_of
 from .kernels import norm
 from .loops import on_host
 
@@ -25,6 +25,7 @@ def size_all(method, v, s, o):
 @overload(size_all, jit_options=SELDOM)
 def _size_all(method, v, s, o):
     def sized(method, v, s, o):
+        disjoint()
         if o.growth == inf:
             return
         x, g, scale, square = v.x[s.x], v.g[s.g], v.scale, 0.0

@@ -63,8 +63,10 @@ def at_rest(s, o):
 @seldom
 def vanished(s, o):
     """Return what `at_rest` does, where the gradient has fallen."""
-    norm, best, part, rounding = s.gradient_norm, abs(s.fun_best), o.gtol, o.rounding
-    if is_single(s.fun) and is_single(s.fun_best):
+    f, best, first, norm, part, rounding = (
+        s.fun, s.fun_best, s.fun_first, s.gradient_norm, o.gtol, o.rounding,
+    )  # fmt: skip
+    if is_single(f) and is_single(best):
         rounding = SINGLE
     if rounding >= SINGLE and 0.0 < part < 16 * SINGLE:  # what it leaves of a gradient
         part = 16 * SINGLE
@@ -73,11 +75,12 @@ def vanished(s, o):
         return GOING
     # The gradient leaves f as it is, to first order, or f has all but vanished: without that a fit that
     # starts far off would end as soon as it is a million times nearer.
-    if not (norm <= sqrt(part) * best or best <= part * part * abs(s.fun_first)):
+    height, root = abs(best), sqrt(part)
+    if norm > root * height and height > part * part * abs(first):
         return GOING
     # A residual is rounded as the data are, so that f may be rounded by more than its own digits.
-    rounded = ROUNDINGS * rounding * best + 4.0 * s.fun_error
-    if s.fun - s.fun_best > rounded + part * sqrt(part) * (s.fun_first - s.fun_best):
+    rounded = ROUNDINGS * rounding * height + 4.0 * s.fun_error
+    if f - best > rounded + part * root * (first - best):
         return HIGHER
     return BY_GRADIENT if within else BY_ERROR
 

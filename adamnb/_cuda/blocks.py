@@ -186,7 +186,7 @@ class DeviceBlocks(CompiledBlocks):
 
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, (_, n), dtype = batch, sample.x0.shape, sample.x0.dtype
-        self.n, rate = n, batch.options["learning_rate"]
+        self.n, self.dtype, rate = n, dtype, batch.options["learning_rate"]
         like = tuple(np.zeros(array.shape[1:], array.dtype)[()] for array in sample.data)
         own = CompiledObjective(batch.fun, batch.jac, batch.args, dtype, like)
         devices = {device_of(interface_of(a)) for a in sample.data if interface_of(a) is not None}

@@ -25,7 +25,7 @@ def mapping(workers: Any) -> AbstractContextManager[Callable]:
     if callable(workers):
         return nullcontext(workers)
     if workers in (None, 1):
-        return nullcontext(map)
+        return nullcontext(map)  # what is raised goes through it untouched
     return _processes((os.cpu_count() or 1) if workers == -1 else workers)
 
 

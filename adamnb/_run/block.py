@@ -4,6 +4,7 @@ import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from .settings import is_plain, settings
 from .state import State, vectors_type
 
 SECONDS = 0.05  # machine code comes back to Python about this often
+FIRST_STEPS = 2  # evaluations of a first call, as many as any run needs
 UNKNOWN = 256  # most problems of a call before it is known of each that it is quick
 ROOTS = (
     1024  # steps of which problems share the root of the correction of the bias (`root_correction`)
@@ -138,7 +140,9 @@ class BlockAtWork:
         blocks, reasons, size = self.blocks, self.reasons, len(self.block)
         first = int(reasons[-2]) % size
         ahead = first + np.flatnonzero(reasons[first:size] == GOING)
-        count = max(1, self.pace // span.steps) if span.steps > 1 else min(self.pace, UNKNOWN)
+        count = max(1, self.pace // span.steps)
+        if span.steps <= FIRST_STEPS:
+            count = min(count, UNKNOWN)
         reasons[-2:] = first, ahead[count] if count < len(ahead) else size
         counts = self.counts[first : reasons[-1]]
         before, begun = counts.sum(), time.perf_counter()
@@ -176,9 +180,9 @@ class CompiledBlocks:
     growth = 64  # a call has at most so many times the iterations of the one before
 
     def __init__(self, batch: Batch, sample: Block) -> None:
-        self.batch, self.n, dtype = batch, sample.x0.shape[1], sample.x0.dtype
+        self.batch, self.n, self.dtype = batch, sample.x0.shape[1], sample.x0.dtype
         first = tuple(array[0] for array in sample.data)
-        own = CompiledObjective(batch.fun, batch.jac, batch.args, dtype, first)
+        own = CompiledObjective(batch.fun, batch.jac, batch.args, self.dtype, first)
         self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
         self.roots = np.zeros(ROOTS)
         fun_type, jac_type, _ = own.type
@@ -193,6 +197,11 @@ class CompiledBlocks:
         )  # fmt: skip
         self.run = machine_code(run_problems, signature)
 
+    @cached_property
+    def options(self) -> np.ndarray:
+        """The options of every run."""
+        return settings(self.batch.method, self.batch.options, self.dtype)
+
     def begin(self, block: Block) -> Any:
         """Return a block as it is before the first iteration."""
         return BlockAtWork(self, block)
@@ -203,9 +212,9 @@ class CompiledBlocks:
         Once it is so, or time is over, the others are left as they are, still going.
         """
         batch, work = self.batch, self.begin(block)
-        options = settings(batch.method, batch.options, block.x0.dtype)
-        rate, now = batch.options["learning_rate"], 0.0
-        steps, done, grow = 1, 0, min(self.growth, growth(callable(rate)))
+        options, rate, now = self.options, batch.options["learning_rate"], 0.0
+        steps, done = 1 if callable(rate) else FIRST_STEPS, 0
+        grow = min(self.growth, growth(callable(rate)))
         more, failed = False, None
         while (left := work.count()) and not (stopped(len(block) - left) or batch.late()):
             if not more:
