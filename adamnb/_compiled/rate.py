@@ -73,14 +73,19 @@ def _taken_back(method, v, s, o, m, reason):
                 anew(method, v, s)
         else:
             keep_best(s)
-            back = (s.nit & 15 == 0 or at_rest(s, o) != GOING) and outgrown(method, v, s, o)
+            back = False  # where f is not the best, x may be but passing
+            if s.x == s.x_best and (s.nit & 15 == 0 or at_rest(s, o) != GOING):
+                back = outgrown(method, v, s, o)
         return back, Measured(s.gradient_norm, 0.0, 0.0, 0.0) if back else m
 
     back_from = inner(plain)
 
     def clipped(method, v, s, o, m, reason):
         back, m = back_from(method, v, s, o, m, reason)
-        return back, measure(method, v, s.x, s.g, o) if back else m
+        if back:
+            norm2 = measure(method, v, s.x, s.g, o).norm2
+            m = Measured(s.gradient_norm, 0.0, norm2, 0.0)
+        return back, m
 
     if not method.automatic:
         return lambda method, v, s, o, m, reason: (False, m)

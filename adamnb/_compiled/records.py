@@ -30,6 +30,7 @@ STATE = record(
         "gradient_norm", "gradient_norm_first", "gradient_norm_best",  # largest scaled projected element
         "fun_error", "gradient_error",  # noise of f and of differences, in the units of the norm; else 0
         "largest_step",  # relative to the size of the variable, where xtol asks for it
+        "size_limit",  # of a variable whose size is learnt
         "learning_rate",
         "cosine",  # between the previous step and the descent direction
     ),

@@ -10,6 +10,7 @@ from .intrinsics import disjoint, float_of
 from .kernels import norm
 from .loops import on_host
 
+LARGEST = 1e3  # most of a size that is learnt, in units of the mean of all or of 1: where f is flat, x drifts
 SMALL = 1e-3  # part of the others' size, and of f, from which a start may be a mere placeholder
 
 
@@ -33,6 +34,7 @@ def _size_all(method, v, s, o):
             square += np.float64(scale[i]) * np.float64(scale[i])
         real = scale.dtype.type
         mean, height = real(sqrt(square / x.size)), real(abs(s.fun))
+        s.size_limit = LARGEST * (mean if mean > real(1) else real(1))
         small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / x.size), real(0)
         for i in range(x.size):
             slope, size = abs(g[i]), abs(x[i])
@@ -44,7 +46,7 @@ def _size_all(method, v, s, o):
 
 
 def outgrown(method, v, s, o):
-    """Return whether a variable is larger than was thought, by a factor; it is taken for as large then.
+    """Return whether a variable is larger at the best point than was thought; it is taken for as large then.
 
     What is measured in units of its size is measured anew, and what was remembered of it forgotten.
     Compiled by `_outgrown`.
@@ -55,20 +57,16 @@ def outgrown(method, v, s, o):
 def _outgrown(method, v, s, o):
     def resized(method, v, s, o):
         x, scale, grown = v.x[s.x], v.scale, False
-        limit = scale.dtype.type(o.growth)
+        limit, most = scale.dtype.type(o.growth), scale.dtype.type(s.size_limit)
         for i in range(x.size):
-            if abs(x[i]) > limit * scale[i]:
-                scale[i], v.previous[i], grown = abs(x[i]), 0, True
+            size = abs(x[i])
+            if size > limit * scale[i] and scale[i] < most:
+                scale[i], v.previous[i], grown = size if size < most else most, 0, True
                 for slot in range(v.slots.shape[0]):
                     v.slots[slot, i] = 0
         if grown:
-            for best in (0, 1):  # one copy of the code for both
-                row, g = (s.x_best, s.g_best) if best else (s.x, s.g)
-                top = float_of(norm(0, x.size, v.x[row], v.g[g], scale, v.lower, v.upper))
-                if best:
-                    s.gradient_norm_best = top
-                else:
-                    s.gradient_norm = top
+            top = float_of(norm(0, x.size, x, v.g[s.g], scale, v.lower, v.upper))
+            s.gradient_norm = s.gradient_norm_best = top
             if s.gradient_norm_best > s.gradient_norm_first:
                 s.gradient_norm_first = s.gradient_norm_best
         return grown
