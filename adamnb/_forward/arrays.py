@@ -1,0 +1,415 @@
+"""Sums, products and the like of arrays of dual numbers; expressions of arrays are Numba's own loops."""
+
+import operator
+
+import numpy as np
+from numba import types
+from numba.core.registry import cpu_target
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, signature
+from numba.extending import intrinsic, lower_builtin, overload
+
+from .dual import NUMBERS, Dual, met
+from .preferred import prefer
+
+
+def duals(*arrays):
+    """Return whether these are arrays of numbers and there are dual numbers in one."""
+    return all(isinstance(array, types.Array) for array in arrays) and (
+        met(*(array.dtype for array in arrays)) is not None
+    )
+
+
+@intrinsic
+def as_element(typingctx, array, value):
+    """Return a number as an array, or a type, has it."""
+    kind = array.instance_type if isinstance(array, types.TypeRef) else array.dtype
+
+    def codegen(context, builder, signature, arguments):
+        return context.cast(builder, arguments[1], signature.args[1], kind)
+
+    return kind(array, value), codegen
+
+
+def _sum(a):
+    if duals(a):
+
+        def total(a):
+            s = as_element(a, 0.0)
+            for v in a.flat:
+                s += v
+            return s
+
+        return total
+    return None
+
+
+def _prod(a):
+    if duals(a):
+
+        def product(a):
+            s = as_element(a, 1.0)
+            for v in a.flat:
+                s *= v
+            return s
+
+        return product
+    return None
+
+
+def _mean(a):
+    return (lambda a: np.sum(a) / a.size) if duals(a) else None
+
+
+def _var(a):
+    if duals(a):
+
+        def variance(a):
+            mean, s = np.mean(a), as_element(a, 0.0)
+            for v in a.flat:
+                s += (v - mean) * (v - mean)
+            return s / a.size
+
+        return variance
+    return None
+
+
+def _std(a):
+    return (lambda a: np.sqrt(np.var(a))) if duals(a) else None
+
+
+def _cumsum(a):
+    if duals(a) and a.ndim == 1:
+
+        def sums(a):
+            out, s = np.empty_like(a), as_element(a, 0.0)
+            for i in range(a.size):
+                s += a[i]
+                out[i] = s
+            return out
+
+        return sums
+    return None
+
+
+def _max(a):
+    return (lambda a: a.flat[np.argmax(a)]) if duals(a) else None
+
+
+def _min(a):
+    return (lambda a: a.flat[np.argmin(a)]) if duals(a) else None
+
+
+def _argmax(a):
+    if duals(a):
+
+        def place(a):
+            best = 0
+            for i in range(1, a.size):
+                if a.flat[i] > a.flat[best]:
+                    best = i
+            return best
+
+        return place
+    return None
+
+
+def _argmin(a):
+    if duals(a):
+
+        def place(a):
+            best = 0
+            for i in range(1, a.size):
+                if a.flat[i] < a.flat[best]:
+                    best = i
+            return best
+
+        return place
+    return None
+
+
+def _diff(a):
+    return (lambda a: a[1:] - a[:-1]) if duals(a) and a.ndim == 1 else None
+
+
+def _dot(a, b):
+    if not duals(a, b):
+        return None
+    zero = met(a.dtype, b.dtype)
+    if a.ndim == b.ndim == 1:
+
+        def vectors(a, b):
+            if a.size != b.size:
+                raise ValueError("np.dot: the vectors must have the same length.")
+            s = as_element(zero, 0.0)
+            for i in range(a.size):
+                s += a[i] * b[i]
+            return s
+
+        return vectors
+    if (a.ndim, b.ndim) == (2, 1):
+
+        def matrix_vector(a, b):
+            out = np.empty(a.shape[0], zero)
+            for i in range(a.shape[0]):
+                out[i] = np.dot(a[i], b)
+            return out
+
+        return matrix_vector
+    if (a.ndim, b.ndim) == (1, 2):
+        return lambda a, b: np.dot(b.T, a)
+    if a.ndim == b.ndim == 2:
+
+        def matrices(a, b):
+            out = np.empty((a.shape[0], b.shape[1]), zero)
+            for i in range(a.shape[0]):
+                for j in range(b.shape[1]):
+                    out[i, j] = np.dot(a[i], b[:, j])
+            return out
+
+        return matrices
+    return None
+
+
+def _norm(a):
+    return (lambda a: np.sqrt(np.sum(a * a))) if duals(a) else None
+
+
+def _clip(a, a_min, a_max):
+    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (a, a_min, a_max)]
+    if met(*kinds) is not None:
+        return lambda a, a_min, a_max: np.minimum(np.maximum(a, a_min), a_max)
+    return None
+
+
+def _where(condition, x, y):
+    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (x, y)]
+    kind = met(*kinds)
+    if kind is None:
+        return None
+    if not any(isinstance(a, types.Array) for a in (condition, x, y)):
+        return lambda condition, x, y: x if condition else y
+    return lambda condition, x, y: np.where(condition, 1, 0) * x + np.where(condition, 0, 1) * y
+
+
+def _trace(a):
+    return (lambda a: np.sum(np.diag(a))) if duals(a) and a.ndim == 2 else None
+
+
+def array(sequence, dtype=None):
+    """Stand for `np.array`, which Numba rewrites where its argument is a list."""
+    return np.array(sequence, dtype)
+
+
+def _either_array(sequence, dtype=None):
+    if _array(sequence):
+        return lambda sequence, dtype=None: np.asarray(sequence)
+    if isinstance(dtype, types.NoneType | types.Omitted) or dtype is None:
+        return lambda sequence, dtype=None: np.array(sequence)
+    return lambda sequence, dtype=None: np.array(sequence, dtype)
+
+
+def _array(sequence):
+    """Vectors and matrices from lists and tuples."""
+    kinds = _elements(sequence)
+    kind = kinds and met(*kinds)
+    if kind is None:
+        return None
+    inner = sequence[0] if isinstance(sequence, types.BaseTuple) else sequence.dtype
+    if isinstance(inner, NUMBERS | Dual):
+
+        def vector(sequence):
+            out = np.empty(len(sequence), kind)
+            for i in range(len(sequence)):
+                out[i] = sequence[i]
+            return out
+
+        def vector_of_tuple(sequence):
+            return np.asarray(uniform(sequence))
+
+        return vector_of_tuple if isinstance(sequence, types.Tuple) else vector
+
+    def matrix(sequence):
+        out = np.empty((len(sequence), len(sequence[0])), kind)
+        for i in range(len(sequence)):
+            out[i] = np.asarray(sequence[i])
+        return out
+
+    return matrix
+
+
+@intrinsic
+def uniform(typingctx, numbers):
+    """Return a tuple of different numbers as one of dual numbers."""
+    kind = types.UniTuple(met(*numbers), len(numbers))
+
+    def codegen(context, builder, signature, arguments):
+        parts = [
+            context.cast(builder, builder.extract_value(arguments[0], i), given, kind.dtype)
+            for i, given in enumerate(numbers)
+        ]
+        return context.make_tuple(builder, kind, parts)
+
+    return kind(numbers), codegen
+
+
+def _elements(sequence):
+    """Return the types of all numbers in nested sequences, None if there is anything else in them."""
+    if isinstance(sequence, types.BaseTuple):
+        parts = list(map(_elements, sequence))
+        return None if None in parts else [kind for part in parts for kind in part]
+    if isinstance(sequence, types.List | types.ListType):
+        return _elements(sequence.dtype)
+    return [sequence] if isinstance(sequence, NUMBERS | Dual) else None
+
+
+def at(operand, i):
+    """Return element i of a vector, or a number as it is."""
+
+
+@overload(at)
+def _at(operand, i):
+    if isinstance(operand, types.Array):
+        return lambda operand, i: operand[i]
+    return lambda operand, i: operand
+
+
+def refuse_lengths(a, b):
+    """Raise unless b is a number or a vector as long as a."""
+
+
+@overload(refuse_lengths)
+def _refuse_lengths(a, b):
+    if not isinstance(b, types.Array):
+        return lambda a, b: None
+
+    def refuse(a, b):
+        if a.shape != b.shape:
+            raise ValueError("the vectors of an operation in place must have the same length")
+
+    return refuse
+
+
+def _iadd(a, b):
+    if duals(a) and a.ndim == 1:
+
+        def added(a, b):
+            refuse_lengths(a, b)
+            for i in range(a.size):
+                a[i] = a[i] + at(b, i)
+            return a
+
+        return added
+    return None
+
+
+def _isub(a, b):
+    if duals(a) and a.ndim == 1:
+
+        def subtracted(a, b):
+            refuse_lengths(a, b)
+            for i in range(a.size):
+                a[i] = a[i] - at(b, i)
+            return a
+
+        return subtracted
+    return None
+
+
+def _imul(a, b):
+    if duals(a) and a.ndim == 1:
+
+        def multiplied(a, b):
+            refuse_lengths(a, b)
+            for i in range(a.size):
+                a[i] = a[i] * at(b, i)
+            return a
+
+        return multiplied
+    return None
+
+
+def _itruediv(a, b):
+    if duals(a) and a.ndim == 1:
+
+        def divided(a, b):
+            refuse_lengths(a, b)
+            for i in range(a.size):
+                a[i] = a[i] / at(b, i)
+            return a
+
+        return divided
+    return None
+
+
+FUNCTIONS = {
+    np.sum: _sum,
+    np.prod: _prod,
+    np.mean: _mean,
+    np.var: _var,
+    np.std: _std,
+    np.cumsum: _cumsum,
+    np.argmax: _argmax,
+    np.argmin: _argmin,
+    np.max: _max,
+    np.min: _min,
+    np.diff: _diff,
+    np.dot: _dot,
+    operator.matmul: _dot,
+    np.linalg.norm: _norm,
+    np.clip: _clip,
+    np.where: _where,
+    np.trace: _trace,
+    np.asarray: _array,
+    array: _either_array,
+    operator.iadd: _iadd,
+    operator.isub: _isub,
+    operator.imul: _imul,
+    operator.itruediv: _itruediv,
+}
+METHODS = (
+    np.sum,
+    np.prod,
+    np.mean,
+    np.var,
+    np.std,
+    np.cumsum,
+    np.argmax,
+    np.argmin,
+    np.max,
+    np.min,
+    np.dot,
+)
+
+
+class Methods(AttributeTemplate):
+    """The same functions as methods of arrays."""
+
+    key = types.Array
+
+
+def _method(function):
+    class Method(AbstractTemplate):
+        key = "duals", function.__name__
+
+        def generic(self, args, kws):
+            call = not kws and self.context.resolve_function_type(function, (self.this, *args), {})
+            return call and signature(call.return_type, *args, recvr=self.this)
+
+    @lower_builtin(Method.key, types.Array)
+    @lower_builtin(Method.key, types.Array, types.Array)
+    def lower(context, builder, sig, args):
+        kind = context.typing_context.resolve_value_type(function)
+        inner = context.typing_context.resolve_function_type(kind, sig.args, {})
+        call = context.get_function(kind, inner)
+        context.add_linking_libs(getattr(call, "libs", ()))
+        return call(builder, args)
+
+    return lambda self, array: types.BoundFunction(Method, array) if duals(array) else None
+
+
+for function, implementation in FUNCTIONS.items():
+    overload(function, jit_options={"error_model": "numpy"})(implementation)
+for function in METHODS:
+    setattr(Methods, f"resolve_{function.__name__}", _method(function))
+prefer(FUNCTIONS)
+cpu_target.typing_context._attributes[types.Array].insert(0, Methods(cpu_target.typing_context))

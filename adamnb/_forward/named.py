@@ -1,0 +1,87 @@
+"""Derivatives as Numba functions with the parameters of the user's function, on disk beside it."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
+from numba.core.dispatcher import Dispatcher
+from numba.core.serialize import dumps
+
+from .._compiled.cache import WITH_MEMORY
+from .lifted import INNER, Refusing
+from .stamp import STAMP
+
+_known: WeakKeyDictionary[Dispatcher, dict[Callable, Dispatcher]] = WeakKeyDictionary()
+
+
+def derivative(make: Callable, function: Any) -> Dispatcher:
+    """Return what `make`, of `derivatives.py`, makes of a Numba function; the same one each time."""
+    if not isinstance(function, Dispatcher):
+        raise TypeError(
+            f"`{make.__name__}` needs a Numba function; got {function!r}. Decorate it with @numba.njit."
+        )
+    known = _known.setdefault(function, {})
+    if make not in known:
+        known[make] = _named(make, function)
+    return known[make]
+
+
+def _named(make: Callable, function: Any) -> Dispatcher:
+    """Return a derivative with the function's own parameters, which those who compile it count."""
+    parameters = list(inspect.signature(function.py_func).parameters.values())
+    if not parameters or parameters[0].kind is not parameters[0].POSITIONAL_OR_KEYWORD:
+        raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
+    several = parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
+    names = [parameter.name for parameter in parameters]
+    inner = ", ".join(names[1 : len(names) - several] + [""] * (len(names) > 1 + several))
+    outer = ", ".join(
+        [*names[: len(names) - several], *[f"*{name}" for name in names[-1:] * several]]
+    )
+    arguments = f"({inner.strip()})" + (f" + {names[-1]}" if several else "")
+
+    # Symbols of machine code are named after functions: no other function may have the same ones.
+    name = f"{function.py_func.__qualname__}.{make.__name__}.{_digest(function.py_func)}"
+    body = make(function)
+    body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
+    scope = {
+        "__name__": function.py_func.__module__,
+        "__derivative": numba.njit(**INNER, **WITH_MEMORY)(body),
+    }
+    exec(f"def {make.__name__}({outer}): return __derivative({names[0]}, {arguments})", scope)
+    python: Any = scope[make.__name__]
+    python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
+    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **WITH_MEMORY}
+    compiled = Refusing(python, {}, options)
+    if not isinstance(function._cache, NullCache):
+        compiled._cache = _Beside(make.__name__, function.py_func)
+    return compiled
+
+
+def _digest(function: Callable) -> str:
+    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    return hashlib.sha256(function.__code__.co_code + dumps(cells)).hexdigest()[:16]
+
+
+class _Files(CompileResultCacheImpl):
+    def __init__(self, kind: str, function: Callable) -> None:
+        self.kind = kind
+        super().__init__(function)
+
+    def get_filename_base(self, fullname, abiflags):
+        return super().get_filename_base(f"{fullname}.{self.kind}", abiflags)
+
+
+class _Beside(FunctionCache):
+    """Keeps a derivative where the function is kept, by its source and the sources here."""
+
+    def __init__(self, kind: str, function: Callable) -> None:
+        self._impl_class = partial(_Files, kind)
+        super().__init__(function)
+
+    def _index_key(self, sig, codegen):
+        return (*super()._index_key(sig, codegen), STAMP)
