@@ -1,6 +1,7 @@
 """Sums, products and the like of arrays of dual numbers; expressions of arrays are Numba's own loops."""
 
 import operator
+from collections.abc import Callable
 
 import numpy as np
 from numba import types
@@ -341,7 +342,7 @@ def _itruediv(a, b):
     return None
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[Callable, Callable] = {
     np.sum: _sum,
     np.prod: _prod,
     np.mean: _mean,

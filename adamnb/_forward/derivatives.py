@@ -5,6 +5,7 @@ The functions here return Python functions ``derivative(x, args)`` to compile, `
 
 import numpy as np
 
+from .._compiled.intrinsics import lend
 from .lifted import lifted
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of
 
@@ -15,6 +16,7 @@ def value_and_grad(function):
     fun = lifted(function)
 
     def derivative(x, args):
+        x, args = lend(x), lend(args)
         g = np.empty(x.size, x.dtype)
         duals = room(x, PARTS)
         if x.size > ON_STACK:
@@ -39,6 +41,7 @@ def hessian(function):
     fun = lifted(function)
 
     def derivative(x, args):
+        x, args = lend(x), lend(args)
         n = x.size
         h = np.empty((n, n), x.dtype)
         inner = room(x, PARTS)
@@ -69,6 +72,7 @@ def jacobian(function):
     fun = lifted(function)
 
     def derivative(x, args):
+        x, args = lend(x), lend(args)
         duals = room(x, PARTS)
         if x.size > ON_STACK:
             duals = np.empty(x.size, duals.dtype)

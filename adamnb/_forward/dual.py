@@ -5,13 +5,14 @@ float among dual numbers has derivatives of zero, which nothing is computed with
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typeconv import Conversion
 from numba.extending import lower_cast, models, register_model
 from numba.np.numpy_support import as_dtype, from_dtype
 
-from .emitted import Derived, Real
+from .emitted import Derived, Real, vector
 from .stamp import STAMP
 
 NUMBERS = types.Float | types.Integer | types.Boolean
@@ -41,11 +42,44 @@ class Dual(types.Type):
         return None
 
 
+class Floats(types.Type):
+    """The parts of a number whose parts are floats: a vector register, in memory an array."""
+
+    def __init__(self, dtype: types.Type, count: int) -> None:
+        self.dtype, self.count = dtype, count
+        super().__init__(f"Floats({dtype}, {count})")
+
+
+@register_model(Floats)
+class _FloatsModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        self.element = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(self.element, kind.count))
+
+    def get_data_type(self):
+        return ir.ArrayType(self.element, self.be_type.count)
+
+    def as_data(self, builder, value):
+        data = ir.Constant(self.get_data_type(), ir.Undefined)
+        for i, number in enumerate(Real(builder, value).elements()):
+            data = builder.insert_value(data, number.code, i)
+        return data
+
+    def from_data(self, builder, value):
+        places = range(self.be_type.count)
+        return vector([Real(builder, builder.extract_value(value, i)) for i in places]).code
+
+
 @register_model(Dual)
 class _DualModel(models.StructModel):
     def __init__(self, manager, kind):
-        parts = types.UniTuple(kind.dtype, kind.parts)
-        super().__init__(manager, kind, [("value", kind.dtype), ("parts", parts)])
+        super().__init__(manager, kind, [("value", kind.dtype), ("parts", parts_type(kind))])
+
+
+def parts_type(kind):
+    """Return the type of all parts of a dual number together."""
+    several = types.UniTuple if isinstance(kind.dtype, Dual) else Floats
+    return several(kind.dtype, kind.parts)
 
 
 def depth(kind):
@@ -92,32 +126,35 @@ def has_duals(kind):
     return isinstance(kind, Dual)
 
 
-def emitted(context, builder, kind, value):
+def emitted(context, builder, kind, code):
     """Return a number of compiled code as one that Python computes with."""
     if not isinstance(kind, Dual):
-        return Real(builder, value)
-    places = [0, *((1, i) for i in range(kind.parts))]
-    first, *parts = (
-        emitted(context, builder, kind.dtype, builder.extract_value(value, place))
-        for place in places
+        return Real(builder, code)
+    value = emitted(context, builder, kind.dtype, builder.extract_value(code, 0))
+    parts = builder.extract_value(code, 1)
+    if not isinstance(kind.dtype, Dual):
+        return Derived(value, [Real(builder, parts)])
+    places = range(kind.parts)
+    return Derived(
+        value,
+        [emitted(context, builder, kind.dtype, builder.extract_value(parts, i)) for i in places],
     )
-    return Derived(first, parts)
 
 
 def compiled(context, builder, kind, number):
     """Return a number as compiled code has one of type `kind`, which may be a deeper one."""
     if not isinstance(kind, Dual):
         return number.code
-    value, parts = number, [Real(builder, context.get_constant(real(kind), 0.0))] * kind.parts
+    value, parts = number, context.get_constant_null(parts_type(kind))
     if number.depth == depth(kind):
-        value, parts = number.value, number.parts
+        value, codes = (
+            number.value,
+            [compiled(context, builder, kind.dtype, p) for p in number.parts],
+        )
+        nested = isinstance(kind.dtype, Dual)
+        parts = context.make_tuple(builder, parts_type(kind), codes) if nested else codes[0]
     dual = cgutils.create_struct_proxy(kind)(context, builder)
-    dual.value = compiled(context, builder, kind.dtype, value)
-    dual.parts = context.make_tuple(
-        builder,
-        types.UniTuple(kind.dtype, kind.parts),
-        [compiled(context, builder, kind.dtype, part) for part in parts],
-    )
+    dual.value, dual.parts = compiled(context, builder, kind.dtype, value), parts
     return dual._getvalue()
 
 
@@ -130,10 +167,12 @@ def _cast_number(context, builder, given, wanted, value):
 
 
 @lower_cast(Dual, Dual)
-def _cast_dual(context, builder, given, wanted, value):
+def _cast_dual(context, builder, given, wanted, code):
     def cast(number):
         if isinstance(number, Derived):
             return Derived(cast(number.value), [cast(part) for part in number.parts])
+        if isinstance(number.code.type, ir.VectorType):
+            return vector([cast(element) for element in number.elements()])
         return Real(builder, context.cast(builder, number.code, real(given), real(wanted)))
 
-    return compiled(context, builder, wanted, cast(emitted(context, builder, given, value)))
+    return compiled(context, builder, wanted, cast(emitted(context, builder, given, code)))

@@ -5,62 +5,80 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llvmlite import ir
+
 
 @dataclass(frozen=True)
 class Real:
-    """A float: the LLVM value `code`."""
+    """A float, or a vector of floats, on which the processor computes at once: the LLVM value `code`."""
 
     builder: Any
     code: Any
     depth = 0
 
-    def _of(self, code):
-        return Real(self.builder, code)
+    def _with(self, operation, other):
+        if other.depth:
+            return NotImplemented
+        return Real(self.builder, operation(self._like(other), other._like(self)))
+
+    def _like(self, other):
+        """Return the code, with the number in all places if the other one is a vector."""
+        kind, code = other.code.type, self.code
+        if not isinstance(kind, ir.VectorType) or code.type == kind:
+            return code
+        places, none = ir.VectorType(ir.IntType(32), kind.count), ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(none, code, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(first, none, ir.Constant(places, [0] * kind.count))
 
     def __add__(self, other):
-        return (
-            self._of(self.builder.fadd(self.code, other.code))
-            if not other.depth
-            else NotImplemented
-        )
+        return self._with(self.builder.fadd, other)
 
     def __sub__(self, other):
-        return (
-            self._of(self.builder.fsub(self.code, other.code))
-            if not other.depth
-            else NotImplemented
-        )
+        return self._with(self.builder.fsub, other)
 
     def __mul__(self, other):
-        return (
-            self._of(self.builder.fmul(self.code, other.code))
-            if not other.depth
-            else NotImplemented
-        )
+        return self._with(self.builder.fmul, other)
 
     def __truediv__(self, other):
-        return (
-            self._of(self.builder.fdiv(self.code, other.code))
-            if not other.depth
-            else NotImplemented
-        )
+        return self._with(self.builder.fdiv, other)
 
     def __neg__(self):
-        return self._of(self.builder.fneg(self.code))
+        return Real(self.builder, self.builder.fneg(self.code))
+
+    def __pos__(self):
+        return self
 
     def inverse(self):
-        return self._of(self.builder.fdiv(self.code.type(1.0), self.code))
+        return Real(self.builder, self.builder.fdiv(self.code.type(1.0), self.code))
 
     def scaled(self, part):
         """Return the product with a part, 0 if that is 0 even where this number is infinite or NaN."""
-        zero, builder = self.code.type(0.0), self.builder
-        none = builder.fcmp_ordered("==", part.code, zero)
-        return self._of(builder.select(none, zero, builder.fmul(self.code, part.code)))
+        product = (self * part).code
+        none = self.builder.fcmp_ordered("==", part.code, ir.Constant(part.code.type, None))
+        zero = ir.Constant(product.type, None)
+        return Real(self.builder, self.builder.select(none, zero, product))
+
+    def elements(self):
+        """Return the numbers of a vector."""
+        place = ir.IntType(32)
+        return [
+            Real(self.builder, self.builder.extract_element(self.code, ir.Constant(place, i)))
+            for i in range(self.code.type.count)
+        ]
+
+
+def vector(numbers):
+    """Return floats as one vector."""
+    builder = numbers[0].builder
+    code = ir.Constant(ir.VectorType(numbers[0].code.type, len(numbers)), ir.Undefined)
+    for i, number in enumerate(numbers):
+        code = builder.insert_element(code, number.code, ir.Constant(ir.IntType(32), i))
+    return Real(builder, code)
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A dual number: value and parts are `Real` or themselves `Derived`."""
+    """A dual number: value and parts are `Real` or themselves `Derived`; floats are one vector."""
 
     value: Any
     parts: list

@@ -27,7 +27,8 @@ class _Lowerer:
         if not isinstance(kind, Dual):
             return value
         context, builder = self.context, self.builder
-        place = cgutils.alloca_once_value(builder, value)
+        data = context.data_model_manager[kind].as_data(builder, value)
+        place = cgutils.alloca_once_value(builder, data)
         array = context.make_array(self.typeof(name))(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind)))
         populate_array(array, place, [], [], size, None)

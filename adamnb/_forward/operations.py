@@ -186,12 +186,11 @@ def pairwise(rule):
     return implementation
 
 
-TAUGHT: list = []
+TAUGHT: dict[Callable, Callable] = {}
 
 
 def learn(function, template):
-    infer_global(function)(type(template.__name__, (template,), {}))
-    TAUGHT.append(function)
+    TAUGHT[function] = infer_global(function)(type(template.__name__, (template,), {}))
 
 
 def teach(functions, template, count, implementation):

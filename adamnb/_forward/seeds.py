@@ -8,7 +8,7 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 from .dual import NUMBERS, Dual, compiled, emitted, real
-from .emitted import Derived, Real
+from .emitted import Derived, Real, vector
 from .refusals import START
 
 ON_STACK = 32  # dual numbers of x; for more variables memory is allocated
@@ -50,15 +50,17 @@ def seeded(typingctx, value, variable, parts):
     def codegen(context, builder, signature, arguments):
         one, zero = (context.get_constant(real(kind), number) for number in (1.0, 0.0))
 
-        def part(i):
+        def chosen(i):
             here = builder.icmp_signed("==", arguments[1], context.get_constant(types.intp, i))
-            chosen = Real(builder, builder.select(here, one, zero))
-            number = compiled(context, builder, kind.dtype, chosen)
-            return emitted(context, builder, kind.dtype, number)
+            return Real(builder, builder.select(here, one, zero))
 
         number = emitted(context, builder, kind.dtype, arguments[0])
-        seeds = [part(i) for i in range(kind.parts)]
-        return compiled(context, builder, kind, Derived(number, seeds))
+        seeds = [chosen(i) for i in range(kind.parts)]
+        if not isinstance(kind.dtype, Dual):
+            return compiled(context, builder, kind, Derived(number, [vector(seeds)]))
+        codes = [compiled(context, builder, kind.dtype, seed) for seed in seeds]
+        inner = [emitted(context, builder, kind.dtype, code) for code in codes]
+        return compiled(context, builder, kind, Derived(number, inner))
 
     return kind(value, types.intp, parts), codegen
 
@@ -85,9 +87,16 @@ def parts_of(typingctx, number, like):
     `like` is an array of dual numbers with as many parts.
     """
     if isinstance(number, Dual):
-        return types.UniTuple(number.dtype, number.parts)(number, like), (
-            lambda context, builder, signature, arguments: builder.extract_value(arguments[0], 1)
-        )
+        kind = types.UniTuple(number.dtype, number.parts)
+
+        def taken(context, builder, signature, arguments):
+            parts = builder.extract_value(arguments[0], 1)
+            if isinstance(number.dtype, Dual):
+                return parts
+            elements = [element.code for element in Real(builder, parts).elements()]
+            return context.make_tuple(builder, kind, elements)
+
+        return kind(number, like), taken
     kind = types.UniTuple(like.dtype.dtype, like.dtype.parts)
 
     def codegen(context, builder, signature, arguments):
