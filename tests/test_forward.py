@@ -1,8 +1,13 @@
 """Exact derivatives of Numba functions, against complex steps, closed forms and analytic gradients."""
 
+import math
+
 import numba
 import numpy as np
 import pytest
+import scipy.special
+from numba.core.errors import TypingError
+from problems import mgh, nist
 
 import adamnb
 
@@ -284,3 +289,339 @@ def test_objectives(function):
     f, g = adamnb.value_and_grad(njit(function))(POINT)
     np.testing.assert_allclose(f, function(POINT), rtol=1e-13)
     close(g, complex_step(python_only(function), POINT))
+
+
+def test_numbers():
+    _, g = adamnb.value_and_grad(njit(numbers))(POINT)
+    close(g, complex_step(numbers_by_hand, POINT))
+
+
+# ------------------------------------------------------------------------------------- functions
+
+
+@njit
+def functions(x):
+    a, b = x
+    return (
+        np.exp(a), math.exp(a), np.exp2(a), np.expm1(a), np.log(a), np.log2(a), np.log10(a),
+        np.log1p(a), np.sqrt(a), np.cbrt(a), np.square(a), np.reciprocal(a), np.sin(a), math.cos(a),
+        np.tan(a), np.arcsin(a), math.acos(a), np.arctan(a), np.sinh(a), np.cosh(a), math.tanh(a),
+        np.arcsinh(a), np.arccosh(1 + b), np.arctanh(a), abs(-a), np.degrees(a), math.radians(a),
+        math.erf(a), math.erfc(a), math.gamma(a), math.lgamma(b), math.gamma(-a), np.arctan2(a, b),
+        np.hypot(a, -b), np.maximum(a, b), np.minimum(a, b), np.logaddexp(a, b), np.copysign(a, -b),
+        a**b, 2.0**a, a**-3, math.pow(a, 2.5), np.power(a, b), b % a, np.clip(a, 0.1, 0.2),
+        np.where(a > 0, a * b, b), np.sign(a), np.floor(a), np.ceil(a), a // 0.2,
+    )  # fmt: skip
+
+
+def complex_functions(x):
+    a, b = x
+    power = np.power
+    gamma, lgamma, erf = scipy.special.gamma, scipy.special.loggamma, scipy.special.erf
+    return np.array([
+        np.exp(a), np.exp(a), power(2, a), np.exp(a) - 1, np.log(a), np.log(a) / math.log(2),
+        np.log10(a), np.log(1 + a), np.sqrt(a), power(a, 1 / 3), a * a, 1 / a, np.sin(a), np.cos(a),
+        np.tan(a), np.arcsin(a), np.arccos(a), np.arctan(a), np.sinh(a), np.cosh(a), np.tanh(a),
+        np.arcsinh(a), np.arccosh(1 + b), np.arctanh(a), a, a * (180 / np.pi), a * (np.pi / 180),
+        erf(a), 1 - erf(a), gamma(a), lgamma(b),
+        -np.pi / (np.sin(np.pi * a) * gamma(1 + a)), np.arctan(a / b),
+        np.sqrt(a * a + b * b), b, a, np.log(np.exp(a) + np.exp(b)), -a,
+        power(a, b), power(2, a), 1 / a**3, power(a, 2.5), power(a, b), b - 2 * a, 0.2,
+        a * b, 1, 0, 1, 1,
+    ])  # fmt: skip
+
+
+def test_functions():
+    x = np.array([0.35, 0.9])
+    found = adamnb.jacobian(functions)(x)
+    expected = complex_step(complex_functions, x).T
+    np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
+
+
+@pytest.mark.parametrize("a", [0.35, 0.02, 7.5])
+def test_second_derivatives_of_functions(a):
+    """Of the gamma function with digamma, which is differentiated as any code is."""
+
+    @njit
+    def fun(x):
+        return math.lgamma(x[0]) + np.log(x[0]) * math.erf(x[1]) + x[0] ** x[1]
+
+    h = adamnb.hessian(fun)(np.array([a, 0.9]))
+    e, c, power = math.erf(0.9), 2 / math.sqrt(math.pi) * math.exp(-0.81), a**0.9
+    expected = np.array([
+        [scipy.special.polygamma(1, a) - e / a**2 - 0.09 * a**-1.1, 0.0],
+        [0.0, -1.8 * c * math.log(a) + power * math.log(a) ** 2],
+    ])  # fmt: skip
+    expected[0, 1] = expected[1, 0] = c / a + a**-0.1 * (1 + 0.9 * math.log(a))
+    close(h, expected)
+
+
+# ----------------------------------------------------------------------- where there is no derivative
+
+
+@njit
+def kinks(x):
+    a, b, c = x
+    return (
+        abs(a), np.sqrt(a), np.cbrt(a), np.hypot(a, a), np.maximum(a, 0.0), np.maximum(a, b * 1.0),
+        max(a, 0.0), max(0.0, a), a**2, a**1, a**0, a**0.5, a**0.0, a**2.0, c**a, a**c,
+        np.sqrt(a) + c, np.logaddexp(a, a), np.minimum(a, b), np.clip(c, 2.0, 3.0),
+    )  # fmt: skip
+
+
+def test_kinks():
+    """At (0, 0, 2): what does not depend on a variable never has NaN for it."""
+    found = adamnb.jacobian(kinks)(np.array([0.0, 0.0, 2.0]))
+    inf = np.inf
+    expected = [
+        [0, 0, 0], [inf, 0, 0], [inf, 0, 0], [0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0],
+        [1, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0], [inf, 0, 0], [0, 0, 0], [0, 0, 0],
+        [math.log(2), 0, 0], [0, 0, 0],
+        [inf, 0, 1], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 0.5],
+    ]  # fmt: skip
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+# --------------------------------------------------------------------------- known analytic gradients
+
+
+def without_g(fun):
+    """Return the objective of a problem that writes its gradient into g, without g."""
+
+    @njit
+    def plain(x, *args):
+        return fun(x, np.empty_like(x), *args)
+
+    return plain
+
+
+CHOSEN = [*mgh.problems()[2::4], *nist.problems()[::5]]
+
+
+@pytest.mark.parametrize("problem", CHOSEN, ids=lambda problem: problem.name)
+def test_known_problems(problem):
+    """Of both sets some; g is then a vector of what depends on x as well."""
+    x, g = problem.x0 * 1.01, np.empty(problem.x0.size)
+    f = problem.fun(x, g, *problem.args)
+    found_f, found_g = adamnb.value_and_grad(without_g(problem.fun))(x, *problem.args)
+    assert found_f == pytest.approx(f, rel=1e-13)
+    close(found_g, g)
+
+
+# ------------------------------------------------------------------------- more variables, and fewer
+
+
+@njit
+def rosenbrock(x):
+    f = 0.0
+    for i in range(x.size - 1):
+        f += 100 * (x[i + 1] - x[i] ** 2) ** 2 + (1 - x[i]) ** 2
+    return f
+
+
+def rosenbrock_hessian(x):
+    h = np.zeros((x.size, x.size))
+    for i in range(x.size - 1):
+        h[i, i] += 1200 * x[i] ** 2 - 400 * x[i + 1] + 2
+        h[i + 1, i + 1] += 200
+        h[i, i + 1] = h[i + 1, i] = -400 * x[i]
+    return h
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9, 31, 32, 33, 70])
+def test_numbers_of_variables(n):
+    """Passes of some variables each; memory on the stack, and not."""
+    x = np.linspace(-1.2, 1.3, n)
+    f, g = adamnb.value_and_grad(rosenbrock)(x)
+    assert f == rosenbrock(x)
+    assert g.shape == (n,)
+    close(g, complex_step(rosenbrock.py_func, x) if n > 1 else np.zeros(1))
+    h = adamnb.hessian(rosenbrock)(x)
+    close(h, rosenbrock_hessian(x))
+    assert (h == h.T).all()
+
+
+def test_no_variables():
+    f, g = adamnb.value_and_grad(rosenbrock)(np.empty(0))
+    assert (f, g.shape) == (0.0, (0,))
+    assert adamnb.hessian(rosenbrock)(np.empty(0)).shape == (0, 0)
+
+
+def test_nothing_of_the_callers_is_changed():
+    @njit
+    def spoils(x, t):
+        x[0] *= 2.0
+        return x[0] * x[1] * t[0]
+
+    for x in (POINT.copy(), np.repeat(POINT, 2)[::2]):
+        f, g = adamnb.value_and_grad(spoils)(x, T)
+        assert f == pytest.approx(2 * 1.1 * 0.7 * T[0])
+        close(g, np.array([1.4, 2.2, 0.0]) * T[0])
+        assert (x == POINT).all()
+    read_only = POINT.copy()
+    read_only.flags.writeable = False
+    adamnb.value_and_grad(rosenbrock)(read_only)
+
+
+def test_float32_stays_float32():
+    @njit
+    def fun(x, t):
+        s = x[0] - x[0]
+        for i in range(t.size):
+            s += (x[0] * np.exp(-x[1] * t[i])) ** 2 + np.sqrt(x[2]) * math.lgamma(x[2])
+        return s
+
+    x, t = POINT.astype(np.float32), T.astype(np.float32)
+    f, g = adamnb.value_and_grad(fun)(x, t)
+    f64, g64 = adamnb.value_and_grad(fun)(x.astype(float), t.astype(float))
+    assert type(fun(x, t)) is type(f)
+    assert g.dtype == np.float32
+    np.testing.assert_allclose(g, g64, rtol=1e-5)
+    h = adamnb.hessian(fun)(x, t)
+    assert h.dtype == np.float32
+    np.testing.assert_allclose(h, adamnb.hessian(fun)(x.astype(float), t.astype(float)), rtol=1e-4)
+    assert f == pytest.approx(f64, rel=1e-6)
+
+
+def test_hessians():
+    for fun in (loop, whole_arrays, mixture):
+        both, step = adamnb.value_and_grad(njit(fun)), 1e-3
+
+        def slope(i, h, both=both):
+            return both(POINT + h * np.eye(3)[i])[1]
+
+        rows = [
+            (8 * (slope(i, step) - slope(i, -step)) - slope(i, 2 * step) + slope(i, -2 * step))
+            / (12 * step)
+            for i in range(3)
+        ]
+        h = adamnb.hessian(njit(fun))(POINT)
+        np.testing.assert_allclose(h, rows, rtol=1e-7, atol=1e-7 * np.abs(h).max())
+
+
+def test_jacobian():
+    @njit
+    def model(x, t):
+        return x[0] * np.exp(-x[1] * t) + x[2]
+
+    decay = np.exp(-POINT[1] * T)
+    expected = np.array([decay, -POINT[0] * T * decay, np.ones(7)]).T
+    close(adamnb.jacobian(model)(POINT, T), expected)
+
+    @njit
+    def constant(x, t):
+        return t
+
+    assert not adamnb.jacobian(constant)(POINT, T).any()
+
+
+def test_nested():
+    """A derivative within a function is differentiated as all else."""
+    inner = adamnb.value_and_grad(rosenbrock)
+
+    @njit
+    def steepness(x):
+        f, g = inner(x)
+        return g @ g + 0.0 * f
+
+    x = np.array([0.3, -0.4])
+    _, g = adamnb.value_and_grad(steepness)(x)
+    close(g, 2 * rosenbrock_hessian(x) @ inner(x)[1])
+
+
+# --------------------------------------------------------------------------------------- what it is
+
+
+def test_one_function_each():
+    assert adamnb.value_and_grad(rosenbrock) is adamnb.value_and_grad(rosenbrock)
+    assert adamnb.value_and_grad(rosenbrock) is not adamnb.hessian(rosenbrock)
+
+
+def test_in_minimisations():
+    @njit
+    def fun(x, y):
+        return (x[0] - y) ** 2 + (x[1] - 1.0) ** 4
+
+    both = adamnb.value_and_grad(fun)
+    found = adamnb.minimize(both, [3.0, 1.5], (2.0,), jac=True)
+    assert found.compiled
+    assert found.x[0] == pytest.approx(2.0, abs=1e-4)
+    several = adamnb.minimize_batch(both, [3.0, 1.5], data=(np.array([2.0, 5.0]),), jac=True)
+    np.testing.assert_allclose(several.x[:, 0], [2.0, 5.0], atol=1e-4)
+
+
+def test_a_division_by_zero_is_as_in_the_function_itself():
+    @numba.njit
+    def fun(x):
+        return 1.0 / (x[0] - 1.0)
+
+    with pytest.raises(ZeroDivisionError):
+        adamnb.value_and_grad(fun)(np.ones(1))
+    f, g = adamnb.value_and_grad(njit(fun.py_func))(np.ones(1))
+    assert (f, g[0]) == (np.inf, -np.inf)
+
+
+@njit
+def solves(x):
+    return np.linalg.solve(np.eye(3), x)[0]
+
+
+@njit
+def rounds(x):
+    return np.spacing(x[0])
+
+
+@njit
+def drops(x):
+    return x.astype(np.float64)[0]
+
+
+@njit
+def fills(x):
+    a = np.array([1.0, 2.0])
+    a[0] = x[0]
+    return a[0]
+
+
+@njit
+def is_vector(x):
+    return 2 * x
+
+
+@njit
+def calls(x):
+    return 1.0 + solves(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (solves, "no rule for `solve`"),
+        (calls, "no rule for `solve`"),
+        (rounds, "no rule for `spacing`"),
+        (drops, "astype"),
+        (fills, "an array that holds floats is given a number that depends on x"),
+        (is_vector, "must return a number"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_has_no_rule(function, said):
+    with pytest.raises(TypingError, match=said) as caught:
+        adamnb.value_and_grad(function)(POINT)
+    text = str(caught.value)
+    assert "Dual" not in text
+    assert text.count("\n") == 0
+    if function is not is_vector:
+        assert "`jac`" in text
+        assert '`jac="2-point"`' in text
+
+
+@pytest.mark.parametrize("x", [np.arange(3), np.ones((2, 2)), 1.0], ids=["int", "matrix", "number"])
+def test_wrong_x(x):
+    with pytest.raises(TypingError, match="`x` must be a vector of floats; got"):
+        adamnb.value_and_grad(rosenbrock)(x)
+
+
+def test_python_functions():
+    with pytest.raises(TypeError, match="needs a Numba function"):
+        adamnb.value_and_grad(loop)

@@ -264,39 +264,39 @@ def _elements(sequence):
 
 
 def at(operand, i):
-    """Return element i of a vector, or a number as it is."""
+    """Return element i of an array, or a number as it is."""
 
 
 @overload(at)
 def _at(operand, i):
     if isinstance(operand, types.Array):
-        return lambda operand, i: operand[i]
+        return lambda operand, i: operand.flat[i]
     return lambda operand, i: operand
 
 
-def refuse_lengths(a, b):
-    """Raise unless b is a number or a vector as long as a."""
+def refuse_shapes(a, b):
+    """Raise unless b is a number or an array of the shape of a."""
 
 
-@overload(refuse_lengths)
-def _refuse_lengths(a, b):
+@overload(refuse_shapes)
+def _refuse_shapes(a, b):
     if not isinstance(b, types.Array):
         return lambda a, b: None
 
     def refuse(a, b):
         if a.shape != b.shape:
-            raise ValueError("the vectors of an operation in place must have the same length")
+            raise ValueError("an operation in place needs arrays of the same shape")
 
     return refuse
 
 
 def _iadd(a, b):
-    if duals(a) and a.ndim == 1:
+    if duals(a):
 
         def added(a, b):
-            refuse_lengths(a, b)
+            refuse_shapes(a, b)
             for i in range(a.size):
-                a[i] = a[i] + at(b, i)
+                a.flat[i] = a.flat[i] + at(b, i)
             return a
 
         return added
@@ -304,12 +304,12 @@ def _iadd(a, b):
 
 
 def _isub(a, b):
-    if duals(a) and a.ndim == 1:
+    if duals(a):
 
         def subtracted(a, b):
-            refuse_lengths(a, b)
+            refuse_shapes(a, b)
             for i in range(a.size):
-                a[i] = a[i] - at(b, i)
+                a.flat[i] = a.flat[i] - at(b, i)
             return a
 
         return subtracted
@@ -317,12 +317,12 @@ def _isub(a, b):
 
 
 def _imul(a, b):
-    if duals(a) and a.ndim == 1:
+    if duals(a):
 
         def multiplied(a, b):
-            refuse_lengths(a, b)
+            refuse_shapes(a, b)
             for i in range(a.size):
-                a[i] = a[i] * at(b, i)
+                a.flat[i] = a.flat[i] * at(b, i)
             return a
 
         return multiplied
@@ -330,12 +330,12 @@ def _imul(a, b):
 
 
 def _itruediv(a, b):
-    if duals(a) and a.ndim == 1:
+    if duals(a):
 
         def divided(a, b):
-            refuse_lengths(a, b)
+            refuse_shapes(a, b)
             for i in range(a.size):
-                a[i] = a[i] / at(b, i)
+                a.flat[i] = a.flat[i] / at(b, i)
             return a
 
         return divided

@@ -17,8 +17,8 @@ def value_and_grad(function):
 
     def derivative(x, args):
         x, args = lend(x), lend(args)
-        g = np.empty(x.size, x.dtype)
         duals = room(x, PARTS)
+        g = np.empty(x.size, x.dtype)
         if x.size > ON_STACK:
             duals = np.empty(x.size, duals.dtype)
         first = 0
@@ -42,9 +42,9 @@ def hessian(function):
 
     def derivative(x, args):
         x, args = lend(x), lend(args)
+        inner = room(x, PARTS)
         n = x.size
         h = np.empty((n, n), x.dtype)
-        inner = room(x, PARTS)
         if n > ON_STACK:
             inner = np.empty(n, inner.dtype)
         duals = room(inner, 1)

@@ -37,7 +37,8 @@ class Dual(types.Type):
     def can_convert_from(self, context, other):
         if isinstance(other, Dual | NUMBERS) and met(self, other) == self:
             return Conversion.safe
-        if isinstance(other, NUMBERS):  # as a float64 becomes a float32 in an array
+        same = isinstance(other, Dual) and with_dtype(other, real(self)) == self
+        if same or isinstance(other, NUMBERS):  # as a float64 becomes a float32 in an array
             return Conversion.unsafe
         return None
 

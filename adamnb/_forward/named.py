@@ -12,7 +12,6 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
-from .._compiled.cache import WITH_MEMORY
 from .lifted import INNER, Refusing
 from .stamp import STAMP
 
@@ -36,26 +35,22 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     parameters = list(inspect.signature(function.py_func).parameters.values())
     if not parameters or parameters[0].kind is not parameters[0].POSITIONAL_OR_KEYWORD:
         raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
-    several = parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
     names = [parameter.name for parameter in parameters]
-    inner = ", ".join(names[1 : len(names) - several] + [""] * (len(names) > 1 + several))
-    outer = ", ".join(
-        [*names[: len(names) - several], *[f"*{name}" for name in names[-1:] * several]]
-    )
-    arguments = f"({inner.strip()})" + (f" + {names[-1]}" if several else "")
+    rest = names.pop() if parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL else None
+    taken = ", ".join(names + [f"*{rest}"] * (rest is not None))
+    given = "(" + "".join(f"{name}, " for name in names[1:]) + ")" + (f" + {rest}" if rest else "")
 
     # Symbols of machine code are named after functions: no other function may have the same ones.
     name = f"{function.py_func.__qualname__}.{make.__name__}.{_digest(function.py_func)}"
     body = make(function)
     body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
-    scope = {
-        "__name__": function.py_func.__module__,
-        "__derivative": numba.njit(**INNER, **WITH_MEMORY)(body),
-    }
-    exec(f"def {make.__name__}({outer}): return __derivative({names[0]}, {arguments})", scope)
+    # What has no error model of its own, as the function itself may not, has its caller's.
+    model = {"error_model": function.targetoptions.get("error_model", "python")}
+    scope = {"__name__": body.__module__, "__derivative": numba.njit(**INNER, **model)(body)}
+    exec(f"def {make.__name__}({taken}): return __derivative({names[0]}, {given})", scope)
     python: Any = scope[make.__name__]
     python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
-    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **WITH_MEMORY}
+    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **model}
     compiled = Refusing(python, {}, options)
     if not isinstance(function._cache, NullCache):
         compiled._cache = _Beside(make.__name__, function.py_func)
