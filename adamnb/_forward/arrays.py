@@ -189,7 +189,18 @@ def _where(condition, x, y):
         return None
     if not any(isinstance(a, types.Array) for a in (condition, x, y)):
         return lambda condition, x, y: x if condition else y
-    return lambda condition, x, y: np.where(condition, 1, 0) * x + np.where(condition, 0, 1) * y
+    if not isinstance(condition, types.Array):
+        return None
+
+    def chosen(condition, x, y):
+        refuse_shapes(condition, x)
+        refuse_shapes(condition, y)
+        out = np.empty(condition.shape, kind)
+        for i in range(condition.size):
+            out.flat[i] = at(x, i) if condition.flat[i] else at(y, i)
+        return out
+
+    return chosen
 
 
 def _trace(a):
@@ -232,7 +243,8 @@ def _array(sequence):
     def matrix(sequence):
         out = np.empty((len(sequence), len(sequence[0])), kind)
         for i in range(len(sequence)):
-            out[i] = np.asarray(sequence[i])
+            for j in range(out.shape[1]):
+                out[i, j] = sequence[i][j]
         return out
 
     return matrix
@@ -285,7 +297,7 @@ def _refuse_shapes(a, b):
 
     def refuse(a, b):
         if a.shape != b.shape:
-            raise ValueError("an operation in place needs arrays of the same shape")
+            raise ValueError("arrays of the same shape are needed where some depend on x")
 
     return refuse
 
