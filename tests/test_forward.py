@@ -249,6 +249,31 @@ def powers(x):
     )  # fmt: skip
 
 
+def rotation(x):
+    c, s = np.cos(x[0]), np.sin(x[0])
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    moved = turn @ x
+    moved **= 3
+    weights = np.array([1.0, 2.0, 3.0])
+    weights[1] = x[2]
+    return np.sum(weights * moved) + np.sum(np.outer(moved, x).sum(axis=1) ** 2)
+
+
+def tables(x):
+    """Where x chooses the place in a table; by hand below."""
+    j = np.searchsorted(T, x[0])
+    return (
+        np.interp(x[0], T, Y) + np.interp(1.3, np.array([0.0, 1.0, 2.0]), x) + T[j] * x[1]
+        + np.round(x[2] * 10) + np.float64(x[2]) + np.trapezoid(x[0] * T, T)
+    )  # fmt: skip
+
+
+def tables_by_hand(x):
+    j = int(np.searchsorted(T, POINT[0]))
+    slope = (Y[j] - Y[j - 1]) / (T[j] - T[j - 1])
+    return slope * x[0] + 0.7 * x[1] + 0.3 * x[2] + T[j] * x[1] + x[2] + x[0] * np.trapezoid(T, T)
+
+
 def numbers(x):
     """What Python's numbers can do, beside what has complex values."""
     return max(x[0], x[1], 0.3) * min(x[0], 2.0) + x[0] // 0.3 + x[0] % 0.3 + +x[2] - float(x[1])
@@ -261,7 +286,7 @@ def numbers_by_hand(x):
 OBJECTIVES = [
     loop, whole_arrays, helpers, filled_by_a_helper, poisson, binomial, mixture, runge_kutta,
     runge_kutta_of_vectors, kepler, hidden_markov, swapped, spline, early, while_loop, slices, iterated,
-    in_place, matrices, statistics, pieces, lists, powers,
+    in_place, matrices, statistics, pieces, lists, powers, rotation,
 ]  # fmt: skip
 
 
@@ -277,6 +302,7 @@ def python_only(function):
     complex_numpy = type("Numpy", (), {name: getattr(np, name) for name in dir(np)})
     complex_numpy.empty = staticmethod(lambda n: np.zeros(n, complex))
     complex_numpy.zeros = complex_numpy.empty
+    complex_numpy.array = staticmethod(lambda rows: np.array(rows, complex))
     complex_numpy.full = staticmethod(lambda n, value: np.full(n, value, complex))
     complex_numpy.var = staticmethod(lambda a: np.mean((a - np.mean(a)) ** 2))
     complex_numpy.std = staticmethod(lambda a: np.sqrt(np.mean((a - np.mean(a)) ** 2)))
@@ -291,9 +317,13 @@ def test_objectives(function):
     close(g, complex_step(python_only(function), POINT))
 
 
-def test_numbers():
-    _, g = adamnb.value_and_grad(njit(numbers))(POINT)
-    close(g, complex_step(numbers_by_hand, POINT))
+@pytest.mark.parametrize(
+    ("function", "by_hand"), [(numbers, numbers_by_hand), (tables, tables_by_hand)]
+)
+def test_objectives_without_complex_values(function, by_hand):
+    f, g = adamnb.value_and_grad(njit(function))(POINT)
+    assert f == pytest.approx(function(POINT), rel=1e-14)
+    close(g, complex_step(by_hand, POINT))
 
 
 # ------------------------------------------------------------------------------------- functions
@@ -484,7 +514,7 @@ def test_float32_stays_float32():
 
 
 def test_hessians():
-    for fun in (loop, whole_arrays, mixture):
+    for fun in (loop, mixture):
         both, step = adamnb.value_and_grad(njit(fun)), 1e-3
 
         def slope(i, h, both=both):
@@ -578,9 +608,16 @@ def drops(x):
 
 @njit
 def fills(x):
-    a = np.array([1.0, 2.0])
+    a = T.copy()
     a[0] = x[0]
     return a[0]
+
+
+@njit
+def wraps(x):
+    r = x * 2
+    r %= 0.5
+    return r[0]
 
 
 @njit
@@ -601,6 +638,7 @@ def calls(x):
         (rounds, "no rule for `spacing`"),
         (drops, "astype"),
         (fills, "an array that holds floats is given a number that depends on x"),
+        (wraps, "no code for what is done with x"),
         (is_vector, "must return a number"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

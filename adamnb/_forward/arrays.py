@@ -7,10 +7,14 @@ import numpy as np
 from numba import types
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, signature
-from numba.extending import intrinsic, lower_builtin, overload
+from numba.core.utils import pysignature
+from numba.extending import intrinsic, lower_builtin, overload, register_jitable
+from numba.np.numpy_support import as_dtype, from_dtype
 
-from .dual import NUMBERS, Dual, met
+from .dual import NUMBERS, Dual, met, real
 from .preferred import prefer
+
+TRAPEZOID = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009, before NumPy 2
 
 
 def duals(*arrays):
@@ -203,6 +207,68 @@ def _where(condition, x, y):
     return chosen
 
 
+def _interp(x, xp, fp):
+    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (x, xp, fp)]
+    kind = met(*kinds)
+    if kind is None or not (isinstance(xp, types.Array) and isinstance(fp, types.Array)):
+        return None
+    if isinstance(x, types.Array):
+
+        def of_vector(x, xp, fp):
+            out = np.empty(x.size, kind)
+            for i in range(x.size):
+                out[i] = np.interp(x[i], xp, fp)
+            return out
+
+        return of_vector if x.ndim == 1 else None
+
+    def of_number(x, xp, fp):
+        low, high = 0, xp.size - 1
+        if x <= xp[low]:
+            return as_element(kind, fp[low])
+        if x >= xp[high]:
+            return as_element(kind, fp[high])
+        while high - low > 1:
+            middle = (low + high) // 2
+            if x < xp[middle]:
+                high = middle
+            else:
+                low = middle
+        weight = (x - xp[low]) / (xp[high] - xp[low])
+        return as_element(kind, fp[low] + weight * (fp[high] - fp[low]))
+
+    return of_number
+
+
+def _searchsorted(a, v, side="left"):
+    if isinstance(a, types.Array) and isinstance(v, Dual):
+        return lambda a, v, side="left": np.searchsorted(a, plain(v), side)
+    return None
+
+
+@intrinsic
+def plain(typingctx, number):
+    """Return the value of a dual number as a float."""
+
+    def codegen(context, builder, signature, arguments):
+        kind, value = number, arguments[0]
+        while isinstance(kind, Dual):
+            kind, value = kind.dtype, builder.extract_value(value, 0)
+        return value
+
+    return real(number)(number), codegen
+
+
+def _round(a, decimals=0):
+    return (lambda a, decimals=0: np.round(plain(a), decimals)) if isinstance(a, Dual) else None
+
+
+def _trapezoid(y, x):
+    if duals(y, x) and y.ndim == x.ndim == 1:
+        return lambda y, x: np.sum((x[1:] - x[:-1]) * (y[1:] + y[:-1])) / 2
+    return None
+
+
 def _trace(a):
     return (lambda a: np.sum(np.diag(a))) if duals(a) and a.ndim == 2 else None
 
@@ -213,56 +279,97 @@ def array(sequence, dtype=None):
 
 
 def _either_array(sequence, dtype=None):
-    if _array(sequence):
-        return lambda sequence, dtype=None: np.asarray(sequence)
+    kind = _kind_of_array(sequence, dtype)
+    if kind is not None:
+        make = _maker(sequence)
+        return lambda sequence, dtype=None: make(sequence, kind)
     if isinstance(dtype, types.NoneType | types.Omitted) or dtype is None:
         return lambda sequence, dtype=None: np.array(sequence)
     return lambda sequence, dtype=None: np.array(sequence, dtype)
 
 
 def _array(sequence):
-    """Vectors and matrices from lists and tuples."""
-    kinds = _elements(sequence)
-    kind = kinds and met(*kinds)
+    kind = _kind_of_array(sequence, None)
     if kind is None:
         return None
-    inner = sequence[0] if isinstance(sequence, types.BaseTuple) else sequence.dtype
-    if isinstance(inner, NUMBERS | Dual):
+    make = _maker(sequence)
+    return lambda sequence: make(sequence, kind)
 
-        def vector(sequence):
-            out = np.empty(len(sequence), kind)
-            for i in range(len(sequence)):
-                out[i] = sequence[i]
-            return out
 
-        def vector_of_tuple(sequence):
-            return np.asarray(uniform(sequence))
+def _kind_of_array(sequence, dtype):
+    """Return the type of an array's elements from nested sequences; None where Numba does as well."""
+    kinds = _elements(sequence)
+    if not kinds:
+        return None
+    if isinstance(dtype, types.TypeRef):
+        return met(*kinds, dtype.instance_type)
+    if met(*kinds) is None and _is_matrix_of_tuples(
+        sequence
+    ):  # as `lifted.py` makes them from lists
+        return from_dtype(np.result_type(*map(as_dtype, map(types.unliteral, kinds))))
+    return met(*kinds)
 
-        return vector_of_tuple if isinstance(sequence, types.Tuple) else vector
 
-    def matrix(sequence):
-        out = np.empty((len(sequence), len(sequence[0])), kind)
-        for i in range(len(sequence)):
-            for j in range(out.shape[1]):
-                out[i, j] = sequence[i][j]
-        return out
+def _is_matrix_of_tuples(sequence):
+    return isinstance(sequence, types.BaseTuple) and isinstance(sequence[0], types.BaseTuple)
 
-    return matrix
+
+def _maker(sequence):
+    """Return the function ``(sequence, kind)`` that makes the array: both say what is compiled."""
+    if isinstance(sequence, types.BaseTuple):
+        return matrix_of_tuples if _is_matrix_of_tuples(sequence) else vector_of_tuple
+    return vector if isinstance(sequence.dtype, NUMBERS | Dual) else matrix
+
+
+@register_jitable
+def vector(sequence, kind):
+    out = np.empty(len(sequence), kind)
+    for i in range(len(sequence)):
+        out[i] = sequence[i]
+    return out
+
+
+@register_jitable
+def vector_of_tuple(sequence, kind):
+    return vector(uniform(sequence, kind), kind)
+
+
+@register_jitable
+def matrix(sequence, kind):
+    out = np.empty((len(sequence), len(sequence[0])), kind)
+    for i in range(len(sequence)):
+        for j in range(out.shape[1]):
+            out[i, j] = sequence[i][j]
+    return out
+
+
+@register_jitable
+def matrix_of_tuples(sequence, kind):
+    return matrix(uniform(sequence, kind), kind)
 
 
 @intrinsic
-def uniform(typingctx, numbers):
-    """Return a tuple of different numbers as one of dual numbers."""
-    kind = types.UniTuple(met(*numbers), len(numbers))
+def uniform(typingctx, numbers, kind):
+    """Return nested tuples of different numbers as tuples of numbers of one type."""
+
+    def result(given):
+        if not isinstance(given, types.BaseTuple):
+            return kind.instance_type if hasattr(kind, "instance_type") else kind.dtype
+        return types.UniTuple(result(given[0]), len(given))
+
+    def cast(context, builder, given, value):
+        if not isinstance(given, types.BaseTuple):
+            return context.cast(builder, value, given, result(given))
+        parts = [
+            cast(context, builder, one, builder.extract_value(value, i))
+            for i, one in enumerate(given)
+        ]
+        return context.make_tuple(builder, result(given), parts)
 
     def codegen(context, builder, signature, arguments):
-        parts = [
-            context.cast(builder, builder.extract_value(arguments[0], i), given, kind.dtype)
-            for i, given in enumerate(numbers)
-        ]
-        return context.make_tuple(builder, kind, parts)
+        return cast(context, builder, numbers, arguments[0])
 
-    return kind(numbers), codegen
+    return result(numbers)(numbers, kind), codegen
 
 
 def _elements(sequence):
@@ -341,6 +448,19 @@ def _imul(a, b):
     return None
 
 
+def _ipow(a, b):
+    if duals(a):
+
+        def raised(a, b):
+            refuse_shapes(a, b)
+            for i in range(a.size):
+                a.flat[i] = a.flat[i] ** at(b, i)
+            return a
+
+        return raised
+    return None
+
+
 def _itruediv(a, b):
     if duals(a):
 
@@ -378,6 +498,13 @@ FUNCTIONS: dict[Callable, Callable] = {
     operator.isub: _isub,
     operator.imul: _imul,
     operator.itruediv: _itruediv,
+    operator.ipow: _ipow,
+    np.interp: _interp,
+    np.searchsorted: _searchsorted,
+    np.round: _round,
+    np.around: _round,
+    TRAPEZOID: _trapezoid,
+    np.vdot: _dot,
 }
 METHODS = (
     np.sum,
@@ -394,10 +521,17 @@ METHODS = (
 )
 
 
+NO_AXIS, AXIS = pysignature(lambda: None), pysignature(lambda axis: None)
+
+
 class Methods(AttributeTemplate):
     """The same functions as methods of arrays."""
 
     key = types.Array
+
+
+def sum_along(a, axis):
+    return np.sum(a, axis)
 
 
 def _method(function):
@@ -405,12 +539,20 @@ def _method(function):
         key = "duals", function.__name__
 
         def generic(self, args, kws):
-            call = not kws and self.context.resolve_function_type(function, (self.this, *args), {})
-            return call and signature(call.return_type, *args, recvr=self.this)
+            """`axis` is the only argument that may have its name."""
+            args = (*args, *kws.values())
+            if [*kws] not in ([], ["axis"]) or len(args) > 1:
+                return None
+            call = self.context.resolve_function_type(function, (self.this, *args), {})
+            return call and signature(call.return_type, *args, recvr=self.this).replace(
+                pysig=NO_AXIS if not args else AXIS
+            )
 
     @lower_builtin(Method.key, types.Array)
-    @lower_builtin(Method.key, types.Array, types.Array)
+    @lower_builtin(Method.key, types.Array, types.Any)
     def lower(context, builder, sig, args):
+        if function is np.sum and len(args) > 1:
+            return context.compile_internal(builder, sum_along, sig, args)
         kind = context.typing_context.resolve_value_type(function)
         inner = context.typing_context.resolve_function_type(kind, sig.args, {})
         call = context.get_function(kind, inner)

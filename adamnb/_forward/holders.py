@@ -15,7 +15,9 @@ from .dual import element, has_duals, met
 
 # Where each has its `dtype` among its arguments.
 MAKERS = {
-    **dict.fromkeys(("zeros", "empty", "ones", "zeros_like", "empty_like", "ones_like"), 1),
+    **dict.fromkeys(
+        ("zeros", "empty", "ones", "zeros_like", "empty_like", "ones_like", "array"), 1
+    ),
     **dict.fromkeys(("full", "full_like"), 2),
 }
 

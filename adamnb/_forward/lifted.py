@@ -21,6 +21,11 @@ from .dual import has_duals
 from .holders import hold_duals
 from .refusals import refusal
 
+INTERNAL = (
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+)  # where Numba meets an unknown type
 INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # not called from Python or C
 
 _known: WeakKeyDictionary[Dispatcher, Any] = WeakKeyDictionary()
@@ -41,7 +46,7 @@ class Refusing(CPUDispatcher):
     def compile(self, sig):
         try:
             return super().compile(sig)
-        except NumbaError as error:
+        except (NumbaError, *INTERNAL) as error:
             raise refusal(error) from None
 
 
@@ -92,6 +97,10 @@ class Lift(FunctionPass):
         FunctionPass.__init__(self)
 
     def run_pass(self, state):
+        calls = {}
+        for block in state.func_ir.blocks.values():
+            for call in block.find_exprs("call"):
+                calls[call.func.name] = call
         for block in state.func_ir.blocks.values():
             for statement in block.find_insts(ir.Assign):
                 function = named(state.func_ir, statement.value)
@@ -99,11 +108,33 @@ class Lift(FunctionPass):
                     function = lifted(function)
                 elif function is np.array:
                     function = arrays.array
+                    if statement.target.name in calls:
+                        rows_as_tuples(state.func_ir, calls[statement.target.name])
+                elif function is np.float64 and statement.target.name in calls:
+                    function = float
                 else:
                     continue
                 statement.value = ir.Global(function.__name__, function, statement.loc)
         hold_duals(state)
         return True
+
+
+MOST = 64  # rows of a matrix, and elements of a row, that are written out
+
+
+def rows_as_tuples(func_ir, call):
+    """Make tuples of the lists in ``np.array([[x[0], 1.0], [0.0, 1.0]])``: those may differ in type."""
+
+    def literal(variable):
+        value = guard(get_definition, func_ir, variable) if variable.is_temp else None
+        found = isinstance(value, ir.Expr) and value.op == "build_list" and len(value.items) <= MOST
+        return value if found else None
+
+    rows = literal(call.args[0]) if call.args else None
+    lists = [literal(item) for item in rows.items] if rows else []
+    if lists and all(lists):
+        for value in (rows, *lists):
+            value.op = "build_tuple"
 
 
 def named(func_ir, value):

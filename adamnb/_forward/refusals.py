@@ -9,9 +9,14 @@ DUAL = r"Dual\((?:Dual\()?\w+, \d+(?:\), \d+)?\)"
 WAYS_OUT = 'Write the gradient yourself (`jac`), or have differences (`jac="2-point"`).'
 
 
-def refusal(error: NumbaError) -> NumbaError:
+def refusal(error: Exception) -> Exception:
     """Return the error for a function that does not compile for dual numbers, in one sentence."""
     text = str(error)
+    if not isinstance(error, NumbaError):
+        what = f"{type(error).__name__}: {text}"
+        return TypingError(
+            f"{START} Numba has no code for what is done with x ({what}). {WAYS_OUT}"
+        )
     said = re.search(rf"{START} .*", text)
     if said:
         return TypingError(re.sub(DUAL, "a number that depends on x", said.group()))
@@ -28,7 +33,7 @@ def _reason(text: str) -> str:
             f"there is no rule for `.{attribute.group(1)}` of {attribute.group(2) or 'a number'}s"
         )
     if call and call.group(1) == "setitem":
-        return "an array that holds floats is given a number that depends on x"
+        return "an array that holds floats is given a number that depends on x: make it with `np.zeros`"
     if call:
         return f"there is no rule for `{call.group(1)}`"
     lines = [line.strip() for line in text.splitlines() if "Dual(" in line]
