@@ -545,6 +545,46 @@ def test_jacobian():
     assert not adamnb.jacobian(constant)(POINT, T).any()
 
 
+def test_further_arguments():
+    """Functions, tuples, and what has a default."""
+
+    @njit
+    def fun(x, pair, model, power=2):
+        (scale, shift), t = pair
+        return (model(x, t[0]) * scale + shift) ** power
+
+    f, g = adamnb.value_and_grad(fun)(POINT, ((2.0, 0.5), T), decay)
+    e = np.exp(-POINT[1] * T[0])
+    r = 2 * decay(POINT, T[0]) + 0.5
+    assert f == pytest.approx(r * r)
+    close(g, 2 * r * 2 * np.array([e, -POINT[0] * T[0] * e, 1.0]))
+
+    @njit
+    def several(x, *args):
+        return x[0] * args[0] + x[1] * args[1]
+
+    close(adamnb.value_and_grad(several)(POINT, 2.0, 3.0)[1], np.array([2.0, 3.0, 0.0]))
+
+
+@pytest.mark.parametrize("options", [{"parallel": True}, {"fastmath": True}, "float64(float64[:])"])
+def test_functions_compiled_in_other_ways(options):
+    compile_as = numba.njit(**options) if isinstance(options, dict) else numba.njit(options)
+
+    @compile_as
+    def fun(x):
+        f = 0.0
+        for i in numba.prange(x.size):
+            f += x[i] ** 2
+        return f
+
+    @njit
+    def outer(x):
+        return fun(x) ** 2
+
+    close(adamnb.value_and_grad(fun)(POINT)[1], 2 * POINT)
+    close(adamnb.value_and_grad(outer)(POINT)[1], 4 * POINT * (POINT @ POINT))
+
+
 def test_nested():
     """A derivative within a function is differentiated as all else."""
     inner = adamnb.value_and_grad(rosenbrock)

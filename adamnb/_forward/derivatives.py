@@ -1,13 +1,13 @@
 """Gradient, Hessian and Jacobian of the user's function, in passes over a few variables each.
 
-The functions here return Python functions ``derivative(x, args)`` to compile, `args` a tuple.
+The functions here return Python functions ``derivative(x, *args)`` to compile.
 """
 
 import numpy as np
 
 from .._compiled.intrinsics import lend
 from .lifted import lifted
-from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of
+from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_lifted
 
 PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
 
@@ -15,8 +15,9 @@ PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fas
 def value_and_grad(function):
     fun = lifted(function)
 
-    def derivative(x, args):
-        x, args = lend(x), lend(args)
+    def derivative(x, *args):
+        x = lend(x)
+        args = with_lifted(lend(args))
         duals = room(x, PARTS)
         g = np.empty(x.size, x.dtype)
         if x.size > ON_STACK:
@@ -40,8 +41,9 @@ def value_and_grad(function):
 def hessian(function):
     fun = lifted(function)
 
-    def derivative(x, args):
-        x, args = lend(x), lend(args)
+    def derivative(x, *args):
+        x = lend(x)
+        args = with_lifted(lend(args))
         inner = room(x, PARTS)
         n = x.size
         h = np.empty((n, n), x.dtype)
@@ -71,8 +73,9 @@ def hessian(function):
 def jacobian(function):
     fun = lifted(function)
 
-    def derivative(x, args):
-        x, args = lend(x), lend(args)
+    def derivative(x, *args):
+        x = lend(x)
+        args = with_lifted(lend(args))
         duals = room(x, PARTS)
         if x.size > ON_STACK:
             duals = np.empty(x.size, duals.dtype)

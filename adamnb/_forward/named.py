@@ -35,10 +35,9 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     parameters = list(inspect.signature(function.py_func).parameters.values())
     if not parameters or parameters[0].kind is not parameters[0].POSITIONAL_OR_KEYWORD:
         raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
-    names = [parameter.name for parameter in parameters]
-    rest = names.pop() if parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL else None
-    taken = ", ".join(names + [f"*{rest}"] * (rest is not None))
-    given = "(" + "".join(f"{name}, " for name in names[1:]) + ")" + (f" + {rest}" if rest else "")
+    several = inspect.Parameter.VAR_POSITIONAL
+    names = ["*" * (parameter.kind is several) + parameter.name for parameter in parameters]
+    taken = ", ".join(names)
 
     # Symbols of machine code are named after functions: no other function may have the same ones.
     name = f"{function.py_func.__qualname__}.{make.__name__}.{_digest(function.py_func)}"
@@ -47,7 +46,7 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     # What has no error model of its own, as the function itself may not, has its caller's.
     model = {"error_model": function.targetoptions.get("error_model", "python")}
     scope = {"__name__": body.__module__, "__derivative": numba.njit(**INNER, **model)(body)}
-    exec(f"def {make.__name__}({taken}): return __derivative({names[0]}, {given})", scope)
+    exec(f"def {make.__name__}({taken}): return __derivative({taken})", scope)
     python: Any = scope[make.__name__]
     python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
     options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **model}

@@ -4,11 +4,13 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 from .dual import NUMBERS, Dual, compiled, emitted, real
 from .emitted import Derived, Real, vector
+from .lifted import lifted
 from .refusals import START
 
 ON_STACK = 32  # dual numbers of x; for more variables memory is allocated
@@ -21,6 +23,26 @@ def is_vector(kind):
         and kind.ndim == 1
         and isinstance(real(kind.dtype), types.Float)
     )
+
+
+@intrinsic
+def with_lifted(typingctx, arguments):
+    """Return the further arguments of a function with the lifted ones of Numba functions among them."""
+
+    def kind_of(given):
+        if isinstance(given, types.BaseTuple) and not isinstance(given, types.BaseNamedTuple):
+            return types.Tuple(tuple(map(kind_of, given)))
+        function = given.dispatcher if isinstance(given, types.Dispatcher) else None
+        return types.Dispatcher(lifted(function)) if isinstance(function, CPUDispatcher) else given
+
+    result = kind_of(arguments)
+
+    def codegen(context, builder, signature, values):
+        if context.enable_nrt:
+            context.nrt.incref(builder, arguments, values[0])
+        return values[0]  # functions have no value
+
+    return result(arguments), codegen
 
 
 @intrinsic(prefer_literal=True)
