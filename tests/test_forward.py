@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.special
 from numba.core.errors import TypingError
+from numba.core.runtime import _nrt_python, rtsys
 from problems import mgh, nist
 
 import adamnb
@@ -543,6 +544,28 @@ def test_jacobian():
         return t
 
     assert not adamnb.jacobian(constant)(POINT, T).any()
+
+
+def test_memory():
+    """The gradient is the one array that is made for code without arrays of its own."""
+
+    @njit
+    def one_array(x):
+        return 1.0, np.empty(x.size)
+
+    def allocations(function, x):
+        function(x)
+        _nrt_python.memsys_enable_stats()
+        try:
+            before = rtsys.get_allocation_stats().alloc
+            function(x)
+            return rtsys.get_allocation_stats().alloc - before
+        finally:
+            _nrt_python.memsys_disable_stats()
+
+    both = adamnb.value_and_grad(rosenbrock)
+    assert allocations(both, np.ones(32)) == allocations(one_array, np.ones(32))
+    assert allocations(both, np.ones(33)) == allocations(one_array, np.ones(33)) + 1
 
 
 def test_further_arguments():
