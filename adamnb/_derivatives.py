@@ -37,10 +37,11 @@ def value_and_grad(fun: Callable) -> Callable:
     `fun`; n variables take n/8 passes. For more than some hundred write the gradient.
 
     There are rules for arithmetic, for the functions of `math` and the elementwise functions of NumPy that
-    Numba has, for sum, prod, mean, var, std, cumsum, max, min, diff, dot, ``@``, norm, trace, where and clip
-    without `axis`, and for all that moves elements about (slices, reshape, concatenate, outer ...). An array
-    that ``np.empty`` and its like make for floats holds what depends on x where `fun` puts it there. There
-    are none for linear solvers, FFTs, sorting, complex numbers, and SciPy's functions.
+    Numba has, for sum, prod, mean, var, std, cumsum, max, min, diff, dot, ``@``, norm, trace, where, clip,
+    interp and trapezoid (with `axis` for sum alone), and for all that moves elements about: slices, reshape,
+    concatenate, outer, sort. An array that ``np.empty``, ``np.zeros`` or ``np.array`` make for floats holds
+    what depends on x where `fun` puts it there; ``t.copy()`` does not. There are none for linear solvers,
+    FFTs, complex numbers, functions made by ``@vectorize``, and SciPy's functions.
 
     Where there is no derivative it is, as in JAX, 0 for ``abs(x)`` at 0, half for each of two equal
     numbers of ``np.maximum`` and infinite for ``sqrt(x)`` at 0; Python's ``max`` has that of the number

@@ -1,7 +1,10 @@
 """The user's function, and every one that it calls, compiled for dual numbers."""
 
-from types import ModuleType
+import hashlib
+from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any
+from uuid import uuid4
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -12,6 +15,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numba.core.ir_utils import get_definition, guard
 from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
 from numba.core.untyped_passes import ReconstructSSA
 
 from . import arrays
@@ -40,6 +44,29 @@ def lifted(function: Dispatcher) -> Dispatcher:
     return _known[function]
 
 
+def own_name(function: Callable) -> str:
+    """Return a name that no other function has.
+
+    Symbols of machine code are named after functions, and two of one name would be mixed up when they are
+    loaded from disk: those that ``def make(power)`` returns differ in what they close over alone.
+    """
+    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    try:
+        content = dumps(cells)
+    except Exception:  # of many kinds, from what cannot be pickled; nor can it be kept on disk
+        content = uuid4().bytes
+    digest = hashlib.sha256(function.__code__.co_code + content).hexdigest()
+    return f"{function.__qualname__}.{digest[:16]}"
+
+
+def _renamed(function: Any) -> Callable:
+    """Return the function itself under its own name."""
+    parts = function.__code__, function.__globals__, function.__name__
+    renamed = FunctionType(*parts, function.__defaults__, function.__closure__)
+    renamed.__module__, renamed.__qualname__ = function.__module__, own_name(function)
+    return renamed
+
+
 class Refusing(CPUDispatcher):
     """A Numba function whose errors name what has no derivative."""
 
@@ -63,7 +90,7 @@ class Lifted(Refusing):
             if name not in ("cache", "parallel")
         }
         options |= INNER  # Python has no numbers of this type
-        super().__init__(function.py_func, function.locals, options, Compiler)
+        super().__init__(_renamed(function.py_func), function.locals, options, Compiler)
         self.original = ref(function)
 
     def _own(self, args):

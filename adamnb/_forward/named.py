@@ -1,6 +1,5 @@
 """Derivatives as Numba functions with the parameters of the user's function, on disk beside it."""
 
-import hashlib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -10,9 +9,8 @@ from weakref import WeakKeyDictionary
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
-from numba.core.serialize import dumps
 
-from .lifted import INNER, Refusing
+from .lifted import INNER, Refusing, own_name
 from .stamp import STAMP
 
 _known: WeakKeyDictionary[Dispatcher, dict[Callable, Dispatcher]] = WeakKeyDictionary()
@@ -39,8 +37,7 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     names = ["*" * (parameter.kind is several) + parameter.name for parameter in parameters]
     taken = ", ".join(names)
 
-    # Symbols of machine code are named after functions: no other function may have the same ones.
-    name = f"{function.py_func.__qualname__}.{make.__name__}.{_digest(function.py_func)}"
+    name = f"{own_name(function.py_func)}.{make.__name__}"
     body = make(function)
     body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
     # What has no error model of its own, as the function itself may not, has its caller's.
@@ -54,11 +51,6 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     if not isinstance(function._cache, NullCache):
         compiled._cache = _Beside(make.__name__, function.py_func)
     return compiled
-
-
-def _digest(function: Callable) -> str:
-    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    return hashlib.sha256(function.__code__.co_code + dumps(cells)).hexdigest()[:16]
 
 
 class _Files(CompileResultCacheImpl):
