@@ -171,10 +171,10 @@ def fun(x, t):
 """
 
 
-def test_derivatives_are_compiled_once(warm, tmp_path):
+def test_derivatives_are_compiled_once(used, tmp_path):
     """Helpers too; anew where the function or the package's rules have changed."""
     (tmp_path / "plain.py").write_text(PLAIN)
-    env = {"NUMBA_CACHE_DIR": str(warm[0] / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"NUMBA_CACHE_DIR": str(used[0] / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     first = run(DERIVATIVES, tmp_path, **env)
     assert run(COUNT + DERIVATIVES + "print(Count.names)", tmp_path, **env) == first + "[]\n"
     (tmp_path / "plain.py").write_text(PLAIN.replace("x[0] * np.exp", "2 * x[0] * np.exp"))
