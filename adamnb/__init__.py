@@ -9,6 +9,9 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._batch import minimize_batch as minimize_batch
     from ._check_gradient import GradientCheck as GradientCheck
     from ._check_gradient import check_gradient as check_gradient
+    from ._derivatives import hessian as hessian
+    from ._derivatives import jacobian as jacobian
+    from ._derivatives import value_and_grad as value_and_grad
     from ._minimize import minimize as minimize
     from ._multistart import multistart as multistart
     from ._njit import Solution as Solution
@@ -27,6 +30,9 @@ _LATER = {
     "GradientCheck": "_check_gradient",
     "MultistartResult": "_run.result",
     "check_gradient": "_check_gradient",
+    "hessian": "_derivatives",
+    "jacobian": "_derivatives",
+    "value_and_grad": "_derivatives",
     "minimize": "_minimize",
     "minimize_batch": "_batch",
     "multistart": "_multistart",

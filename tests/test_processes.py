@@ -143,6 +143,89 @@ def test_a_second_batch_compiles_nothing(warm):
     assert run(code + "print(Count.names)", folder) == "[]\n"
 
 
+DERIVATIVES = """
+import adamnb, numpy as np, plain
+X0, T = np.array([3.0, -2.0]), np.ones(2)
+print("X", adamnb.jacobian(plain.model)(X0, T))
+fit = adamnb.minimize(adamnb.value_and_grad(plain.fun), X0, (T,), jac=True, maxiter=20)
+assert fit.compiled
+print("X", fit.x)
+"""
+PLAIN = """
+import numba, numpy as np
+
+@numba.njit(cache=True)
+def helper(x, t):
+    return x[0] * np.exp(-x[1] * t)
+
+@numba.njit(cache=True)
+def model(x, t):
+    return helper(x, t) - 1.0
+
+@numba.njit(cache=True)
+def fun(x, t):
+    r = np.zeros(t.size)
+    for i in range(t.size):
+        r[i] = helper(x, t[i])
+    return r @ r
+"""
+
+
+def test_derivatives_are_compiled_once(used, tmp_path):
+    """Helpers too; anew where the function or the package's rules have changed."""
+    (tmp_path / "plain.py").write_text(PLAIN)
+    env = {"NUMBA_CACHE_DIR": str(used[0] / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    first = run(DERIVATIVES, tmp_path, **env)
+    assert run(COUNT + DERIVATIVES + "print(Count.names)", tmp_path, **env) == first + "[]\n"
+    (tmp_path / "plain.py").write_text(PLAIN.replace("x[0] * np.exp", "2 * x[0] * np.exp"))
+    assert run(DERIVATIVES, tmp_path, **env) != first
+    (tmp_path / "plain.py").write_text(PLAIN)
+    shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
+    assert run(DERIVATIVES, tmp_path, root=tmp_path, **env) == first
+    rules = tmp_path / "adamnb" / "_forward" / "rules.py"
+    source = rules.read_text()
+    changed = source.replace(
+        "    y = np.exp(x)\n    return y, y", "    y = np.exp(x)\n    return y, y + y"
+    )
+    assert changed != source
+    rules.write_text(changed)
+    assert run(DERIVATIVES, tmp_path, root=tmp_path, **env) != first
+
+
+TWINS = """
+import numba, numpy as np
+
+def make(power):
+    @numba.njit(cache=True)
+    def term(x, i):  # too large to be copied into its caller
+        s = 0.0
+        for j in range(i):
+            s += np.exp(-x * j) * np.sin(x) + np.cos(x * j) * np.tanh(x) + np.cosh(x - j)
+        return s * 0.0 + (x - power) ** 2
+
+    @numba.njit(cache=True)
+    def fun(x):
+        f = 0.0
+        for i in range(3):
+            f += term(x[0], i) * np.exp(0.0 * x[0]) + np.sinh(0.0 * x[0]) + np.sin(0.0 * x[0])
+        return f + power
+
+    return fun
+
+one, two = make(1.0), make(2.0)
+"""
+
+
+def test_twins_have_their_own_derivatives(tmp_path):
+    """Functions of one name, compiled in two processes and loaded in a third."""
+    (tmp_path / "twins.py").write_text(TWINS)
+    code = "import adamnb, numpy as np, twins\n"
+    for name in ("one", "two"):
+        run(code + f"adamnb.value_and_grad(twins.{name})(np.zeros(1))", tmp_path)
+    both = "print(*[adamnb.value_and_grad(f)(np.zeros(1)) for f in (twins.one, twins.two)])"
+    assert run(code + both, tmp_path) == "(4.0, array([-6.])) (14.0, array([-12.]))\n"
+
+
 def test_changed_sources_are_not_served_stale(used, tmp_path):
     """A coefficient is changed in a file that is not the one of the cached entry points."""
     folder, first = used

@@ -35,16 +35,16 @@ def entry(function=None, **options):
         return numba.njit(**JIT | options)(function)
 
 
-def _stamp() -> str:
-    """Return a digest of the sources that are compiled together: those of this folder.
+def stamp_of(folder: Path) -> str:
+    """Return a digest of the sources that are compiled together: those of a folder.
 
     Numba's disk cache looks at the date of the entry's own file only. As every entry takes a method
     and the digest is part of the method's type, code compiled from other sources is never loaded.
     """
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(folder.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
-STAMP = _stamp()
+STAMP = stamp_of(Path(__file__).parent)

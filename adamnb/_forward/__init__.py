@@ -1,0 +1,1 @@
+"""Exact derivatives of Numba functions in forward mode; knows nothing of optimisation."""

@@ -1,0 +1,96 @@
+"""Gradient, Hessian and Jacobian of the user's function, in passes over a few variables each.
+
+The functions here return Python functions ``derivative(x, *args)`` to compile.
+"""
+
+import numpy as np
+
+from .._compiled.intrinsics import lend
+from .lifted import lifted
+from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_lifted
+
+PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
+
+
+def value_and_grad(function):
+    fun = lifted(function)
+
+    def derivative(x, *args):
+        x = lend(x)
+        args = with_lifted(lend(args))
+        duals = room(x, PARTS)
+        g = np.empty(x.size, x.dtype)
+        if x.size > ON_STACK:
+            duals = np.empty(x.size, duals.dtype)
+        first = 0
+        while True:
+            for i in range(x.size):
+                duals[i] = seeded(x[i], i - first, PARTS)
+            f = fun(duals, *args)
+            value, parts = value_of(f), parts_of(f, duals)
+            for j in range(PARTS):
+                if first + j < x.size:
+                    g[first + j] = parts[j]
+            first += PARTS
+            if first >= x.size:
+                return value, g
+
+    return derivative
+
+
+def hessian(function):
+    fun = lifted(function)
+
+    def derivative(x, *args):
+        x = lend(x)
+        args = with_lifted(lend(args))
+        inner = room(x, PARTS)
+        n = x.size
+        h = np.empty((n, n), x.dtype)
+        if n > ON_STACK:
+            inner = np.empty(n, inner.dtype)
+        duals = room(inner, 1)
+        if n > ON_STACK:
+            duals = np.empty(n, duals.dtype)
+        for first in range(0, n, PARTS):
+            for i in range(n):
+                inner[i] = seeded(x[i], i - first, PARTS)
+            last = first + PARTS if first + PARTS < n else n
+            for row in range(last):
+                for i in range(n):
+                    duals[i] = seeded(inner[i], i - row, 1)
+                f = fun(duals, *args)
+                value_of(f)
+                parts = parts_of(parts_of(f, duals)[0], inner)
+                for column in range(first, last):
+                    if column >= row:
+                        h[row, column] = h[column, row] = parts[column - first]
+        return h
+
+    return derivative
+
+
+def jacobian(function):
+    fun = lifted(function)
+
+    def derivative(x, *args):
+        x = lend(x)
+        args = with_lifted(lend(args))
+        duals = room(x, PARTS)
+        if x.size > ON_STACK:
+            duals = np.empty(x.size, duals.dtype)
+        jac = np.empty((0, 0), x.dtype)
+        for first in range(0, x.size if x.size else 1, PARTS):
+            for i in range(x.size):
+                duals[i] = seeded(x[i], i - first, PARTS)
+            found = vector_of(fun(duals, *args))
+            if first == 0:
+                jac = np.empty((found.size, x.size), x.dtype)
+            for i in range(found.size):
+                parts = parts_of(found[i], duals)
+                for j in range(PARTS):
+                    if first + j < x.size:
+                        jac[i, first + j] = parts[j]
+        return jac
+
+    return derivative

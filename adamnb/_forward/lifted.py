@@ -1,0 +1,175 @@
+"""The user's function, and every one that it calls, compiled for dual numbers."""
+
+import hashlib
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+from numba.core import ir
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
+from numba.core.ir_utils import get_definition, guard
+from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
+from numba.core.untyped_passes import ReconstructSSA
+
+from . import arrays
+from . import expressions as expressions
+from . import operations as operations
+from .dual import has_duals
+from .holders import hold_duals
+from .refusals import refusal
+
+INTERNAL = (
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+)  # where Numba meets an unknown type
+INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # not called from Python or C
+
+_known: WeakKeyDictionary[Dispatcher, Any] = WeakKeyDictionary()
+
+
+def lifted(function: Dispatcher) -> Dispatcher:
+    """Return a function that is compiled for dual numbers where it gets any."""
+    if isinstance(function, Lifted):
+        return function
+    if function not in _known:
+        _known[function] = Lifted(function)
+    return _known[function]
+
+
+def own_name(function: Callable) -> str:
+    """Return a name that no other function has.
+
+    Symbols of machine code are named after functions, and two of one name would be mixed up when they are
+    loaded from disk: those that ``def make(power)`` returns differ in what they close over alone.
+    """
+    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    try:
+        content = dumps(cells)
+    except Exception:  # of many kinds, from what cannot be pickled; nor can it be kept on disk
+        content = uuid4().bytes
+    digest = hashlib.sha256(function.__code__.co_code + content).hexdigest()
+    return f"{function.__qualname__}.{digest[:16]}"
+
+
+def _renamed(function: Any) -> Callable:
+    """Return the function itself under its own name."""
+    parts = function.__code__, function.__globals__, function.__name__
+    renamed = FunctionType(*parts, function.__defaults__, function.__closure__)
+    renamed.__module__, renamed.__qualname__ = function.__module__, own_name(function)
+    return renamed
+
+
+class Refusing(CPUDispatcher):
+    """A Numba function whose errors name what has no derivative."""
+
+    def compile(self, sig):
+        try:
+            return super().compile(sig)
+        except (NumbaError, *INTERNAL) as error:
+            raise refusal(error) from None
+
+
+class Lifted(Refusing):
+    """A Numba function of the user with a compiler of its own.
+
+    It is never on disk by itself, as what it is compiled for is not the user's, but in what calls it.
+    """
+
+    def __init__(self, function: Dispatcher) -> None:
+        options = {
+            name: value
+            for name, value in function.targetoptions.items()
+            if name not in ("cache", "parallel")
+        }
+        options |= INNER  # Python has no numbers of this type
+        super().__init__(_renamed(function.py_func), function.locals, options, Compiler)
+        self.original = ref(function)
+
+    def _own(self, args):
+        """Return the user's own function where there are no dual numbers among the arguments."""
+        return None if any(map(has_duals, args)) else self.original()
+
+    def get_call_template(self, args, kws):
+        own = self._own((*args, *kws.values()))
+        return own.get_call_template(args, kws) if own else super().get_call_template(args, kws)
+
+    def get_overload(self, sig):
+        own = self._own(getattr(sig, "args", sig))
+        return own.get_overload(sig) if own else super().get_overload(sig)
+
+
+class Compiler(CompilerBase):
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(Lift, ReconstructSSA)
+        passes.finalize()
+        return [passes]
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class Lift(FunctionPass):
+    """Replace what knows of floats alone: functions that are called, and arrays that are made."""
+
+    _name = "adamnb_lift"
+
+    def __init__(self):
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state):
+        calls = {}
+        for block in state.func_ir.blocks.values():
+            for call in block.find_exprs("call"):
+                calls[call.func.name] = call
+        for block in state.func_ir.blocks.values():
+            for statement in block.find_insts(ir.Assign):
+                function = named(state.func_ir, statement.value)
+                if isinstance(function, CPUDispatcher):
+                    function = lifted(function)
+                elif function is np.array:
+                    function = arrays.array
+                    if statement.target.name in calls:
+                        rows_as_tuples(state.func_ir, calls[statement.target.name])
+                elif function is np.float64 and statement.target.name in calls:
+                    function = float
+                else:
+                    continue
+                statement.value = ir.Global(function.__name__, function, statement.loc)
+        hold_duals(state)
+        return True
+
+
+MOST = 64  # rows of a matrix, and elements of a row, that are written out
+
+
+def rows_as_tuples(func_ir, call):
+    """Make tuples of the lists in ``np.array([[x[0], 1.0], [0.0, 1.0]])``: those may differ in type."""
+
+    def literal(variable):
+        value = guard(get_definition, func_ir, variable) if variable.is_temp else None
+        found = isinstance(value, ir.Expr) and value.op == "build_list" and len(value.items) <= MOST
+        return value if found else None
+
+    rows = literal(call.args[0]) if call.args else None
+    lists = [literal(item) for item in rows.items] if rows else []
+    if lists and all(lists):
+        for value in (rows, *lists):
+            value.op = "build_tuple"
+
+
+def named(func_ir, value):
+    """Return the value that an expression names in the function's module, or an attribute of a module."""
+    if isinstance(value, ir.Global | ir.FreeVar):
+        return value.value
+    if isinstance(value, ir.Expr) and value.op == "getattr":
+        owner = guard(get_definition, func_ir, value.value)
+        if isinstance(owner, ir.Global | ir.FreeVar) and isinstance(owner.value, ModuleType):
+            return getattr(owner.value, value.attr, None)
+    return None

@@ -1,0 +1,20 @@
+"""What is tried before Numba's own, which knows nothing of dual numbers."""
+
+from collections.abc import Callable
+
+from numba import types
+from numba.core.registry import cpu_target
+
+
+def prefer(implementations: dict[Callable, Callable]) -> None:
+    """Try for each function its implementation here, a template or an overload, before all others."""
+    context = cpu_target.typing_context
+    context.refresh()
+    for function, implementation in implementations.items():
+
+        def is_other(template, implementation=implementation):
+            return implementation not in (template, getattr(template, "_overload_func", None))
+
+        known = sorted(context._lookup_global(function).templates, key=is_other)
+        context._remove_global(function)
+        context._insert_global(function, types.Function(tuple(known)))
