@@ -74,7 +74,7 @@ def _taken_back(method, v, s, o, m, reason):
         else:
             keep_best(s)
             back = False  # where f is not the best, x may be but passing
-            if s.x == s.x_best and (s.nit & 15 == 0 or at_rest(s, o) != GOING):
+            if s.fun <= s.fun_best and (s.nit & 15 == 0 or at_rest(s, o) != GOING):
                 back = outgrown(method, v, s, o)
         return back, Measured(s.gradient_norm, 0.0, 0.0, 0.0) if back else m
 

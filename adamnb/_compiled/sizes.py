@@ -66,6 +66,7 @@ def _outgrown(method, v, s, o):
                     v.slots[slot, i] = 0
         if grown:
             top = float_of(norm(0, x.size, x, v.g[s.g], scale, v.lower, v.upper))
+            s.x_best, s.g_best = s.x, s.g  # f is the same
             s.gradient_norm = s.gradient_norm_best = top
             if s.gradient_norm_best > s.gradient_norm_first:
                 s.gradient_norm_first = s.gradient_norm_best

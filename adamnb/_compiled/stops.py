@@ -87,8 +87,8 @@ def vanished(s, o):
 
 @copied
 def keep_best(s):
-    """Keep the current point unless the best is better."""
-    if s.fun < s.fun_best or (s.fun == s.fun_best and s.gradient_norm <= s.gradient_norm_best):
+    """Keep the current point if it is better than the best."""
+    if s.fun < s.fun_best or (s.fun == s.fun_best and s.gradient_norm < s.gradient_norm_best):
         s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
         s.failures = 0
 
