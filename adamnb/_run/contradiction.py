@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .second_order import Evaluate, rounding_of
+from .second_order import Evaluate, Stationary, rounding_of
 
 ELSEWHERE = (0.25, 4.0)  # as far as this as well, the same contradiction is to be seen
 ROOM = 0.2  # that bounds must leave, in units of x_scale
@@ -23,10 +23,26 @@ class Contradiction(NamedTuple):
         return f"along {along} f changed by {self.changed:.3g}, the gradient says {self.said:.3g}"
 
 
-def contradiction(
+def contradiction(evaluate: Evaluate, at: Stationary, name: int) -> Contradiction | None:
+    """Return how f near a point contradicts its gradient, or None.
+
+    Free variables are judged apart from those that bounds hold, against a slope in which an error of a
+    slope that has vanished would be lost. For up to `name` variables it is found out which of them it is.
+    """
+    steps = ways(at)
+    held = steps.copy()
+    held[at.free] = 0
+    for part in (steps - held, held):
+        found = along(evaluate, at.x, at.f, part, name) if part.any() else None
+        if found is not None:
+            return found
+    return None
+
+
+def along(
     evaluate: Evaluate, x: np.ndarray, f: float, steps: np.ndarray, name: int
 ) -> Contradiction | None:
-    """Return how f near x contradicts its gradient, or None.
+    """Return what `contradiction` does, for the variables that have steps.
 
     Parameters
     ----------
@@ -34,8 +50,6 @@ def contradiction(
         ``evaluate(x) -> (f, gradient)``
     steps : ndarray, shape (n,)
         In which direction to look, up or down by the size of a variable; 0 where it cannot be changed.
-    name : int
-        For up to so many variables it is found out which of them it is.
     """
     rng = np.random.default_rng(0)
     # Not of one length, or two errors of the same size could cancel.
@@ -83,23 +97,11 @@ def seen(evaluate: Evaluate, x: np.ndarray, f: float, way: np.ndarray) -> Contra
     return first
 
 
-def ways(
-    x: np.ndarray, scale: np.ndarray, bounds: tuple[np.ndarray, np.ndarray] | None
-) -> np.ndarray:
+def ways(at: Stationary) -> np.ndarray:
     """Return for each variable the step, up or down by its scale, that bounds leave room for."""
-    if bounds is None:
+    x, scale = at.x, at.scale
+    if np.isinf(at.low).all() and np.isinf(at.high).all():
         return np.where(np.arange(x.size) % 2, -scale, scale)
-    low, high = bounds
     with np.errstate(over="ignore"):
-        up, down = x + ROOM * scale <= high, x - ROOM * scale >= low
+        up, down = x + ROOM * scale <= at.high, x - ROOM * scale >= at.low
     return np.where(up, scale, np.where(down, -scale, 0))
-
-
-def apart(steps: np.ndarray, free: np.ndarray) -> list[np.ndarray]:
-    """Return the steps of the variables numbered `free` and those of the others, where there are any.
-
-    Bounds hold the others against a slope in which an error of a slope that has vanished would be lost.
-    """
-    held = steps.copy()
-    held[free] = 0
-    return [part for part in (steps - held, held) if part.any()]

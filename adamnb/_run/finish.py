@@ -29,15 +29,13 @@ from .._compiled.reasons import (
 )
 from .._compiled.stops import SINGLE
 from .._problem.arguments import SCHEMES
-from .contradiction import apart, contradiction, ways
+from .contradiction import contradiction, ways
 from .escape import falls_for_ever, unchanged
 from .second_order import Lower, Stationary, in_single, lower_point, stationary
 
 ESCAPES = 5  # saddles that polishing leaves, at most
 MET = (BY_GRADIENT, BY_ERROR, BY_OBJECTIVE, BY_STEP)  # tests that a saddle meets as well
 DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
-
-
 LONG = 100  # iterations beside which a few evaluations more do not count
 
 
@@ -96,17 +94,16 @@ class Finish:
         if falls is not None:
             run.detail, fall = falls
             return FALLS if fall > at.least else AT_LIMIT
-        steps = ways(at.x, at.scale, self.bounds)
-        for part in () if run.problem.jac in SCHEMES else apart(steps, at.free):
-            found = contradiction(self.evaluate, at.x, at.f, part, self.o["verify"])
+        if run.problem.jac not in SCHEMES:
+            found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
                 run.detail = str(found)
                 return CONTRADICTION
         if reason not in MET:
             return reason
-        if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, steps):
+        if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, ways(at)):
             return FLAT
-        lower = self.lower_point()
+        lower = lower_point(self.evaluate, at, self.o["verify"])
         if lower is None:
             return reason
         return SADDLE if lower.saddle else LOWER

@@ -6,14 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
+from .._compiled.saddle import ENOUGH, LENGTHS
 from .._compiled.stops import ROUNDINGS, SINGLE, is_single
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]  # f and its gradient
 
 PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in units of x_scale
-DESCENTS = (1e-3, 1e-2, 1e-1, 1.0)  # how far to go where f curves downwards, in units of x_scale
 DESCENT = 200  # iterations of a descent
-ENOUGH = 1e-9  # relative fall of f that is none of its rounding, in float64
 UNFINISHED = 1e-3  # Newton's step, in units of x_scale, from which the minimum may be elsewhere ...
 ELSEWHERE = 0.1  # ... and is, where f has fallen on for so long a way
 SIGNS, LANCZOS = 4, 12  # gradients for the lowest curvature of more variables than `verify`
@@ -61,7 +60,7 @@ def stationary(
         low, high = bounds
         held = (low == high) | (((x <= low) | (x >= high)) & (np.abs(g) * scale > push))
     error = SINGLE if in_single(x, g) else float(np.finfo(float).eps)
-    least = max(ENOUGH, 10 * rounding_of(f)) * abs(f) + vanished
+    least = least_fall(f) + vanished
     return Stationary(
         x,
         f,
@@ -93,6 +92,11 @@ def rounding_of(*values: float) -> float:
     with np.errstate(over="ignore"):
         single = all(is_single.py_func(value) for value in values)
     return ROUNDINGS * (SINGLE if single else float(np.finfo(float).eps))
+
+
+def least_fall(f: float) -> float:
+    """Return the fall of f that is none of its rounding."""
+    return max(ENOUGH, 10 * rounding_of(f)) * abs(f)
 
 
 def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | None:
@@ -238,7 +242,7 @@ def unfinished(evaluate: Evaluate, at: Stationary, step: np.ndarray) -> Lower | 
     """
     if not (np.isfinite(step).all() and np.abs(step).max() > UNFINISHED):
         return None
-    least = max(ENOUGH, 10 * rounding_of(at.f)) * abs(at.f)
+    least = least_fall(at.f)
     if not -0.5 * at.g[at.free] * at.scale[at.free] @ step > least:
         return None
     x, f = descent(evaluate, at, at.x)
@@ -248,7 +252,7 @@ def unfinished(evaluate: Evaluate, at: Stationary, step: np.ndarray) -> Lower | 
 
 def below(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> Lower | None:
     """Return a lower point along a direction of negative curvature, or downhill from there."""
-    tries = [at.moved(sign * size, direction) for size in DESCENTS for sign in (1.0, -1.0)]
+    tries = [at.moved(sign * size, direction) for size in LENGTHS for sign in (1.0, -1.0)]
     values = [value if np.isfinite(value) else np.inf for value, _ in map(evaluate, tries)]
     best = tries[int(np.argmin(values))]
     lower = best if min(values) < at.f - at.least else further(evaluate, at, best)
