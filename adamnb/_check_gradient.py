@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from ._compiled.elements import sizes_of
-from ._problem.arguments import SCHEMES, gradient_form, on_device, start_vector
+from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, on_device, start_vector
 from ._problem.differences import Differences, Steps
 from ._problem.objective import Objective
 
@@ -64,7 +64,7 @@ def check_gradient(fun: Callable, x: Any, jac: Any, args: Any = ()) -> "Gradient
     if on_device(x):
         raise TypeError("`x` must be an array on the host, where differences are taken.")
     point = start_vector(x, "x")
-    args = args if isinstance(args, tuple) else (args,)
+    args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
     given = np.empty_like(point)
     f = Objective(fun, jac, args, None, point).evaluate(point, given)
     if not np.isfinite(f):
