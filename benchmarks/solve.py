@@ -99,12 +99,12 @@ def adam(kind=Counted, **options):
     def solve(problem):
         counted = kind(problem)
         box = _pairs(problem)
-        options_ = {"maxiter": MOST - 1, **options}
-        try:
-            result = adamnb.minimize(counted, problem.x0, jac=kind.jac, bounds=box, **options_)
-        except EnoughError:
-            result = optimize.OptimizeResult(success=False, x=problem.x0)
-        return counted, result
+        options_ = {"maxiter": MOST, "maxfun": MOST * counted.each, **options}
+        with suppress(EnoughError):  # differences see `maxfun` between two gradients
+            return counted, adamnb.minimize(
+                counted, problem.x0, jac=kind.jac, bounds=box, **options_
+            )
+        return counted, _none(problem)
 
     return solve
 
@@ -121,13 +121,18 @@ def scipy(method, kind=Counted, **options):
                     options=settings,
                 )  # fmt: skip
         except (EnoughError, FloatingPointError):
-            result = optimize.OptimizeResult(success=False, x=problem.x0)
+            result = _none(problem)
         return counted, result
 
     def solve(problem):
         return run(problem, options)[0], run(problem, {})[1]
 
     return solve
+
+
+def _none(problem):
+    """What a solver is said to have found that did not end within the budget."""
+    return optimize.OptimizeResult(success=False, x=problem.x0, fun=problem.value(problem.x0))
 
 
 def _pairs(problem):
