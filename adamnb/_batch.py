@@ -22,7 +22,15 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
-from ._problem.arguments import argument_tuple, gradient_form, on_device, per_variable
+from ._problem.arguments import (
+    FORWARD,
+    argument_tuple,
+    gradient_form,
+    gradient_name,
+    on_device,
+    per_variable,
+)
+from ._problem.derivative import chosen_gradient
 from ._problem.objective import called, is_compiled
 from ._problem.options import check_differences, check_polish, complete
 from ._problem.workers import DIED, ON_THREADS
@@ -152,7 +160,6 @@ def minimize_batch(
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     check_differences(jac, given)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
-    compiled = is_compiled(fun, jac)
     workers = _checked_workers(workers)
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
@@ -162,13 +169,16 @@ def minimize_batch(
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
-    batch = Batch(fun, jac, args, row, o, compiled, time.time() + o["max_time"])
+    if problems.count and not on_gpu:
+        first = tuple(array[0] for array in problems.block(0, 1).data)
+        jac, args = chosen_gradient(fun, jac, args, given, problems.dtype, first)
+    batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before
-        return BatchResult.of(solved, *seconds)
+        return BatchResult.of(solved, gradient_name(jac), *seconds)
 
     try:
         _solve(batch, problems, workers, bar, solved)
@@ -215,7 +225,7 @@ def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
 
 def _check_gpu(fun: Any, jac: Any, workers: Any, o: dict[str, Any]) -> None:
     """Refuse what cannot be done on a GPU."""
-    if not all(is_jitted(function) for function in called(fun, jac)):
+    if jac == FORWARD or not all(is_jitted(function) for function in called(fun, jac)):
         raise TypeError(
             "`fun` and `jac` must be Numba functions (@njit) on a GPU, and `jac` a function, True or"
             " 'inplace': differences, and Python, are of device='cpu'."

@@ -1,6 +1,7 @@
 """`minimize` and the SciPy-protocol callables: check, choose the loop, build the result."""
 
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeWarning
 
+from ._compiled import machine_code as code
 from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
@@ -20,6 +22,7 @@ from ._problem.arguments import (
     per_variable,
     start_vector,
 )
+from ._problem.derivative import chosen_gradient
 from ._problem.methods import METHODS
 from ._problem.objective import is_compiled
 from ._problem.problem import Problem
@@ -172,6 +175,7 @@ class Solver:
         self, fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, given
     ) -> Result:  # fmt: skip
         """Check everything, then minimise."""
+        clock = time.perf_counter(), code.seconds
         method = self.method
         o = _options.complete(method, given, tol)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
@@ -188,6 +192,8 @@ class Solver:
                 text = f"Method {method.name} does not use Hessian{what} information ({name})."
                 _warn(text, RuntimeWarning)
         args = argument_tuple(fun, args, 1 + (jac == "inplace"))
+        if not there:
+            jac, args = chosen_gradient(fun, jac, args, given, vector.dtype)
         rate = o["learning_rate"]
         if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
             array = per_variable("learning_rate", rate, vector.size)
@@ -201,7 +207,7 @@ class Solver:
         result = _solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, scale, observer(callback),
-                is_compiled(fun, jac) and not there,
+                is_compiled(fun, jac) and not there, map, *clock,
             )
         )  # fmt: skip
         if o["disp"]:

@@ -11,6 +11,7 @@ from ._batch import minimize_batch
 from ._compiled.elements import sizes_of
 from ._minimize import merged
 from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
+from ._problem.derivative import chosen_gradient
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
 from ._run.contradiction import contradiction
@@ -108,8 +109,10 @@ def multistart(
     first, counts = _distinct(places, tol)
     rows = rows[first]
     if verify:
+        fun, jac = gradient_form(fun, jac, None)
+        jac, args = chosen_gradient(fun, jac, args, given, starts.dtype)
         objective = Objective(
-            *gradient_form(fun, jac, None), args, pair, starts[0],
+            fun, jac, args, pair, starts[0],
             counts=np.ones(2, np.int64).data, catch=given.get("catch") or (),
         )  # fmt: skip
         try:

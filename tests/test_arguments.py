@@ -261,7 +261,7 @@ def test_lists_and_integers_are_gradients(jac, x0):
 
 @pytest.mark.parametrize("jac", [3, 1, "4-point", (), np.ones(2)])
 def test_jac_is_none_of_its_kinds(jac):
-    with raises(ValueError, "`jac` must be callable, True, 'inplace', '2-point'", repr(jac)):
+    with raises(ValueError, "`jac` must be callable, True, 'inplace', 'forward'", repr(jac)):
         minimize(jac=jac)
 
 

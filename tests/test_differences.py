@@ -9,8 +9,8 @@ from scipy import optimize
 from scipy.integrate import solve_ivp
 
 import adamnb
+from adamnb._compiled.noise import POINTS, Spacing, noise_of
 from adamnb._problem.differences import LOOKS, Differences, Steps
-from adamnb._problem.noise import POINTS, Spacing, noise_of
 from adamnb._problem.objective import Objective
 
 DIFFERENCES = [None, "2-point", "3-point"]

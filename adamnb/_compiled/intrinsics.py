@@ -98,8 +98,10 @@ def _lower_disjoint(context, builder, signature, arguments):
 def problem_of(typingctx, arrays, b):
     """Return the tuple of what each array has for problem b: an array, a number, or None for None.
 
-    In a named tuple arrays of one axis are what all problems share.
+    In a named tuple arrays of one axis are what all problems share, and so is what is no tuple.
     """
+    if not isinstance(arrays, types.BaseTuple):
+        return arrays(arrays, b), lambda context, builder, signature, arguments: arguments[0]
     named = isinstance(arrays, types.BaseNamedTuple)
 
     def is_cut(kind):

@@ -25,31 +25,30 @@ def machine_code(dispatcher: Any, signature: tuple[Type, ...]) -> Callable:
     calling the entry point itself saves the look-up of types in every call. A damaged cache file
     is thrown away and made anew; where that fails too, on a full disk, code stays in memory.
     """
-    global seconds
     key = id(dispatcher), *map(id, signature)  # equal types are one object: Numba interns them
     if key in _known:
         return _known[key][-1]
     if signature not in dispatcher.overloads:
-        start = time.perf_counter()
         compile_or_load(dispatcher, signature)
-        seconds += time.perf_counter() - start
     _known[key] = dispatcher, signature, dispatcher.overloads[signature].entry_point
     return _known[key][-1]
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Put off the search for garbage: it takes a tenth of a compiler's time, and finds next to nothing."""
-    collecting = gc.isenabled()
+def compiling() -> Iterator[None]:
+    """Count the time, and put off the search for garbage, a tenth of it, which finds next to nothing."""
+    global seconds
+    start, collecting = time.perf_counter(), gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        seconds += time.perf_counter() - start
         if collecting:
             gc.enable()
 
 
-@uncollected()
+@compiling()
 def compile_or_load(dispatcher: Any, signature: tuple[Type, ...]) -> None:
     """Compile `dispatcher`, the user's or ours, whatever the state of its disk cache."""
     try:

@@ -19,5 +19,7 @@ def run_problems(method, functions, data, reasons, vectors, state, options, span
     for b in range(reasons[place], reasons[place + 1]):
         if reasons[b] == GOING:
             reasons[place] = b
-            own = Functions(functions.fun, functions.jac, problem_of(data, b) + shared)
+            own = Functions(
+                functions.fun, problem_of(functions.jac, b), problem_of(data, b) + shared
+            )
             reasons[b] = iterate_on(method, own, problem_of(v, b), s[b], o, span)

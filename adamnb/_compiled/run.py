@@ -6,6 +6,7 @@ from numba import types
 from numba.extending import overload
 
 from .cache import INLINED, copied, entry, inner
+from .differences import differenced
 from .intrinsics import lend
 from .iteration import copy, iterate
 from .reasons import GOING, WRONG_SHAPE
@@ -16,8 +17,8 @@ RATES, TRACE = types.Array(types.float64, 1, "C"), types.Array(types.float64, 2,
 class Functions(NamedTuple):
     """The user's functions and their arguments.
 
-    `jac` is a function, None where `fun` returns (f, gradient), or True where it writes the gradient
-    into its second argument.
+    `jac` is a function, None where `fun` returns (f, gradient), True where it writes the gradient into its
+    second argument, or what has been learnt for differences.
     """
 
     fun: Any
@@ -33,30 +34,38 @@ class Span(NamedTuple):
     trace: Any  # None, or rows of (f, gradient norm, learning rate)
 
 
-def evaluate(functions, x, spare, g, s):
+def evaluate(functions, x, spare, g, s, scale):
     """Put f at the current point, a row of x, into s.fun, and the gradient into g.
 
     The user's functions see `spare`, which holds the point and may be spoilt. Returns whether the
-    gradient is as long as x. Compiled by `_evaluate`.
+    gradient is as long as x. `scale` is that of variables, or None. Compiled by `_evaluate`.
     """
 
 
 @overload(evaluate, jit_options=INLINED | {"_nrt": True})
-def _evaluate(functions, x, spare, g, s):
-    def inplace(functions, x, spare, g, s):
+def _evaluate(functions, x, spare, g, s, scale):
+    def inplace(functions, x, spare, g, s, scale):
         s.fun = functions.fun(spare, g, *functions.args)
         return True
 
-    def both(functions, x, spare, g, s):
+    def both(functions, x, spare, g, s, scale):
         s.fun, gradient = functions.fun(spare, *functions.args)
         return take(gradient, g, s)
 
-    def separate(functions, x, spare, g, s):
+    def separate(functions, x, spare, g, s, scale):
         s.fun = functions.fun(spare, *functions.args)
         copy(x[s.x], spare)
         return take(functions.jac(spare, *functions.args), g, s)
 
+    def differences(functions, x, spare, g, s, scale):
+        s.fun = functions.fun(spare, *functions.args)
+        differenced(functions, x[s.x], spare, g, s)
+        note_errors(functions.jac, s, scale)
+        return True
+
     jac = functions.types[1]
+    if isinstance(jac, types.BaseTuple):
+        return differences
     if isinstance(jac, types.Boolean):
         return inplace
     return both if isinstance(jac, types.NoneType) else separate
@@ -71,6 +80,17 @@ def take(gradient, g, s):
     for i in range(g.size):
         g[i] = gradient[i]
     return True
+
+
+@inner
+def note_errors(learnt, s, scale):
+    """Note the errors of f and of its gradient, the largest in units of `scale`."""
+    s.fun_error, s.gradient_error = learnt.known[0].noise, 0.0
+    for i in range(learnt.error.size):
+        error = learnt.error[i]
+        if scale is not None:
+            error = error * scale[i]
+        s.gradient_error = max(s.gradient_error, error)
 
 
 @inner
@@ -93,8 +113,8 @@ def iterate_on(method, functions, v, s, o, span):
     for i in range(span.steps):
         set_rate(s, span.rates, i)
         s.nfev += 1
-        s.njev = s.nfev
-        if not evaluate(functions, v.x, v.spare, even if s.g == 0 else odd, s):
+        s.njev += 1
+        if not evaluate(functions, v.x, v.spare, even if s.g == 0 else odd, s, v.scale):
             return WRONG_SHAPE
         fun = s.fun
         reason = iterate(method, v, s, o)
@@ -102,6 +122,13 @@ def iterate_on(method, functions, v, s, o, span):
         if reason != GOING:
             return reason
     return GOING
+
+
+@entry(_nrt=True)
+def evaluated(functions, x, spare, g, state):
+    """Put f at a point, the only row of x, into the state, and its gradient by differences into g."""
+    state[0].nfev += 1
+    evaluate(functions, x, spare, g, state[0], None)
 
 
 @entry(_nrt=True)  # arguments may be lists, or what else shares in memory

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .._problem.arguments import SCHEMES
+from .._problem.arguments import FORWARD, SCHEMES
 
 
 def require_gpu(subject: str, instead: str) -> None:
@@ -38,10 +38,10 @@ def device_start(x0: Any, fun: Any, jac: Any, o: dict[str, Any]) -> Any:
         raise ValueError("'x0' must only have one dimension.")
     if vector.size == 0:
         raise ValueError("`x0` must have at least one element; got an empty array.")
-    if isinstance(jac, str) and jac in SCHEMES:
+    if isinstance(jac, str) and jac in (FORWARD, *SCHEMES):
         raise ValueError(
-            "`jac` must be given where x0 is on a GPU: a callable, True or 'inplace'. Finite differences"
-            " are taken on the host; PyTorch and JAX differentiate automatically."
+            "`jac` must be given where x0 is on a GPU: a callable, True or 'inplace'. Differences, and exact"
+            " derivatives of Numba functions, are of the host; PyTorch and JAX differentiate automatically."
         )
     if any(hasattr(function, "py_func") for function in (fun, jac)):
         raise TypeError(

@@ -1,25 +1,29 @@
 """Gradient, Hessian and Jacobian of the user's function, in passes over a few variables each.
 
-The functions here return Python functions ``derivative(x, *args)`` to compile.
+The functions here return Python functions ``derivative(x, *args)`` to compile, `named.py` compiles them.
 """
 
 import numpy as np
 
 from .._compiled.intrinsics import lend
 from .lifted import lifted
+from .named import derivative
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_lifted
 
 PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
 
 
-def value_and_grad(function):
+def gradient_into(function):
+    """Return ``derivative(x, g, *args) -> f``, which writes the gradient into g and makes no array.
+
+    For more variables than fit on the stack it makes one.
+    """
     fun = lifted(function)
 
-    def derivative(x, *args):
-        x = lend(x)
+    def derivative(x, g, *args):
+        x, g = lend(x), lend(g)
         args = with_lifted(lend(args))
         duals = room(x, PARTS)
-        g = np.empty(x.size, x.dtype)
         if x.size > ON_STACK:
             duals = np.empty(x.size, duals.dtype)
         first = 0
@@ -33,9 +37,20 @@ def value_and_grad(function):
                     g[first + j] = parts[j]
             first += PARTS
             if first >= x.size:
-                return value, g
+                return value
 
     return derivative
+
+
+def value_and_grad(function):
+    into = derivative(gradient_into, function)
+
+    def both(x, *args):
+        room(x, PARTS)  # or x is refused
+        g = np.empty(x.size, x.dtype)
+        return into(x, g, *args), g
+
+    return both
 
 
 def hessian(function):

@@ -35,10 +35,12 @@ def _named(make: Callable, function: Any) -> Dispatcher:
         raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
     several = inspect.Parameter.VAR_POSITIONAL
     names = ["*" * (parameter.kind is several) + parameter.name for parameter in parameters]
+    body = make(function)
+    code = body.__code__
+    names[1:1] = [f"__{name}" for name in code.co_varnames[1 : code.co_argcount]]  # what is written
     taken = ", ".join(names)
 
     name = f"{own_name(function.py_func)}.{make.__name__}"
-    body = make(function)
     body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
     # What has no error model of its own, as the function itself may not, has its caller's.
     model = {"error_model": function.targetoptions.get("error_model", "python")}

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 ADAPTIVE = "differences"  # 2-point where that is exact enough, 3-point where not
-SCHEMES = (ADAPTIVE, "2-point", "3-point", "cs")
+COMPILED = "compiled differences"  # of both sides, within machine code
+SCHEMES = (ADAPTIVE, COMPILED, "2-point", "3-point", "cs")
+FORWARD = "forward"  # exact derivatives of a Numba function
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -198,11 +200,19 @@ def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any
         return fun, jac
     if jac is None or jac is False:
         return fun, scheme or ADAPTIVE
-    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES[1:], "inplace")):
+    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES[2:], FORWARD, "inplace")):
         return fun, jac
     raise ValueError(
-        f"`jac` must be callable, True, 'inplace', '2-point', '3-point', 'cs' or None; got {jac!r}."
+        "`jac` must be callable, True, 'inplace', 'forward', '2-point', '3-point', 'cs' or None; got"
+        f" {jac!r}."
     )
+
+
+def gradient_name(jac: Any) -> str:
+    """Return how the gradient is had, as results say it."""
+    if not isinstance(jac, str) or jac == "inplace":
+        return "jac"
+    return "3-point" if jac == COMPILED else jac
 
 
 def observer(callback: Any) -> Callable[[Any], Any] | None:

@@ -5,27 +5,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._compiled.differences import (
+    ENOUGH,
+    FALLEN,
+    FELT,
+    KNOWN,
+    LONGER,
+    LOOKS,
+    MOST,
+    SHORTER,
+    SPACINGS,
+    STRUCTURE,
+    TINY,
+    USUAL,
+    Learnt,
+)
 from .._compiled.elements import sizes_of
+from .._compiled.noise import POINTS, Spacing, noise_of
 from .arguments import ADAPTIVE
-from .noise import POINTS, Spacing, noise_of
 from .sides import Sides, Values
 
 LEARN = 10  # every so many gradients both sides are looked at, which shows the curvature
 TOLERATED = 0.03  # error of a forward difference, as part of the element; above it: both sides
-FELT = 10.0  # a change of f by so many times its noise is one
-ENOUGH = 1e-3  # error by noise, as part of the element, for which no step is lengthened
-LONGER = 30.0  # factor of a step that f does not feel
-SHORTER = 1e-3  # factor of a first step along which f is not near a line
-STRUCTURE = 1e-3  # relative change of f from which on the latter is judged
-MOST, USUAL = (
-    100.0,
-    0.1,
-)  # longest step, in units of the size of x, where f feels no shorter one, and else
-LOOKS = 8  # at a variable in one gradient, at most
-FALLEN = 1e-2  # what rounds in f has fallen to this part: its noise is measured anew
-SPACINGS = 6  # that are tried to measure it
 IMAGINARY = 1e-20  # step along the imaginary axis, in units of |x|
-TINY = float(np.finfo(float).tiny)
 
 
 class Steps(NamedTuple):
@@ -258,6 +260,20 @@ class Differences:
         if self.count == 0:
             self.first = max(self.first, min(self.first * factor, USUAL))
         return noise if np.isfinite(noise) else 0.0
+
+
+def learnt(x0: np.ndarray, bounds: tuple | None, x_scale: Any) -> Learnt:
+    """Return what compiled differences know at the start, of one problem or, with an axis more, of many."""
+    low, high = (np.full(x0.shape, bound) for bound in (-np.inf, np.inf))
+    if bounds is not None:
+        low[...], high[...] = bounds
+    size = np.array(np.broadcast_to(sizes_of(x0) if x_scale is None else x_scale, x0.shape), float)
+    known = np.zeros((*x0.shape[:-1], 1), KNOWN)
+    eps = float(np.finfo(x0.dtype).eps)
+    known["sized"], known["part"], known["eps"] = x_scale is not None, eps, eps
+    known["measured_at"], known["first"] = np.inf, eps ** (1 / 3)
+    reach, slope, error = np.zeros((3, *x0.shape))
+    return Learnt(low, high, size, np.full(x0.shape, np.nan), reach, slope, error, known)
 
 
 class ComplexStep:

@@ -12,13 +12,16 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
+from numba.core.registry import CPUDispatcher
 from numpy import ndarray
 
+from .._compiled.differences import KNOWN, Learnt
 from .._compiled.functions import first_class
-from .._compiled.machine_code import array_type, compile_or_load
-from .._compiled.run import Functions
-from .arguments import SCHEMES, refuse_masked
-from .differences import CHOSEN, ComplexStep, Differences, Steps
+from .._compiled.machine_code import array_type, compile_or_load, machine_code
+from .._compiled.records import STATE
+from .._compiled.run import Functions, evaluated
+from .arguments import COMPILED, FORWARD, SCHEMES, refuse_masked
+from .differences import CHOSEN, ComplexStep, Differences, Steps, learnt
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
 
@@ -60,12 +63,17 @@ class Objective:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
         self.callers_fun, self.unit = fun, 1.0
         self.dtype, self.shape = like.dtype, like.shape
-        self.differences: Differences | ComplexStep | None = None
+        self.differences: Any = None
         self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
         if jac is True:
             self.at = self._both
         elif jac == "inplace":
             self.at = self._inplace
+        elif jac == FORWARD:
+            self.fun, self.at = gradient_into(fun), self._inplace
+        elif jac == COMPILED:
+            self.differences = CompiledDifferences(fun, args, bounds, like, steps)
+            self.at = self._compiled_differences
         elif jac in SCHEMES:
             self.map = steps.map
             self.differences = (
@@ -79,8 +87,11 @@ class Objective:
         self.values_of = self._mapped  # the caller's function itself, which may have to be pickled
         if catch:
             self.first, self.at = not self.counts[0], partial(self._caught, self.at)
-            self.fun, self.values_of = (self._guarded(f, catch) for f in (fun, self._mapped))
+            own = self.fun, self._mapped
+            self.fun, self.values_of = (self._guarded(function, catch) for function in own)
             self.jac = self._guarded(jac, catch) if callable(jac) else jac
+            if jac == COMPILED:
+                self.differences.run = self._guarded(self.differences.run, catch)
 
     def _guarded(self, function: Callable, catch: Any) -> Callable:
         def call(*arguments: Any) -> Any:
@@ -177,7 +188,15 @@ class Objective:
             g[:] = 0
             return f, g
         self.counts[1] += 1
-        self.differences.gradient(for_fun, f, g)  # type: ignore[union-attr]
+        self.differences.gradient(for_fun, f, g)
+        return f, g
+
+    def _compiled_differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
+        before = self.counts[0]
+        self.counts[0] += 1
+        f, evaluations = self.differences.evaluate(for_fun, for_jac, g)
+        self.counts[0] = before + evaluations
+        self.counts[1] += 1
         return f, g
 
     def _evaluated(self, points: list[ndarray]) -> list[Any]:
@@ -282,7 +301,7 @@ class CompiledObjective:
     Attributes
     ----------
     functions : Functions
-        What to pass to the compiled loop.
+        What to pass to the compiled loop; for differences, with what is learnt for `jac`.
     type : numba type
         Of `functions`.
     sources : Functions
@@ -292,23 +311,27 @@ class CompiledObjective:
     def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype, data: tuple = ()) -> None:
         vector = array_type(dtype, 1)
         arguments = (*types_of("data", data), *types_of("args", args))
+        if jac == FORWARD:
+            fun, jac = gradient_into(fun), "inplace"
         parts = (vector, vector) if jac == "inplace" else (vector,)
-        fun_type, fun_value = _first_class("fun", fun, parts + arguments)
+        fun_type, fun_value = compiled_function("fun", fun, parts + arguments)
         result = fun_type.signature.return_type
         if jac is True:
             if not (isinstance(result, types.BaseTuple) and len(result) == 2):
                 raise TypeError(
                     f"`jac=True` needs `fun` to return (f, gradient); it returns {result}."
                 )
-            _require_number(result[0])
+            require_number(result[0])
             _require_vector(result[1])
             jac_type, jac_value = types.none, None
         else:
-            _require_number(result)
+            require_number(result)
             if jac == "inplace":
                 jac_type, jac_value = types.boolean, True
+            elif jac == COMPILED:
+                jac_type, jac_value = learnt_type(1), None
             else:
-                jac_type, jac_value = _first_class("jac", jac, (vector, *arguments))
+                jac_type, jac_value = compiled_function("jac", jac, (vector, *arguments))
                 _require_vector(jac_type.signature.return_type)
         self.functions = Functions(fun_value, jac_value, data + args)
         own = isinstance(jac_type, types.FunctionType)
@@ -330,6 +353,44 @@ def functions_type(
     return _known[key]
 
 
+@cache
+def learnt_type(ndim: int) -> types.Type:
+    """Return the Numba type of what differences learn: of one problem, or, with an axis more, of many."""
+    kinds = dict.fromkeys(Learnt._fields, np.dtype(float)) | {"known": KNOWN}
+    return types.NamedTuple([array_type(kind, ndim) for kind in kinds.values()], Learnt)
+
+
+class CompiledDifferences:
+    """Differences in machine code, as Python calls them. The arguments are those of `Objective`."""
+
+    def __init__(
+        self, fun: Any, args: tuple, bounds: tuple | None, like: np.ndarray, steps: Steps
+    ) -> None:
+        own = CompiledObjective(fun, COMPILED, args, like.dtype)
+        self.learnt = learnt(like, bounds, steps.x_scale)
+        self.functions = own.functions._replace(jac=self.learnt)
+        self.state = np.zeros(1, STATE)
+        vector, points = array_type(like.dtype, 1), array_type(like.dtype, 2)
+        signature = own.type, points, vector, vector, array_type(STATE, 1)
+        self.run: Callable = machine_code(evaluated, signature)
+
+    @property
+    def error(self) -> np.ndarray:
+        """Estimated absolute error of each element of the last gradient."""
+        return self.learnt.error
+
+    @property
+    def noise(self) -> float:
+        """Noise of f."""
+        return float(self.learnt.known["noise"][0])
+
+    def evaluate(self, x: np.ndarray, spare: np.ndarray, g: np.ndarray) -> tuple[float, int]:
+        """Write the gradient at x to g; return f and the number of evaluations."""
+        self.state["nfev"] = 0
+        self.run(self.functions, x[np.newaxis], spare, g, self.state)
+        return float(self.state["fun"][0]), int(self.state["nfev"][0])
+
+
 tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
 
 
@@ -342,9 +403,20 @@ def explain_division(error: BaseException, fun: Any, jac: Any) -> None:
         )
 
 
+def gradient_into(fun: CPUDispatcher) -> CPUDispatcher:
+    """Return the Numba function ``(x, g, *args) -> f`` that writes the exact gradient of `fun` into g."""
+    from .._forward import derivatives  # late: it teaches Numba for a quarter of a second
+    from .._forward.named import derivative
+
+    return derivative(derivatives.gradient_into, fun)
+
+
+ALONE = ("inplace", FORWARD, COMPILED)  # `jac` where no other function is called than `fun`
+
+
 def called(fun: Any, jac: Any) -> tuple:
     """Return what is to be called of the two."""
-    return (fun,) if jac is True or (isinstance(jac, str) and jac == "inplace") else (fun, jac)
+    return (fun,) if jac is True or (isinstance(jac, str) and jac in ALONE) else (fun, jac)
 
 
 def is_compiled(fun: Any, jac: Any) -> bool:
@@ -385,7 +457,7 @@ def _type_of(name: str, argument: Any) -> types.Type:
     return kind
 
 
-def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.FunctionType, Any]:
+def compiled_function(name: str, function: Any, arguments: tuple) -> tuple[types.FunctionType, Any]:
     """Compile a user's function for these types and return its type and value as a first-class function."""
     if isinstance(function, CFunc):
         signature = vars(function)["_sig"]
@@ -395,7 +467,7 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
     compiled = function.overloads.get(arguments)
     if compiled is not None:
         return first_class(compiled)
-    _check_parameters(name, function, len(arguments))
+    check_parameters(name, function, len(arguments))
     try:
         compile_or_load(function, arguments)
         return first_class(function.overloads[arguments])
@@ -406,7 +478,7 @@ def _first_class(name: str, function: Any, arguments: tuple) -> tuple[types.Func
         ) from error
 
 
-def _check_parameters(name: str, function: Any, count: int) -> None:
+def check_parameters(name: str, function: Any, count: int) -> None:
     """Raise a `TypeError` unless a function has `count` parameters, which may have defaults."""
     parameters = inspect.signature(function.py_func).parameters
     given = ", ".join(map(str, parameters.values()))
@@ -426,7 +498,7 @@ def main_reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _require_number(kind: types.Type) -> None:
+def require_number(kind: types.Type) -> None:
     if not isinstance(kind, types.Float | types.Integer | types.Boolean):
         error = ValueError if isinstance(kind, types.Array) else TypeError
         raise error(f"`fun` must return a scalar value; compiled, it returns {kind}.")

@@ -1,12 +1,14 @@
 """A minimisation whose parts have been checked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from .._compiled import machine_code as code
 from .methods import Method
 
 
@@ -25,3 +27,5 @@ class Problem:
     observe: Callable[[OptimizeResult], Any] | None
     compiled: bool
     map: Callable = map  # evaluates differences
+    started: float = field(default_factory=perf_counter)
+    compile_before: float = field(default_factory=lambda: code.seconds)

@@ -21,11 +21,14 @@ from .._compiled.reasons import (
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import Functions, Span
+from .._problem.arguments import COMPILED
+from .._problem.differences import learnt
 from .._problem.methods import Method
 from .._problem.objective import (
     CompiledObjective,
     explain_division,
     functions_type,
+    learnt_type,
     tuple_type,
     types_of,
     wrong_shape,
@@ -124,7 +127,12 @@ class BlockAtWork:
         # Of every problem, and the numbers that the next call begins and ends with.
         self.reasons = np.zeros(len(block) + 2, np.int64)
         self.reasons[:-2][~np.isfinite(block.x0).all(axis=1)] = BAD_START
-        self.counts = self.state.records["nfev"]
+        self.counts = self.state.records["njev"]
+        self.functions = blocks.functions
+        if blocks.batch.jac == COMPILED:
+            self.functions = self.functions._replace(
+                jac=learnt(block.x0, block.bounds, block.x_scale)
+            )
         self.pace = 1  # evaluations that take `SECONDS`
         self.errors: dict[int, Exception] = {}
 
@@ -148,7 +156,7 @@ class BlockAtWork:
         before, begun = counts.sum(), time.perf_counter()
         try:
             blocks.run(
-                None, blocks.functions, self.block.data, reasons, self.vectors, self.state.records,
+                None, self.functions, self.block.data, reasons, self.vectors, self.state.records,
                 options, span,
             )  # fmt: skip
         except Exception as error:
@@ -186,6 +194,7 @@ class CompiledBlocks:
         self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
         self.roots = np.zeros(ROOTS)
         fun_type, jac_type, _ = own.type
+        jac_type = learnt_type(2) if batch.jac == COMPILED else jac_type
         rate = batch.options["learning_rate"]
         self.method = batch.method.numba_type(rate is None, is_plain(batch.options))
         whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)

@@ -28,8 +28,9 @@ class Result(OptimizeResult):
     jac : ndarray, shape (n,)
         Gradient at `x`.
     gradient : str
-        How it was had: "jac" if the caller gave it, "differences" (forward, and of both sides where
-        these are needed), "2-point", "3-point" or "cs".
+        How it was had: "jac" if the caller gave it, "forward" (exact derivatives of a Numba function),
+        "differences" (forward, and of both sides where these are needed), "2-point", "3-point" (of both
+        sides) or "cs".
     nit, nfev, njev : int
         Steps taken; evaluations of the objective (finite differences included) and of the gradient.
     status : int
@@ -72,6 +73,8 @@ class BatchResult(OptimizeResult):
         Objective at `x`; NaN where it was never evaluated.
     jac : ndarray, shape (B, n)
         Gradient at `x`.
+    gradient : str
+        How it was had, as in `Result`.
     nit, nfev, njev : ndarray of int, shape (B,)
         Steps; evaluations of the objective and of the gradient.
     status : ndarray of int, shape (B,)
@@ -91,7 +94,7 @@ class BatchResult(OptimizeResult):
     """
 
     @classmethod
-    def of(cls, solved: Any, time: float, compile_time: float) -> "BatchResult":
+    def of(cls, solved: Any, gradient: str, time: float, compile_time: float) -> "BatchResult":
         """Return the result of problems that stopped for the reasons in `solved`."""
         kinds, counts = np.unique(solved.reason, return_counts=True)
         message: dict[int, str] = {}
@@ -102,8 +105,8 @@ class BatchResult(OptimizeResult):
             before = f"{message[code]}; " if code in message else ""
             message[code] = f"{before}{REASONS[kind].brief}: {count:,}"
         return cls(
-            x=solved.x, fun=solved.fun, jac=solved.jac, nit=solved.nit, nfev=solved.nfev,
-            njev=solved.njev, status=status, success=status == CONVERGED,
+            x=solved.x, fun=solved.fun, jac=solved.jac, gradient=gradient, nit=solved.nit,
+            nfev=solved.nfev, njev=solved.njev, status=status, success=status == CONVERGED,
             message=dict(sorted(message.items())), errors=dict(sorted(solved.errors.items())), time=time,
             compile_time=compile_time,
         )  # fmt: skip

@@ -32,8 +32,8 @@ from .._compiled.reasons import (
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
-from .._problem.arguments import SCHEMES
-from .._problem.differences import Steps
+from .._problem.arguments import COMPILED, SCHEMES, gradient_name
+from .._problem.differences import Steps, learnt
 from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
@@ -54,8 +54,7 @@ class Run:
     detail = ""  # of the reason to stop, as a look at the last point found it
 
     def __init__(self, problem: Problem) -> None:
-        self.started = time.perf_counter()
-        self.compile_before = code.seconds
+        self.started, self.compile_before = problem.started, problem.compile_before
         self.problem, o = problem, problem.options
         # A callback wants every point, so Numba functions are then called one by one: same bits.
         self.compiled = problem.compiled and problem.observe is None
@@ -171,7 +170,10 @@ class Run:
         scheduled, vectors = callable(self.rate), state.types()
         span_kind = span_type(scheduled, history is not None)
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
-        loop = partial(machine_code(run, signature), None, objective.functions)
+        functions = objective.functions
+        if problem.jac == COMPILED:
+            functions = functions._replace(jac=learnt(problem.x0, problem.bounds, problem.x_scale))
+        loop = partial(machine_code(run, signature), None, functions)
         steps = 1 if scheduled else 2
         while True:
             begun = time.perf_counter()
@@ -180,20 +182,20 @@ class Run:
             done = s.nit if scheduled else 0
             steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = None if history is None else np.empty((steps, 3))
-            before = s.nfev
+            before = s.njev
             reason = self.run_span(loop, Span(steps, rates, trace))
             if reason != GOING:
                 return reason
             most = growth(scheduled) * steps
             if scheduled or history is not None:
                 most = min(most, MOST_STEPS)
-            made = s.nfev - before  # fewer than `steps` where f was infinite
+            made = s.njev - before  # fewer than `steps` where f was infinite
             steps = steps_in(SECONDS, made, time.perf_counter() - begun, most)
 
     def run_span(self, loop: Callable, span: Span) -> int:
         """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
         s, state, history = self.s, self.state, self.history
-        before, whole = s.nfev, False
+        before, whole = s.njev, False
         try:
             reason = loop(state.vectors, state.records, self.settings, span)
             whole = reason != WRONG_SHAPE
@@ -203,7 +205,7 @@ class Run:
             reason = infinite_here(self.method, state, self.settings)
         finally:
             if history is not None and span.trace is not None:
-                history.append(span.trace[: max(0, s.nfev - before - (not whole))])
+                history.append(span.trace[: max(0, s.njev - before - (not whole))])
         if reason == WRONG_SHAPE:
             shape = self.problem.x0.shape
             raise ValueError(wrong_shape((s.wrong_size,), shape, s.nit))
@@ -259,7 +261,7 @@ class Run:
             x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
             time=time.perf_counter() - self.started,
             compile_time=code.seconds - self.compile_before, compiled=self.compiled,
-            gradient=problem.jac if differences else "jac",
+            gradient=gradient_name(problem.jac),
         )  # fmt: skip
         if self.history is not None:
             columns = np.concatenate(self.history).T / [[unit], [unit], [1.0]]
