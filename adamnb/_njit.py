@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba import types
-from numba.core.registry import cpu_target
+from numba.core.errors import NumbaError, TypingError
+from numba.core.registry import CPUDispatcher, cpu_target
 from numba.extending import intrinsic, overload
 
 from ._compiled.cache import INLINED, WITH_MEMORY
+from ._compiled.differences import Learnt
 from ._compiled.elements import sizes_of
 from ._compiled.rate import AUTOMATIC, NEVER
 from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
@@ -18,7 +20,10 @@ from ._compiled.run import Functions, Span, run
 from ._compiled.saddle import is_saddle
 from ._compiled.vectors import G_ROWS, X_ROWS, Vectors
 from ._minimize import minimize
+from ._problem.arguments import FORWARD
+from ._problem.differences import learnt
 from ._problem.methods import METHODS
+from ._problem.objective import gradient_into
 from ._problem.options import complete
 from ._run.settings import is_plain, settings
 
@@ -52,13 +57,15 @@ def njit_minimize(
     Parameters
     ----------
     fun : `@njit` function
-        ``fun(x, *args) -> float``; with ``jac=True`` it returns ``(f, gradient)``, with
-        ``jac="inplace"`` it is ``fun(x, g, *args) -> float`` and writes the gradient into ``g``.
+        ``fun(x, *args) -> float``, differentiated as in `minimize`; with ``jac=True`` it returns
+        ``(f, gradient)``, with ``jac="inplace"`` it is ``fun(x, g, *args) -> float`` and writes the
+        gradient into ``g``.
     x0 : ndarray, shape (n,), float64
         Start, finite; copied.
     args : tuple
         Further arguments of `fun` and `jac`.
-    jac : `@njit` function, True or "inplace"
+    jac : `@njit` function, True, "inplace" or "forward", optional
+        None takes exact derivatives, or differences where `fun` has none; "forward" insists on the former.
     method : str
         Name of a method, a literal in the calling code.
     learning_rate : float, optional
@@ -90,10 +97,10 @@ def njit_minimize(
     >>> import numpy as np, numba, adamnb
     >>> @numba.njit
     ... def fun(x, centre):
-    ...     return np.sum((x - centre) ** 2), 2 * (x - centre)
+    ...     return np.sum((x - centre) ** 2)
     >>> @numba.njit
     ... def nearest(centre):
-    ...     return adamnb.njit_minimize(fun, np.zeros(3), (centre,), jac=True).x
+    ...     return adamnb.njit_minimize(fun, np.zeros(3), (centre,)).x
     >>> nearest(np.array([1.0, 2.0, 3.0])).round(4).tolist()
     [1.0, 2.0, 3.0]
     """
@@ -114,6 +121,7 @@ def njit_minimize(
 
 STATUS = np.array([REASONS[number].status for number in range(max(REASONS) + 1)])
 AT_SADDLE = int(STUCK)  # the reason of its status: no further progress
+FIRST_KNOWN = learnt(np.ones(1), None, None).known
 FIRST_RATE = AUTOMATIC["first_rate"]
 LENGTHS = "`jac` returned a vector of another length than `x0`."
 
@@ -121,17 +129,72 @@ part = numba.njit(**INLINED | {"_nrt": True})  # of the caller's code, which mak
 run_here = numba.njit(**INLINED)(run.py_func)
 
 
-def _form(jac):
-    """Return `jac` as `Functions` has it; compiled by `_form_of`."""
+def _functions_for(fun, jac, args):
+    """Return the function that makes `Functions`, from these types."""
+    form = _python_value(jac)
+
+    @part
+    def written(fun, jac, x, args):
+        return Functions(fun, jac, args)
+
+    @part
+    def both(fun, jac, x, args):
+        return Functions(fun, None, args)
+
+    @part
+    def inplace(fun, jac, x, args):
+        return Functions(fun, True, args)
+
+    if isinstance(form, bool | types.Boolean):
+        return both
+    if form == "inplace":
+        return inplace
+    if form is not None and form != FORWARD:
+        return written
+    exact, refusal = _differentiated(fun, args)
+    if refusal is not None and form == FORWARD:
+        raise refusal
+
+    @part
+    def forward(fun, jac, x, args):
+        return Functions(exact, True, args)
+
+    @part
+    def differences(fun, jac, x, args):
+        n = x.size
+        size, unknown, known = sizes_of(x), np.full(n, np.nan), FIRST_KNOWN.copy()
+        low, high = np.full(n, -np.inf), np.full(n, np.inf)
+        return Functions(
+            fun,
+            Learnt(low, high, size, unknown, np.zeros(n), np.zeros(n), np.zeros(n), known),
+            args,
+        )
+
+    return forward if refusal is None else differences
 
 
-@overload(_form, prefer_literal=True)
-def _form_of(jac):
-    if isinstance(jac, types.BooleanLiteral | types.Boolean):
-        return lambda jac: None
-    if isinstance(jac, types.StringLiteral):
-        return (lambda jac: True) if jac.literal_value == "inplace" else None
-    return lambda jac: jac
+def _differentiated(fun, args):
+    """Return the exact derivative of a function's type, or why there is none."""
+    dispatcher = getattr(fun, "dispatcher", None)
+    kinds = () if isinstance(args, tuple | types.Omitted) else tuple(map(types.unliteral, args))
+    vector = types.Array(types.float64, 1, "C")
+    refusal: NumbaError = TypingError(
+        "`jac='forward'` needs an @njit function that is known by its name."
+    )
+    if isinstance(dispatcher, CPUDispatcher):
+        exact = gradient_into(dispatcher)
+        try:
+            exact.get_call_template((vector, vector, *kinds), {})
+        except NumbaError as error:
+            refusal = error
+        else:
+            return exact, None
+    call = cpu_target.typing_context.resolve_function_type(fun, (vector, *kinds), {})
+    if isinstance(call.return_type, types.BaseTuple):
+        raise TypingError(
+            f"`fun` must return a number, or (f, gradient) with jac=True; it returns {call.return_type}."
+        )
+    return None, refusal
 
 
 def _python_value(argument: Any) -> Any:
@@ -149,14 +212,12 @@ def _njit_minimize(
 ):  # fmt: skip
     name = _python_value(method)
     if name not in METHODS:
-        raise numba.core.errors.TypingError(
-            f"`method` must be a literal, one of {', '.join(METHODS)}."
-        )
+        raise TypingError(f"`method` must be a literal, one of {', '.join(METHODS)}.")
     rate, vector = _python_value(learning_rate), isinstance(x0, types.Array) and x0.ndim == 1
     if not vector or not isinstance(x0.dtype, types.Float | types.Integer):
-        raise numba.core.errors.TypingError(f"`x0` must be a vector of real numbers; got {x0}.")
+        raise TypingError(f"`x0` must be a vector of real numbers; got {x0}.")
     if not isinstance(rate, types.Float | types.Integer | float | int | None):
-        raise numba.core.errors.TypingError(
+        raise TypingError(
             f"`learning_rate` must be a number or None within compiled code; got {learning_rate}."
         )
     row, automatic = METHODS[name], rate is None
@@ -183,6 +244,7 @@ def _njit_minimize(
         return Vectors(x, g, slots, x0.copy(), None, None, None, None, None, None, None)
 
     vectors = of_automatic if automatic else of_given
+    functions_of = _functions_for(fun, jac, args)
 
     # A record does not keep its array alive: it is taken in functions that have the array as an argument.
     def impl(
@@ -200,7 +262,8 @@ def _njit_minimize(
         states, options = np.zeros(2, STATE), defaults.copy()  # one more to look around with
         set_limits(options, maxiter, gtol, ftol)
         v = vectors(x[0], x, g, slots, states, learning_rate)
-        functions, span = Functions(fun, _form(jac), args), Span(options[0].maxiter + 1, None, None)
+        functions = functions_of(fun, jac, x[0], args)
+        span = Span(options[0].maxiter + 1, None, None)
         reason = run_here(this_method(), functions, v, states, options, span)
         if reason == WRONG_SHAPE:
             raise ValueError(LENGTHS)

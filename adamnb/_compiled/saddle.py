@@ -11,10 +11,9 @@ import numpy as np
 from .cache import INLINED
 from .run import evaluate
 
-SLOPE_ROUNDING = (
-    2.0**-26
-)  # the root of that of a float64: relative step of differences of gradients
-DOUBT = 1e-7  # relative error of such a difference
+# Relative steps of differences of gradients, and their relative errors: of exact gradients the root of the
+# rounding of a float64, and what is right where these are differences themselves.
+EXACT, DIFFERENCED = (2.0**-26, 1e-7), (2.0**-17, 1e-4)
 ENOUGH = 1e-9  # relative fall of f that is none of its rounding
 LENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # of the steps downwards, in units of the size of variables
 
@@ -30,15 +29,16 @@ def is_saddle(functions, x, g, size, states):
     """
     n, spare, gradient = x.size, np.empty(x.size), np.empty(x.size)
     points, hessian = np.empty((1, x.size)), np.empty((x.size, x.size))
+    step, error = EXACT if states[0].gradient_error == 0.0 else DIFFERENCED
     for i in range(n):
         points[0] = x
-        points[0, i] += SLOPE_ROUNDING * size[i]
+        points[0, i] += step * size[i]
         look(functions, points, spare, gradient, states)
         unit = size[i] / (points[0, i] - x[i])
         for j in range(n):
             hessian[i, j] = (gradient[j] - g[j]) * unit * size[j]
     way = np.zeros(n)
-    if not downwards(hessian, way):
+    if not downwards(hessian, error, way):
         return False
     fun = states[0].fun_best
     for length in LENGTHS:
@@ -56,16 +56,17 @@ def look(functions, points, spare, gradient, states):
     s = states[1]
     s.nfev += 1
     spare[:] = points[0]
-    evaluate(functions, points, spare, gradient, s)
+    evaluate(functions, points, spare, gradient, s, None)
     return s.fun
 
 
 @with_arrays
-def downwards(hessian, way):
+def downwards(hessian, error, way):
     """Write a way of negative curvature into `way`; return whether there is one.
 
     A factorisation L D L^T, in units in which the diagonal is 1, has a negative pivot where a matrix has a
-    negative eigenvalue (Sylvester). Where a pivot or the matrix is lost in rounding nothing is said.
+    negative eigenvalue (Sylvester). Where a pivot or the matrix is lost in the error, a relative one, nothing
+    is said.
     """
     n, uneven = len(hessian), 0.0
     roots = np.empty(n)
@@ -79,7 +80,7 @@ def downwards(hessian, way):
             b = hessian[j, i] / (roots[i] * roots[j])
             uneven = max(uneven, abs(a - b))
             hessian[i, j] = 0.5 * (a + b)  # the lower half, from here on
-    doubt = n * max(uneven, DOUBT)
+    doubt = n * max(uneven, error)
     for k in range(n):
         pivot = hessian[k, k]
         if pivot < -doubt:
