@@ -8,6 +8,7 @@ from scipy.optimize import OptimizeResult
 
 from ._compiled.elements import sizes_of
 from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, on_device, start_vector
+from ._problem.derivative import chosen_gradient
 from ._problem.differences import Differences, Steps
 from ._problem.objective import Objective
 
@@ -28,7 +29,7 @@ def check_gradient(fun: Callable, x: Any, jac: Any, args: Any = ()) -> "Gradient
         Objective, as in `minimize`: Python or Numba.
     x : array_like, shape (n,)
         Where; a point at which no element is zero for a reason tells most. Never changed.
-    jac : callable, True or "inplace"
+    jac : callable, True, "inplace" or "forward"
         Gradient, as in `minimize`.
     args : tuple
         Further arguments of `fun` and `jac`.
@@ -60,11 +61,14 @@ def check_gradient(fun: Callable, x: Any, jac: Any, args: Any = ()) -> "Gradient
     """
     fun, jac = gradient_form(fun, jac, None)
     if isinstance(jac, str) and jac in SCHEMES:
-        raise ValueError("`jac` must be callable, True or 'inplace': else there is none to check.")
+        raise ValueError(
+            "`jac` must be callable, True, 'inplace' or 'forward': else there is none to check."
+        )
     if on_device(x):
         raise TypeError("`x` must be an array on the host, where differences are taken.")
     point = start_vector(x, "x")
     args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
+    jac, args = chosen_gradient(fun, jac, args, {}, point.dtype)
     given = np.empty_like(point)
     f = Objective(fun, jac, args, None, point).evaluate(point, given)
     if not np.isfinite(f):
@@ -95,7 +99,7 @@ def _value_alone(fun: Callable, jac: Any) -> Callable:
     """Return the objective without its gradient."""
     if jac is True:
         return lambda x, *args: fun(x, *args)[0]
-    if isinstance(jac, str):
+    if isinstance(jac, str) and jac == "inplace":
         return lambda x, *args: fun(x, np.empty_like(x), *args)
     return fun
 

@@ -40,6 +40,26 @@ def jac(x, y, w, t):
     return both(x, y, w, t)[1]
 
 
+@cached
+def misfit(x, y, w, t):
+    """The same without a gradient."""
+    f = 0.0
+    for i in range(t.size):
+        r = x[0] * np.exp(-x[1] * t[i]) - y[i]
+        f += w * r * r
+    return f
+
+
+@cached
+def underivable(x, y, w, t):
+    """The same again by complex numbers, which have no rule."""
+    f = 0.0
+    for i in range(t.size):
+        r = complex(x[0]) * np.exp(-x[1] * t[i]) - y[i]
+        f += w * (r * r).real
+    return f
+
+
 def python_both(x, y, w, t):
     decay = np.exp(-x[1] * t)
     r = x[0] * decay - y

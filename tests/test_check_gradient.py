@@ -149,8 +149,8 @@ def test_a_gradient_that_is_no_number():
 @pytest.mark.parametrize(
     ("arguments", "kind", "text"),
     [
-        ((fun, X, None), ValueError, "`jac` must be callable, True or 'inplace'"),
-        ((fun, X, "2-point"), ValueError, "`jac` must be callable, True or 'inplace'"),
+        ((fun, X, None), ValueError, "`jac` must be callable, True, 'inplace' or 'forward'"),
+        ((fun, X, "2-point"), ValueError, "`jac` must be callable, True, 'inplace' or 'forward'"),
         ((3, X, jac), TypeError, "`fun` must be callable; got int"),
         ((fun, [1.0, np.nan, 1.0], jac), ValueError, "`x` must be finite; got nan at index 1"),
         ((fun, None, jac), TypeError, "`x` must be an array of real numbers; got None"),

@@ -150,6 +150,9 @@ print("X", adamnb.jacobian(plain.model)(X0, T))
 fit = adamnb.minimize(adamnb.value_and_grad(plain.fun), X0, (T,), jac=True, maxiter=20)
 assert fit.compiled
 print("X", fit.x)
+own = adamnb.minimize(plain.fun, X0, (T,), maxiter=20)
+assert own.gradient == "forward"
+assert own.x.tobytes() == fit.x.tobytes()
 """
 PLAIN = """
 import numba, numpy as np

@@ -88,8 +88,11 @@ def _whole(fun: CPUDispatcher, args: tuple, leading: int) -> tuple | None:
 
 def _refusal(fun: CPUDispatcher, arguments: tuple) -> Exception | None:
     """Compile exact derivatives; return why there are none, if so. Numba remembers either."""
+    exact = gradient_into(fun)
+    if arguments in exact.overloads:
+        return None
     try:
-        compile_or_load(gradient_into(fun), arguments)
+        compile_or_load(exact, arguments)
     except (NumbaError, TypeError, KeyError, RuntimeError) as error:
         return error
     return None
