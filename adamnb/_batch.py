@@ -60,8 +60,9 @@ def minimize_batch(
 ) -> BatchResult:
     """Minimise many independent problems of the same form, each with its own stop.
 
-    If `fun` and `jac` are Numba functions, threads run the whole of each problem in machine code, on
-    the CPU or on a GPU. On the CPU every problem has the bits that `minimize` finds for it alone.
+    If `fun`, and `jac` if there is one, are Numba functions, threads run the whole of each problem in
+    machine code, on the CPU or on a GPU. On the CPU every problem has the bits that `minimize` finds for
+    it alone.
 
     Parameters
     ----------
@@ -84,8 +85,9 @@ def minimize_batch(
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
         the fit.
-    jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
-        As in `minimize`; differences are taken in Python, problem by problem.
+    jac : callable, True, "inplace", "forward", "2-point", "3-point", "cs" or None
+        As in `minimize`: without one, Numba functions are differentiated in machine code, exactly or by
+        differences. "2-point", "3-point" and "cs" are taken in Python, problem by problem.
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         For all problems, or `Bounds` with arrays of shape (B, n) or (B, 1).
     device : "auto", "cpu" or "cuda"
@@ -131,19 +133,16 @@ def minimize_batch(
     --------
     >>> import numba, numpy as np, adamnb
     >>> @numba.njit
-    ... def misfit(x, g, y, t):
-    ...     f = g[0] = g[1] = 0.0
+    ... def misfit(x, y, t):
+    ...     f = 0.0
     ...     for i in range(t.size):
-    ...         decay = np.exp(-x[1] * t[i])
-    ...         r = x[0] * decay - y[i]
+    ...         r = x[0] * np.exp(-x[1] * t[i]) - y[i]
     ...         f += r * r
-    ...         g[0] += 2 * r * decay
-    ...         g[1] -= 2 * r * x[0] * t[i] * decay
     ...     return f
     >>> t = np.linspace(0, 4, 20)
     >>> rates = np.array([0.5, 1.0, 2.0])
     >>> y = 3 * np.exp(-rates[:, None] * t)
-    >>> res = adamnb.minimize_batch(misfit, [1.0, 1.0], (t,), (y,), jac="inplace")
+    >>> res = adamnb.minimize_batch(misfit, [1.0, 1.0], (t,), (y,))
     >>> res.x.round(4).tolist()
     [[3.0, 0.5], [3.0, 1.0], [3.0, 2.0]]
     """

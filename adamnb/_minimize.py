@@ -50,8 +50,8 @@ def minimize(
 ) -> Result:
     """Minimise a scalar function of one or more variables with Adam or one of its relatives.
 
-    The call is that of `scipy.optimize.minimize`. If `fun` and `jac` are Numba functions, the whole
-    loop runs in machine code; the result has the same bits either way.
+    The call is that of `scipy.optimize.minimize`. If `fun`, and `jac` if there is one, are Numba
+    functions, the whole loop runs in machine code; the result has the same bits either way.
 
     Parameters
     ----------
@@ -68,14 +68,16 @@ def minimize(
         Further arguments of `fun` and `jac`; data belongs here, so that new data compiles nothing.
     method : str or callable of this package
         {methods}; or `adamnb.adam` and so on.
-    jac : callable, True, "inplace", "2-point", "3-point", "cs" or None
+    jac : callable, True, "inplace", "forward", "2-point", "3-point", "cs" or None
         Gradient ``jac(x, *args)`` of shape (n,), or how it is had. A Python function may return a row
-        or a column. None: differences whose steps come from the noise of f, which is measured, and
-        from its curvature along each variable; forward ones where these are exact enough, else of
-        both sides. They take n to 2 n evaluations, and a handful now and then. "2-point" and
-        "3-point" keep to forward differences and to both sides, with the same steps. "cs" takes the
-        imaginary part of a `fun` that computes with complex numbers. `adamnb.check_gradient` tells
-        whether a `jac` of your own is right.
+        or a column. None: a Numba function is differentiated exactly, in machine code, if it does
+        nothing with x that has no rule (see `adamnb.value_and_grad`), as "forward" insists; all else
+        by differences, whose steps come from the noise of f, which is measured, and from its
+        curvature along each variable: forward ones where these are exact enough, else of both sides,
+        which machine code takes always. They take n to 2 n evaluations, and a handful now and then.
+        "2-point" and "3-point" keep to forward differences and to both sides, called from Python.
+        "cs" takes the imaginary part of a `fun` that computes with complex numbers.
+        `adamnb.check_gradient` tells whether a `jac` of your own is right.
     hess, hessp : ignored, with a warning
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
         Every point evaluated is within; None or an infinity is no bound. x0 is clipped.
@@ -110,7 +112,11 @@ def minimize(
     x0, f may be one too, and the result's arrays are of that kind; float32 and float64 only. Stop
     tests are made on the GPU and read some 50 times a second, so that `fun` may be called a few
     times more than the result says. x is lent: it is valid during the call and not to be
-    changed. Finite differences, `polish` and `verify` are of the host alone.
+    changed. Exact derivatives, differences, `polish` and `verify` are of the host alone.
+
+    Exact derivatives cost some two to three evaluations of `fun` for each eight variables, and about a
+    second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. Threads
+    of a `fun` compiled with ``parallel=True`` are not used in them.
 
     The method's hyper-parameters ({hyperparameters}, as far as it has them) and:
 
@@ -123,6 +129,18 @@ def minimize(
     >>> res = adamnb.minimize(rosen, [-1.2, 1.0], jac=rosen_der)
     >>> res.success, res.x.round(4).tolist()
     (True, [1.0, 1.0])
+
+    Nobody has to write the gradient of a Numba function:
+
+    >>> import numba, numpy as np
+    >>> @numba.njit
+    ... def misfit(x, t, y):
+    ...     r = x[0] * np.exp(-x[1] * t) - y
+    ...     return r @ r
+    >>> t = np.linspace(0, 5, 50)
+    >>> res = adamnb.minimize(misfit, [1.0, 1.0], (t, 3 * np.exp(-0.7 * t)))
+    >>> res.gradient, res.x.round(4).tolist()
+    ('forward', [3.0, 0.7])
     """
     given = merged(options, option)
     solver = solver_of(method)

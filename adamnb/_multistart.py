@@ -40,7 +40,7 @@ def multistart(
     Parameters
     ----------
     fun, args, method, jac
-        As in `minimize`.
+        As in `minimize`; a Numba function needs no `jac`.
     bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs
         Finite; starts are spread between them.
     n_starts : int
@@ -73,10 +73,11 @@ def multistart(
 
     Examples
     --------
-    >>> import numpy as np, adamnb
-    >>> def double_well(x):
-    ...     return (x[0] ** 2 - 1) ** 2 + 0.1 * x[0], np.array([4 * x[0] * (x[0] ** 2 - 1) + 0.1])
-    >>> res = adamnb.multistart(double_well, [(-2, 2)], 16, jac=True, rng=1)
+    >>> import numba, adamnb
+    >>> @numba.njit
+    ... def double_well(x):
+    ...     return (x[0] ** 2 - 1) ** 2 + 0.1 * x[0]
+    >>> res = adamnb.multistart(double_well, [(-2, 2)], 16, rng=1)
     >>> res.minima_x[:, 0].round(3).tolist(), int(res.counts.sum())
     ([-1.012, 0.987], 16)
     """
