@@ -35,10 +35,12 @@ def jac(x, a):
     return 2 * a * x
 """
 FIT = """
+import sys
 import adamnb, numpy as np, user
 A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
 result = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
 assert result.compiled
+assert "adamnb._forward" not in sys.modules  # which teaches Numba, for whom there is something to learn
 print("X", result.x.tobytes().hex())
 """
 COUNT = """

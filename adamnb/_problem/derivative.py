@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
 from .._compiled.machine_code import array_type, compile_or_load
@@ -93,6 +92,6 @@ def _refusal(fun: CPUDispatcher, arguments: tuple) -> Exception | None:
         return None
     try:
         compile_or_load(exact, arguments)
-    except (NumbaError, TypeError, KeyError, RuntimeError) as error:
+    except Exception as error:  # of many kinds, where Numba meets what it does not know
         return error
     return None
