@@ -115,8 +115,9 @@ def minimize(
     changed. Exact derivatives, differences, `polish` and `verify` are of the host alone.
 
     Exact derivatives cost some two to three evaluations of `fun` for each eight variables, and about a
-    second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. Threads
-    of a `fun` compiled with ``parallel=True`` are not used in them.
+    second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. That a
+    function has none is found out anew in each process, in a quarter of a second. Threads of a `fun`
+    compiled with ``parallel=True`` are not used in them.
 
     The method's hyper-parameters ({hyperparameters}, as far as it has them) and:
 
