@@ -149,8 +149,13 @@ def _functions_for(fun, jac, args):
         return both
     if form == "inplace":
         return inplace
-    if form is not None and form != FORWARD:
+    if isinstance(form, types.Callable | types.FunctionType):
         return written
+    if form is not None and form != FORWARD:
+        raise TypingError(
+            "`jac` must be an @njit function, True, 'inplace', 'forward' or None within compiled code; got"
+            f" {form!r}."
+        )
     exact, refusal = _differentiated(fun, args)
     if refusal is not None and form == FORWARD:
         raise refusal
