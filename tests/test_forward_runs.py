@@ -208,6 +208,8 @@ def test_exceptions_of_the_user_come_through():
 
 @numba.njit
 def counted(x, calls, low, high):
+    if calls[0] == calls[2]:
+        raise ArithmeticError("of the user")
     calls[0] += 1
     for i in range(x.size):
         if not low[i] <= x[i] <= high[i]:
@@ -217,13 +219,21 @@ def counted(x, calls, low, high):
 
 def test_evaluations_are_counted_and_within_the_bounds():
     low, high = np.array([0.0, 1.0, 0.3]), np.array([1.0, 1.0, 0.3 + 1e-9])
-    calls = np.zeros(2, np.int64)
+    calls = np.array([0, 0, -1])
     found = adamnb.minimize(counted, [0.9, 1, 0.3], (calls, low, high), bounds=list(zip(low, high)))  # noqa: B905
     assert (found.gradient, found.success) == ("3-point", True)
     assert found.nfev == calls[0] > found.njev
     assert calls[1] == 0
     assert abs(found.x[0] - math.log(2)) < 1e-6
     assert np.isnan(found.jac[1])  # its bounds are equal: never differentiated
+
+
+@pytest.mark.parametrize("callback", [None, lambda x: None])
+def test_evaluations_are_counted_until_one_raises(callback):
+    calls, everywhere = np.array([0, 0, 30]), np.array([[-np.inf] * 2, [np.inf] * 2])
+    with pytest.raises(ArithmeticError, match="of the user") as raised:
+        adamnb.minimize(counted, [0.9, 1], (calls, *everywhere), callback=callback)
+    assert raised.value.adamnb_result.nfev == 31
 
 
 @numba.njit

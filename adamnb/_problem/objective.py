@@ -192,12 +192,7 @@ class Objective:
         return f, g
 
     def _compiled_differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
-        before = self.counts[0]
-        self.counts[0] += 1
-        f, evaluations = self.differences.evaluate(for_fun, for_jac, g)
-        self.counts[0] = before + evaluations
-        self.counts[1] += 1
-        return f, g
+        return self.differences.evaluate(for_fun, for_jac, g, self.counts), g
 
     def _evaluated(self, points: list[ndarray]) -> list[Any]:
         """Return what `fun` returns at several points, which are the user's to keep or spoil."""
@@ -384,11 +379,15 @@ class CompiledDifferences:
         """Noise of f."""
         return float(self.learnt.known["noise"][0])
 
-    def evaluate(self, x: np.ndarray, spare: np.ndarray, g: np.ndarray) -> tuple[float, int]:
-        """Write the gradient at x to g; return f and the number of evaluations."""
+    def evaluate(self, x: np.ndarray, spare: np.ndarray, g: np.ndarray, counts: Any) -> float:
+        """Write the gradient at x to g, count, and return f."""
         self.state["nfev"] = 0
-        self.run(self.functions, x[np.newaxis], spare, g, self.state)
-        return float(self.state["fun"][0]), int(self.state["nfev"][0])
+        counts[1] += 1
+        try:
+            self.run(self.functions, x[np.newaxis], spare, g, self.state)
+        finally:
+            counts[0] += int(self.state["nfev"][0])
+        return float(self.state["fun"][0])
 
 
 tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
