@@ -11,7 +11,8 @@ def value_and_grad(fun: Callable) -> Callable:
 
     The function is compiled once more, as it stands, for numbers that carry their derivatives (forward
     mode), and so are the Numba functions that it calls. No difference is taken and nothing is traced: it
-    may loop, branch on values and return early.
+    may loop, branch on values and return early. `minimize` and the like do so by themselves where they are
+    given no gradient.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def value_and_grad(fun: Callable) -> Callable:
     >>> f, g = both(np.array([1.0, 1.0]), t, 3 * np.exp(-0.5 * t))
     >>> g.round(6).tolist()
     [-13.503996, 6.894531]
-    >>> fit = adamnb.minimize(both, [1.0, 1.0], (t, 3 * np.exp(-0.5 * t)), jac=True)
+    >>> fit = adamnb.minimize(fun, [1.0, 1.0], (t, 3 * np.exp(-0.5 * t)))
     >>> fit.x.round(4).tolist()
     [3.0, 0.5]
     """
