@@ -38,7 +38,7 @@ from .._problem.objective import CompiledObjective, Objective, explain_division,
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
 from .result import Result, attach, outcome
-from .settings import is_plain, settings
+from .settings import is_plain, pairs_of, settings
 from .state import State
 from .threads import PARALLEL_REGION, thread_count, use_threads
 
@@ -67,10 +67,15 @@ class Run:
     def _prepare(self) -> None:
         """Set up the state."""
         problem, o = self.problem, self.problem.options
-        self.state = State(problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds)
+        pairs = pairs_of(o, problem.x0.size)
+        self.state = State(
+            problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs
+        )
         self.settings = settings(problem.method, o, problem.x0.dtype)
         self.parallel = use_threads(problem.x0.size, o["threads"])
-        self.method = problem.method.numba_type(self.rate is None, is_plain(o), self.parallel)
+        self.method = problem.method.numba_type(
+            self.rate is None, is_plain(o), self.parallel, pairs > 0
+        )
         if self.parallel:
             chunks = np.empty((4, chunk_count.py_func(problem.x0.size)))
             self.state.vectors = self.state.vectors._replace(chunks=chunks)

@@ -77,6 +77,18 @@ def whole(number: float) -> int:
     return floor(max(-NEVER, min(number, NEVER)))
 
 
+def pairs_of(o: dict[str, Any], n: int) -> int:
+    """Return how many secant pairs a run remembers; none where the learning rate is given.
+
+    Weight decay and clipping change the gradient to one that f does not have.
+    """
+    if o["learning_rate"] is not None or o["weight_decay"] or o.get("clip_norm", inf) < inf:
+        return 0
+    if o.get("memory") is not None:
+        return int(o["memory"])
+    return min(n + 4, 64) if n <= 200 else 8
+
+
 def is_plain(o: dict[str, Any]) -> bool:
     """Return whether options ask for nothing that a plain method does without."""
     scheduled = callable(o["learning_rate"]) or isinstance(o["learning_rate"], Plateau)

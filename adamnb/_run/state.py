@@ -9,6 +9,7 @@ from numba import types
 
 from .._compiled.elements import sizes_of
 from .._compiled.machine_code import array_type
+from .._compiled.pairs import EXTRA
 from .._compiled.rate import AUTOMATIC
 from .._compiled.records import STATE
 from .._compiled.vectors import G_ROWS, X_ROWS, Vectors
@@ -36,9 +37,20 @@ class Memory(Protocol):
     def sizes(self) -> Any:
         """Return the typical size of each variable, as the start has it."""
 
+    def table(self, rows: int, columns: int) -> Any:
+        """Return a table of float64."""
+
+    def numbers(self, count: int) -> Any:
+        """Return so many whole numbers."""
+
 
 def first_vectors(
-    memory: Memory, method: Method, learning_rate: Any, x_scale: Any, bounds: Pair | None
+    memory: Memory,
+    method: Method,
+    learning_rate: Any,
+    x_scale: Any,
+    bounds: Pair | None,
+    pairs: int = 0,
 ) -> Vectors:
     """Return the vectors of a run before its first iteration.
 
@@ -58,7 +70,14 @@ def first_vectors(
         lower, upper = map(memory.given, bounds)
     x, spare = memory.points()
     g, slots = memory.rows(G_ROWS, 0.0), memory.rows(method.slots, method.start)
-    return Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+    vectors = Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+    if pairs:
+        table, order = memory.table(2 * pairs + EXTRA, pairs), memory.numbers(2 * pairs)
+        free = None if bounds is None else memory.vector(1.0)
+        vectors = vectors._replace(
+            pairs=memory.rows(2 * pairs, 0.0), table=table, order=order, metric=memory.vector(1.0), free=free
+        )  # fmt: skip
+    return vectors
 
 
 def first_rate(learning_rate: Any) -> Any:
@@ -92,6 +111,12 @@ class Host:
 
     def sizes(self) -> np.ndarray:
         return sizes_of(self.x0)
+
+    def table(self, rows: int, columns: int) -> np.ndarray:
+        return np.zeros((*self.problems, rows, columns))
+
+    def numbers(self, count: int) -> np.ndarray:
+        return np.zeros((*self.problems, count), np.int64)
 
 
 def full(shape: tuple[int, ...], value: float, dtype: np.dtype) -> np.ndarray:
@@ -147,6 +172,8 @@ class State:
     x_scale : None or ndarray, shape of x0
         None: the size of x0 where the learning rate adapts, else 1.
     bounds : None or pair of ndarray, shape of x0
+    pairs : int
+        How many secant pairs are remembered.
 
     Attributes
     ----------
@@ -165,11 +192,12 @@ class State:
         learning_rate: Any,
         x_scale: np.ndarray | None,
         bounds: tuple[np.ndarray, np.ndarray] | None,
+        pairs: int = 0,
     ) -> None:
         self.method, self.automatic = method, learning_rate is None
         own = np.ndim(learning_rate) == x0.ndim  # a rate for each variable
         given = learning_rate if own or np.ndim(learning_rate) == 0 else 0.0
-        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
+        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds, pairs)
         self.records = np.zeros(x0.shape[:-1] or 1, STATE)
         self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
         self.s: Any = Numbers(self.records)
