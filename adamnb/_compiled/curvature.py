@@ -5,45 +5,30 @@ length follows from how much of the promised fall was kept. Where pairs say noth
 method itself goes on with the rate of `rate`, for a while or for good.
 """
 
-from math import inf, isfinite, sqrt
+from math import inf, sqrt
 
 import numpy as np
 
-from .cache import copied, inner, seldom
-from .elements import within
+from .cache import alone, copied, inner, seldom
 from .kernels import largest_move
-from .loops import chunk, chunk_count, forget_all
-from .pairs import (
-    FLOOR,
-    SCALES,
-    SLIGHT,
-    apply_pairs,
-    choose,
-    damp,
-    difference,
-    divide,
-    free_count,
-    dot_all,
-    gradient_into,
-    products_with,
-    update_metric,
-)
-from .reasons import GOING
-from .stops import RESTED, SINGLE, is_single
+from .loops import forget_all
+from .pairs import FLOOR, direction, go, remember
+from .stops import RESTED, ROUNDINGS, SINGLE, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
 PATIENCE = 10  # failed steps after which pairs say nothing
 ROUGH = 0.5  # part of f that its slopes do not explain, from which pairs will never say anything
 PHASE = 50  # steps of the method then; twice as many the next time
 NEVER = 2**62
+STAY, PAUSE, LEAVE, NOISY = range(4)  # whether to go on by pairs
+CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of a step that went too far
+FIRST_FAILURES = 4  # returns after which a first step need not decrease f sufficiently
+SLIGHTLY = 1e-4  # part of the promised fall below which a step is none that succeeded
+RATE_LEAST = 1e-8  # of a method that takes over, or hands over
+RADIUS_MOST = 1e30  # where f falls for ever, the radius must not overflow
 
 
-@inner
-def radius_of(v, s):
-    return s.learning_rate * sqrt(np.float64(v.spare.size))
-
-
-@inner
+@copied
 def begin_pairs(v, s):
     """Take up steps by pairs, of which there are none yet."""
     s.curved, s.pairs, s.newest, s.rounding, s.failures, s.mismatch = 1, 0, -1, 0, 0, 0.0
@@ -51,9 +36,10 @@ def begin_pairs(v, s):
         v.metric[i] = 1
 
 
-@inner
+@copied
 def first_pairs(v, s):
-    s.phase, s.length = PHASE, radius_of(v, s)
+    s.phase, s.fun_left = PHASE, s.fun_first
+    s.length = s.learning_rate * sqrt(np.float64(v.spare.size))
     begin_pairs(v, s)
 
 
@@ -63,20 +49,23 @@ def return_to_pairs(v, s, o):
     rate = 10.0 * s.learning_rate
     if o.rate_per_gradient > 0.0:
         rate *= s.gradient_norm_best
-    least = 1e-8 / sqrt(np.float64(v.spare.size))
-    s.learning_rate = o.first_rate if rate > o.first_rate else least if rate < least else rate
+    s.learning_rate = o.first_rate if rate > o.first_rate else RATE_LEAST if rate < RATE_LEAST else rate
     take_best(s)
     begin_pairs(v, s)
 
 
 @seldom
-def leave_pairs(method, v, s, o, steps):
-    """Go on with the method itself from the best point, for so many steps."""
-    n = sqrt(np.float64(v.spare.size))
-    s.curved, s.nit_pairs = 0, s.nit + steps if steps < NEVER else NEVER
+def leave_pairs(method, v, s, o, how):
+    """Go on with the method itself from the best point: for a while (PAUSE), or for good."""
+    n = np.float64(v.spare.size)
+    fallen = s.fun_left - s.fun_best > o.ftol * abs(s.fun_best)
+    s.fruitless = 0 if fallen or how != PAUSE else s.fruitless + 1
+    s.curved, s.fun_left, s.nit_pairs = 0, s.fun_best, NEVER
+    if how == PAUSE:
+        s.nit_pairs, s.phase = s.nit + s.phase, 2 * s.phase
     s.failures = s.t = s.streak = s.rounding = 0
-    rate = s.length / n
-    rate = o.first_rate if rate > o.first_rate else 1e-8 if rate < 1e-8 else rate
+    rate = o.first_rate if how == NOISY else s.length / sqrt(n)
+    rate = o.first_rate if rate > o.first_rate else RATE_LEAST if rate < RATE_LEAST else rate
     if o.rate_per_gradient > 0.0 and s.gradient_norm_best > 0.0:
         rate /= s.gradient_norm_best
     s.learning_rate = rate
@@ -101,158 +90,103 @@ def rounding_of_f(s, o):
 
 
 @inner
-def remember(v, s, o):
+def learn(x, g, scale, steps, changes, table, metric, free, s, o):
     """Remember the last step and the change of the gradient as a pair; return their product."""
-    m, n, table = v.table.shape[1], v.spare.size, v.table
-    k = s.newest + 1 if s.newest + 1 < m else 0
-    step, change = v.pairs[np.uintp(2 * k)], v.pairs[np.uintp(2 * k + 1)]
-    x, best, g, g_best = v.x[np.uintp(s.x)], v.x[np.uintp(s.x_best)], v.g[np.uintp(s.g)], v.g[np.uintp(s.g_best)]
-    ss = sy = yy = sds = 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        p, q, r, t = difference(lo, hi, x, best, g, g_best, v.scale, v.metric, step, change)
-        ss, sy, yy, sds = ss + p, sy + q, yy + r, sds + t
-    product, expected = sy, -s.part * s.slope
-    if s.modelled and sy < o.damping * expected:
-        share = (1.0 - o.damping) * expected / (expected - sy)
-        real = v.spare.dtype.type
-        damp(0, n, step, change, g_best, v.scale, real(share), real(s.part))
-        sy, yy = dot_all(step, change, None), dot_all(change, change, None)
-    if not sy > SLIGHT * sqrt(ss) * sqrt(yy):
-        if s.pairs == m:  # the oldest has been overwritten
-            for i in range(n):
-                step[i] = 0
-            table[k, k] = 0.0
-        return product
-    anew = sy / sds if s.pairs == 0 else 1.0
-    length, ydy, total = sqrt(ss), 0.0, 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        p, q = update_metric(lo, hi, step, change, v.metric, anew, sy, anew * sds, v.spare.dtype.type(length))
-        ydy, total = ydy + p, total + q
-    s.newest = k
-    s.pairs += 1 if s.pairs < m else 0
-    s.metric_mean = total / n
-    table[2 * m + SCALES, k] = sy / ydy
-    products_with(v, k, s.pairs)
+    m, expected = table.shape[1], -s.part * s.slope
+    k, count = s.newest + 1 if s.newest + 1 < m else 0, s.pairs + 1 if s.pairs < m else m
+    product, mean, told = remember(
+        steps, changes, table, metric, x[np.uintp(s.x)], x[np.uintp(s.x_best)], g[np.uintp(s.g)],
+        g[np.uintp(s.g_best)], scale, free, k, count, s.part, expected,
+        o.damping * expected if s.modelled else -inf,
+    )  # fmt: skip
+    if told:
+        s.newest, s.pairs, s.metric_mean = k, count, mean
     return product
 
 
-@inner
-def judge_by_pairs(method, v, s, o, reason):
-    """Learn from the current point, go back to the best if it is not better, and set the radius."""
-    finite = reason == GOING
+@seldom
+def is_other(g, g_best, scale, s, o):
+    """Return whether f or its gradient is not what it was at the same point, by more than rounding."""
+    if abs(s.fun - s.fun_best) > ROUNDINGS * o.rounding * abs(s.fun_best):
+        return True
+    most = 0.0
+    for i in range(g.size):
+        most = max(most, abs(np.float64((g[i] - g_best[i]) * scale[i])))
+    return most > 1e4 * o.rounding * s.gradient_norm_best
+
+
+@alone
+def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
+    """Learn from the current point, go back to the best if it is not better, and set the radius.
+
+    Returns whether to go on by pairs: STAY, or PAUSE, or LEAVE where f is rough, or NOISY.
+    """
     if s.looked == LOOKING:
         s.looked = SEEN
-        apart = abs(s.fun - s.fun_best) > 64.0 * o.rounding * abs(s.fun_best)
+        other = not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o)
         take_best(s)
-        if apart or not finite:
-            leave_pairs(method, v, s, o, NEVER)
-        return
-    first = s.fun_best == s.fun_first  # no step has been accepted
-    promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
-    fall = s.fun_best - s.fun
+        return NOISY if other else STAY
+    root, first = sqrt(np.float64(x.shape[1])), s.fun_best == s.fun_first  # no step has been accepted
+    promised, rounded, fall = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o), s.fun_best - s.fun
     flat = finite and promised <= rounded and -fall <= rounded and s.gradient_norm < s.gradient_norm_best
     ratio = 1.0 if flat else fall / promised if finite else -1.0
-    capped = s.part < 1.0 or s.modelled == 0
-    product = remember(v, s, o) if finite else 0.0
+    product = 0.0
+    if finite:
+        product = learn(x, g, scale, steps, changes, table, metric, free, s, o)
     if ratio < o.ratio_low:
-        cut = 0.1
-        if finite:
-            beyond = -fall - s.slope
-            cut = -0.5 * s.slope / beyond if beyond > 0.0 else 0.5
-            cut = 0.1 if cut < 0.1 else 0.5 if cut > 0.5 else cut
-        s.learning_rate = cut * s.length_tried / sqrt(np.float64(v.spare.size))
-    elif capped and ratio > o.ratio_high:
-        rate = o.radius_growth * s.length_tried / sqrt(np.float64(v.spare.size))
-        if rate > s.learning_rate:
-            s.learning_rate = rate if rate < 1e30 else 1e30
+        cut, beyond = CUT_LEAST, -fall - s.slope
+        if finite:  # the minimum of the parabola through both f and the slope
+            cut = -0.5 * s.slope / beyond if beyond > 0.0 else CUT_MOST
+            cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+        s.learning_rate = cut * s.length_tried / root
+    elif ratio > o.ratio_high and (s.part < 1.0 or s.modelled == 0):
+        rate = o.radius_growth * s.length_tried / root
+        if s.learning_rate < rate < RADIUS_MOST:
+            s.learning_rate = rate
     better = finite and (fall > 0.0 or flat)
-    if first and s.failures < 4 and ratio < o.sufficient_decrease:
+    if first and s.failures < FIRST_FAILURES and ratio < o.sufficient_decrease:
         better = False
     s.rounding = s.rounding + 1 if promised <= rounded and not (better and not flat) else 0
     if better:
         s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
         s.length = s.length_tried
-    if better and ratio >= 1e-4:
-        s.failures, s.mismatch = 0, 0.0
-    else:
-        s.failures += 1
-        if not better and finite:
-            mean = s.slope + 0.5 * product  # what the slopes at both ends say
-            s.mismatch += abs(-fall - mean) / max(abs(fall) + abs(mean), 1e-300)
-        if s.looked == UNSEEN:
-            s.looked = LOOKING if s.gradient_error == 0.0 else SEEN
     take_best(s)
-    if s.failures >= PATIENCE and s.rounding < RESTED:
-        if s.mismatch > ROUGH * s.failures:
-            leave_pairs(method, v, s, o, NEVER)
-        else:
-            leave_pairs(method, v, s, o, s.phase)
-            s.phase *= 2
+    if better and ratio >= SLIGHTLY:
+        s.failures, s.mismatch = 0, 0.0
+        return STAY
+    s.failures += 1
+    if not better and finite:
+        mean = s.slope + 0.5 * product  # the change of f as the slopes at both ends say it is
+        both = abs(fall) + abs(mean)
+        s.mismatch += abs(fall + mean) / both if both > 0.0 else 0.0
+    if s.looked == UNSEEN:
+        s.looked = LOOKING if s.gradient_error == 0.0 else SEEN
+    if s.failures < PATIENCE or s.rounding >= RESTED:
+        return STAY
+    return LEAVE if s.mismatch > ROUGH * s.failures else PAUSE
 
 
-@inner
-def step_by_pairs(method, v, s, o):
-    """Write the next point into a free row, and into `spare`; return whether there is one."""
-    x, g = v.x[np.uintp(s.x_best)], v.g[np.uintp(s.g_best)]
-    row = (s.x_best + 1) % 3
-    new, h, n, m = v.x[np.uintp(row)], v.g[np.uintp(1 - s.g_best)], v.spare.size, v.table.shape[1]
-    s.x_before, s.x, s.g = s.x_best, row, 1 - s.g_best
+@alone
+def step(x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, s, o):
+    """Write the next point into a free row of x, and into `twin`; return whether there is one."""
+    before, row, slope = s.x_best, (s.x_best + 1) % 3, g[np.uintp(s.g_best)]
+    point, new, h = x[np.uintp(before)], x[np.uintp(row)], g[np.uintp(1 - s.g_best)]
+    s.x_before, s.x, s.g = before, row, 1 - s.g_best
     if s.looked == LOOKING:
-        for i in range(n):
-            new[i] = v.spare[i] = x[i]
+        for i in range(new.size):
+            new[i] = twin[i] = point[i]
         return True
-    if gradient_into(h, x, g, v.scale, v.lower, v.upper, v.free):
-        for k in range(s.pairs):
-            products_with(v, k, k + 1)
-    floor, modelled = FLOOR * s.metric_mean, False
-    if s.pairs > 0:
-        most = free_count(v.free, n)
-        r, left = choose(v, s.pairs, s.newest, most, o.drift, o.pivot)
-        if r > 0:
-            apply_pairs(v, h, r, left, floor)
-            modelled = True
-    else:
-        floor = 0.0
-    part = go(v, s, x, g, new, h, modelled, floor)
-    if not s.slope < 0.0 and modelled:
-        gradient_into(h, x, g, v.scale, v.lower, v.upper, v.free)
-        modelled = False
-        part = go(v, s, x, g, new, h, modelled, floor)
-    s.part, s.modelled = part, 1 if modelled else 0
+    floor = FLOOR * s.metric_mean if s.pairs > 0 else 0.0
+    modelled = direction(
+        steps, changes, table, order, metric, point, slope, scale, lower, upper, free, h, s.pairs, s.newest,
+        o.drift, o.pivot, floor,
+    )  # fmt: skip
+    radius = s.learning_rate * sqrt(np.float64(new.size))
+    part, s.slope, s.length_tried, size = go(
+        point, slope, h, new, twin, metric, scale, lower, upper, free, radius, floor, modelled
+    )
+    s.modelled = 1 if part > 0.0 else 0
+    s.part = part if part > 0.0 else 1.0
     if o.xtol > 0.0:
-        s.largest_step = largest_move(x, new, v.scale)
-    size = 0.0
-    for i in range(n):
-        z = np.float64(x[i] / v.scale[i])
-        size += z * z
-    return s.slope < 0.0 and s.length_tried > 4.0 * o.rounding * sqrt(size)
-
-
-@inner
-def go(v, s, x, g, new, h, modelled, floor):
-    """Step along -h, no further than the radius and within the bounds; return the part of h that is gone."""
-    if not modelled:
-        divide(h, v.metric, 1.0, floor)
-    radius, length, part = radius_of(v, s), sqrt(dot_all(h, h, None)), 1.0
-    if length > radius or not modelled:
-        part = radius / length if length > 0.0 else 0.0
-    real = v.spare.dtype.type
-    s.slope, square = move(x, g, h, real(part), new, v.spare, v.scale, v.lower, v.upper)
-    s.length_tried = sqrt(square)
-    return part if modelled else 1.0
-
-
-@inner
-def move(x, g, h, part, new, twin, scale, lower, upper):
-    """Step along -h within the bounds; return the slope along the step and the square of its length."""
-    slope = square = 0.0
-    for i in range(x.size):
-        p = x[i] - part * h[i] * scale[i]
-        if lower is not None:
-            p = within(p, lower[i], upper[i])
-        new[i] = twin[i] = p
-        d, q = np.float64((p - x[i]) / scale[i]), np.float64(g[i] * scale[i])
-        slope, square = slope + d * q, square + d * d
-    return slope, square
+        s.largest_step = largest_move(point, new, scale)
+    return s.slope < 0.0 and s.length_tried > 4.0 * o.rounding * size

@@ -14,11 +14,11 @@ from numba.extending import overload
 from .cache import INLINED, copied, inner, seldom
 from .elements import FACTOR_MAX, FACTOR_MIN, Adaptation, Regularisation
 from .curvature import (
+    PAUSE,
+    STAY,
     first_pairs,
-    judge_by_pairs,
     leave_pairs,
     return_to_pairs,
-    step_by_pairs,
     take_best,
 )
 from .loops import (
@@ -89,7 +89,11 @@ def judged(method, v, s, o, m, reason):
 def _judged(method, v, s, o, m, reason):
     def by_pairs(method, v, s, o, m, reason):
         if s.curved:
-            judge_by_pairs(method, v, s, o, reason)
+            how = v.algebra.judge(
+                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free, s, o, reason == GOING
+            )  # fmt: skip
+            if how != STAY:
+                leave_pairs(method, v, s, o, how)
             if s.nit & 15 == 0 or at_rest(s, o) != GOING:
                 outgrown(method, v, s, o)
             return True, m
@@ -125,13 +129,15 @@ def _stepped(method, v, s, o, m, origin):
 
     def by_pairs(method, v, s, o, m, origin):
         if s.curved:
-            if step_by_pairs(method, v, s, o):
+            if v.algebra.step(
+                v.x, v.g, v.spare, v.scale, v.lower, v.upper, v.steps, v.changes, v.table, v.order, v.metric,
+                v.free, s, o,
+            ):  # fmt: skip
                 return GOING
             take_best(s)
             if rested(s, o):
                 return BY_ROUNDING
-            leave_pairs(method, v, s, o, s.phase)
-            s.phase *= 2
+            leave_pairs(method, v, s, o, np.int64(PAUSE))
             m = measure(method, v, s.x, s.g, o)
         return by_method(method, v, s, o, m, origin)
 

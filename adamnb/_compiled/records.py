@@ -26,6 +26,7 @@ STATE = record(
         "modelled",  # whether the last step was made by them, or by the diagonal alone
         "looked",  # whether f at the best point has been evaluated again
         "rounding",  # steps in a row that promise less than the rounding of f
+        "fruitless",  # phases without pairs in a row since which f has not fallen
         "nit_pairs", "phase",  # iteration from which pairs are tried again; steps without them the next time
         "wrong_size",  # length of a gradient that is not that of x
         "stop",  # reason for which Python wants the run to end, GOING if none
@@ -37,6 +38,7 @@ STATE = record(
         "fun_error", "gradient_error",  # noise of f and of differences, in the units of the norm; else 0
         "slope", "part",  # of the last step: along it, and the part of the whole step that it is
         "length_tried", "length",  # of the last step, and of the last that was accepted
+        "fun_left",  # f when pairs were last left
         "mismatch",  # of f and its slopes, since a step was accepted
         "metric_mean",
         "largest_step",  # relative to the size of the variable, where xtol asks for it

@@ -58,9 +58,9 @@ def _outgrown(method, v, s, o):
     @inner
     def with_pairs(v, i, factor):
         v.metric[i] *= factor * factor
-        for k in range(0, v.pairs.shape[0], 2):
-            v.pairs[k, i] /= factor
-            v.pairs[k + 1, i] *= factor
+        for k in range(v.steps.shape[0]):
+            v.steps[k, i] /= factor
+            v.changes[k, i] *= factor
 
     @inner
     def without(v, i, factor):

@@ -96,6 +96,7 @@ def keep_best(s):
 
 RESTED = 3  # steps in a row that promise less than the rounding of f
 TIRED = 50  # so many that there is no more to be had
+FRUITLESS = 2  # phases without pairs since which f has not fallen
 
 
 @inner
@@ -119,11 +120,11 @@ def met(s, o):
         return reason
     if s.fun_best <= o.f_target:
         return BY_TARGET
-    if s.rounding >= RESTED:
-        if rested(s, o):
-            return BY_ROUNDING
-        if s.rounding > TIRED:
-            return STUCK
+    if s.rounding >= RESTED and rested(s, o):
+        return BY_ROUNDING
+    if s.rounding > TIRED or s.fruitless >= FRUITLESS:
+        small = o.ftol > 0.0 and s.gradient_norm_best <= LITTLE * s.gradient_norm_first
+        return BY_ROUNDING if small else STUCK
     due, close = s.nit - s.nit_mark >= o.patience, s.largest_step <= o.xtol and s.nit > 0
     if due or close:
         # Only where the gradient has fallen does a small gain or step tell a minimum.

@@ -12,6 +12,7 @@ from numba import types
 from scipy.optimize import OptimizeResult
 
 from .._compiled import machine_code as code
+from .._compiled.curvature import begin_pairs
 from .._compiled.iteration import advance
 from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
@@ -30,8 +31,10 @@ from .._compiled.reasons import (
     TOO_SMALL,
     WRONG_SHAPE,
 )
+from .._compiled.rate import AUTOMATIC
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
+from .._compiled.vectors import X_ROWS
 from .._problem.arguments import SCHEMES
 from .._problem.differences import Steps
 from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
@@ -215,6 +218,21 @@ class Run:
         if history is not None and not whole:
             history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
         return reason
+
+    def leave_for(self, x: np.ndarray, f: float) -> bool:
+        """Go on from a point lower than the best one; return whether this run can."""
+        if self.state.vectors.steps is None:
+            return False
+        s, v, o = self.s, self.state.vectors, self.settings[0]
+        if s.nit >= o.maxiter or s.nfev >= o.maxfun:
+            return False
+        begin_pairs.py_func(v, s)
+        s.x_before, s.x, s.g = s.x_best, (s.x_best + 1) % X_ROWS, 1 - s.g_best
+        v.x[s.x], v.spare[:] = x, x
+        s.slope, s.part, s.modelled, s.nit = 2.0 * (f - s.fun_best), 1.0, 0, s.nit + 1
+        s.length_tried = float(np.linalg.norm((x - v.x[s.x_best]) / v.scale))
+        s.learning_rate = AUTOMATIC["first_rate"]
+        return True
 
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result, if there is one."""

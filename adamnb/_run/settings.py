@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._compiled.cache import scalar
 from .._compiled.rate import AUTOMATIC, NEVER
 from .._compiled.records import OPTIONS
 from .._compiled.rules import HYPERPARAMETERS
@@ -84,8 +85,12 @@ def pairs_of(o: dict[str, Any], n: int) -> int:
     """
     if o["learning_rate"] is not None or o["weight_decay"] or o.get("clip_norm", inf) < inf:
         return 0
-    if o.get("memory") is not None:
-        return int(o["memory"])
+    return pair_count(n) if o.get("memory") is None else int(o["memory"])
+
+
+@scalar
+def pair_count(n: int) -> int:
+    """Return how many pairs there are for n variables: as many as say all of them, while that is little."""
     return min(n + 4, 64) if n <= 200 else 8
 
 
