@@ -21,7 +21,7 @@ from .loops import chunk, chunk_count
 METRIC_LEAST = 1e-3  # part of an element of the diagonal that an update leaves at least
 FLOOR = 1e-6  # of these elements, relative to their mean
 SLIGHT = 1e-10  # cosine of step and change from which a pair says something
-# Rows of `Vectors.table`, for m pairs: products s_i . y_j, a Cholesky factor, and ...
+# Rows of `Vectors.table`, for m pairs: products s_i . y_j, the factors of M, and ...
 EXTRA = 4  # ... these, from row 2 m on
 SCALES, FIRST, SECOND, APART = range(EXTRA)  # the scale of H0 by each pair; coefficients
 
@@ -210,7 +210,7 @@ def direction(
 def choose(table, order, count, newest, most, drift, pivot_least):
     """Choose the pairs that hold at once and factor their M; return how many do, and how many are left.
 
-    `order` gets the numbers of the first, and from its end those of the others, both newest first.
+    M = L D L', without roots, which would make bits depend on the unit of f. `order` gets the numbers of the first, and from its end those of the others, both newest first.
     """
     m, r, left = table.shape[1], 0, 0
     for back in range(count):
@@ -228,10 +228,14 @@ def choose(table, order, count, newest, most, drift, pivot_least):
             a = 0.5 * (p + q)
             for t in range(i):
                 a -= table[row, t] * table[m + i, t]
-            a /= table[m + i, i]
-            table[row, i], pivot = a, pivot - a * a
+            table[row, i] = a
+        if agrees:
+            for i in range(r):
+                a = table[row, i]
+                table[row, i] = a / table[m + i, i]
+                pivot -= a * table[row, i]
         if agrees and pivot > pivot_least * own:
-            table[row, r] = sqrt(pivot)
+            table[row, r] = pivot
             order[r], r = k, r + 1
             if r == most:
                 break
@@ -255,12 +259,12 @@ def solve_products(rows, table, order, free, h, r, row):
         a = table[row, i]
         for j in range(i):
             a -= table[m + i, j] * table[row, j]
-        table[row, i] = a / table[m + i, i]
+        table[row, i] = a
     for i in range(r - 1, -1, -1):
-        a = table[row, i]
+        a = table[row, i] / table[m + i, i]
         for j in range(i + 1, r):
             a -= table[m + j, i] * table[row, j]
-        table[row, i] = a / table[m + i, i]
+        table[row, i] = a
 
 
 @seldom
