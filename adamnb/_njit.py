@@ -11,21 +11,23 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.extending import intrinsic, overload
 
 from ._compiled.cache import INLINED, WITH_MEMORY
+from ._compiled.curvature import judge, step
 from ._compiled.differences import Learnt
 from ._compiled.elements import sizes_of
+from ._compiled.pairs import EXTRA
 from ._compiled.rate import AUTOMATIC, NEVER
 from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
 from ._compiled.records import STATE
 from ._compiled.run import Functions, Span, run
 from ._compiled.saddle import is_saddle
-from ._compiled.vectors import G_ROWS, X_ROWS, Vectors
+from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors
 from ._minimize import minimize
 from ._problem.arguments import FORWARD
 from ._problem.differences import learnt
 from ._problem.methods import METHODS
 from ._problem.objective import gradient_into
 from ._problem.options import complete
-from ._run.settings import is_plain, settings
+from ._run.settings import is_plain, pair_count, pairs_of, settings
 
 
 class Solution(NamedTuple):
@@ -228,27 +230,45 @@ def _njit_minimize(
     row, automatic = METHODS[name], rate is None
     given = complete(row, {} if automatic else {"learning_rate": 1.0})
     defaults = settings(row, given, np.dtype(float))
-    kind, slot_count, start = row.numba_type(automatic, is_plain(given)), row.slots, row.start
+    curved = pairs_of(given | {"learning_rate": None if automatic else 1.0}, 1) > 0
+    kind = row.numba_type(automatic, is_plain(given), False, curved)
+    slot_count, start = row.slots, row.start
 
     @intrinsic
     def this_method(typingctx):
         return kind(), lambda context, builder, signature, arguments: context.get_dummy_value()
 
-    # One of the two is compiled: the state with an automatic learning rate or the state without.
+    # One of the three is compiled: the state of an automatic learning rate with pairs, without, or of none.
+    @part
+    def of_pairs(x0, x, g, slots, states, rate):
+        states[0].learning_rate = FIRST_RATE
+        n, m = x0.size, pair_count(x0.size)
+        return Vectors(
+            x, g, slots, x0.copy(), np.ones(n), np.zeros(n), sizes_of(x0), None, None, None,
+            np.empty((m, n)), np.empty((m, n)), np.zeros((2 * m + EXTRA, m)), np.zeros(2 * m, np.int64),
+            np.ones(n), None, Algebra(judge, step), None,
+        )  # fmt: skip
+
     @part
     def of_automatic(x0, x, g, slots, states, rate):
         states[0].learning_rate = FIRST_RATE
         ones, zeros = np.ones(x0.size), np.zeros(x0.size)
-        return Vectors(x, g, slots, x0.copy(), ones, zeros, sizes_of(x0), None, None, None, None)
+        return Vectors(
+            x, g, slots, x0.copy(), ones, zeros, sizes_of(x0), None, None, None, None, None, None, None, None,
+            None, None, None,
+        )  # fmt: skip
 
     @part
     def of_given(x0, x, g, slots, states, rate):
         if not 0.0 <= rate < np.inf:
             raise ValueError("`learning_rate` must be a number >= 0.")
         states[0].learning_rate = rate
-        return Vectors(x, g, slots, x0.copy(), None, None, None, None, None, None, None)
+        return Vectors(
+            x, g, slots, x0.copy(), None, None, None, None, None, None, None, None, None, None, None, None,
+            None, None,
+        )  # fmt: skip
 
-    vectors = of_automatic if automatic else of_given
+    vectors = of_pairs if curved else of_automatic if automatic else of_given
     functions_of = _functions_for(fun, jac, args)
 
     # A record does not keep its array alive: it is taken in functions that have the array as an argument.

@@ -16,6 +16,7 @@ import adamnb
 SAVED = Path(__file__).with_name("data") / "bits.json"
 RUNS = {
     "automatic": {"maxiter": 2_000},
+    "without pairs": {"maxiter": 2_000, "memory": 0},
     "interpreted": {"maxiter": 100, "callback": lambda x: None},
     "given": {"maxiter": 500, "learning_rate": 1e-2},
     "clipped": {"maxiter": 200, "clip_norm": 10.0, "xtol": 1e-6, "history": True},

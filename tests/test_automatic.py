@@ -1,4 +1,4 @@
-"""The automatic learning rate: what it does, not how well."""
+"""The automatic learning rate without curvature (`memory=0`): what it does, not how well."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def stretched(x, g, a, unit):
 
 
 def both_loops(fun, x0, args, **options):
-    options = {"maxiter": 150, "gtol": 0.0, "ftol": 0.0, "history": True} | options
+    options = {"maxiter": 150, "gtol": 0.0, "ftol": 0.0, "history": True, "memory": 0} | options
     interpreted = adamnb.minimize(fun.py_func, x0, args, jac="inplace", **options)
     compiled = adamnb.minimize(fun, x0, args, jac="inplace", **options)
     assert compiled.compiled
@@ -46,7 +46,7 @@ def both_loops(fun, x0, args, **options):
 
 def test_the_rate_rises_then_decays():
     """In a curved valley the last digits need steps a thousand times smaller than the first."""
-    result = adamnb.minimize(rosen, np.tile([-1.2, 1.0], 5), jac=rosen_der, history=True)
+    result = adamnb.minimize(rosen, np.tile([-1.2, 1.0], 5), jac=rosen_der, history=True, memory=0)
     rate = result.history["learning_rate"]
     assert result.success
     assert rate.max() > rate[0]
@@ -93,7 +93,7 @@ def test_a_step_too_far_is_taken_back():
         points.append(x[0])
         return cliff(x)
 
-    result = adamnb.minimize(fun, [-1.0], jac=True, x_scale=100.0)
+    result = adamnb.minimize(fun, [-1.0], jac=True, x_scale=100.0, memory=0)
     assert points[1] > 2.0
     assert points[2] == pytest.approx(-1.0 + 0.1 * (points[1] + 1.0), rel=1e-6)
     assert result.success
@@ -108,7 +108,7 @@ def test_a_first_step_keeps_its_promise():
         points.append(x[0])
         return x[0] ** 2, 2.0 * x
 
-    adamnb.minimize(fun, [-1.0], jac=True, x_scale=19.9 / 3, maxiter=2)
+    adamnb.minimize(fun, [-1.0], jac=True, x_scale=19.9 / 3, maxiter=2, memory=0)
     np.testing.assert_allclose(points, [-1.0, 0.99, -0.005], rtol=1e-12)
 
 
@@ -139,7 +139,14 @@ def test_every_method_gets_there(method):
     """Within 1e-3 of the way; lion moves by signs, sgd knows no curvature."""
     target = 1e-3 * bowl(X0, np.empty(3), A, 1.0)
     result = adamnb.minimize(
-        bowl, X0, (A, 1.0), jac="inplace", method=method, f_target=target, weight_decay=0.0
+        bowl,
+        X0,
+        (A, 1.0),
+        jac="inplace",
+        method=method,
+        f_target=target,
+        weight_decay=0.0,
+        memory=0,
     )
     assert result.success, result.message
 
@@ -159,7 +166,7 @@ def saddle(x):
 
 
 def test_a_saddle_is_no_success():
-    result = adamnb.minimize(saddle, [1.0, 0.0], jac=True)
+    result = adamnb.minimize(saddle, [1.0, 0.0], jac=True, memory=0)
     assert (result.status, result.success) == (2, False)
     assert result.message.startswith("Not a minimum")
     np.testing.assert_allclose(result.x, 0, atol=1e-6)
@@ -286,7 +293,9 @@ def test_the_rule_is_what_it_is_said_to_be(x0):
         seen.append(x.copy())
         return rosen(x), rosen_der(x)
 
-    result = adamnb.minimize(recorded, x0, jac=True, maxiter=60, gtol=0, ftol=0, history=True)
+    result = adamnb.minimize(
+        recorded, x0, jac=True, maxiter=60, gtol=0, ftol=0, history=True, memory=0
+    )
     points, rates = by_hand(lambda x: (rosen(x), rosen_der(x)), x0, 60)
     assert np.sum(np.diff(np.log(rates)) < -1.5) >= (x0.size == 2)
     np.testing.assert_allclose(seen[:60], points, rtol=1e-8, atol=1e-10)
@@ -298,7 +307,7 @@ def test_a_slope_without_end():
     values = itertools.count(0, -1)
     result = adamnb.minimize(
         lambda x: float(next(values)), np.zeros(3), jac=lambda x: np.array([1e-3, 0.0, 1.0]),
-        maxiter=20_000,
+        maxiter=20_000, memory=0,
     )  # fmt: skip
     assert not result.success
     assert np.isfinite(result.x).all()

@@ -35,6 +35,12 @@ def entry(function=None, **options):
         return numba.njit(**JIT | options)(function)
 
 
+def alone(function):
+    """Compile `function` on demand as an entry that takes no method: its name bears the stamp."""
+    function.__qualname__ += f".{STAMP}"
+    return entry(function)
+
+
 def stamp_of(folder: Path) -> str:
     """Return a digest of the sources that are compiled together: those of a folder.
 

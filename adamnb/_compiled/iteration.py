@@ -1,8 +1,8 @@
 """One iteration, written once for every loop."""
 
 from .cache import copied, entry, inner
-from .loops import Move, measure, sweep_all
-from .rate import Origin, next_step, taken_back
+from .loops import measure
+from .rate import Origin, begin, judged, stepped
 from .reasons import GOING
 from .sizes import size_all
 from .stops import keep_best, met, not_finite
@@ -24,10 +24,9 @@ def iterate(method, v, s, o):
     if s.nit == 0:
         s.fun_first = s.fun_best = s.fun_mark = s.fun
         s.gradient_norm_first = s.gradient_norm_best = s.gradient_norm
-        if o.rate_per_gradient > 0.0 and s.gradient_norm > 0.0:
-            s.learning_rate /= s.gradient_norm  # a step that grows with the objective
+        begin(method, v, s, o)
     else:
-        back, m = taken_back(method, v, s, o, m, reason)
+        back, m = judged(method, v, s, o, m, reason)
         if back:
             reason = GOING
         elif reason == GOING:
@@ -37,14 +36,10 @@ def iterate(method, v, s, o):
     if reason != GOING:
         return reason
 
-    rows, k = next_step(method, v, s, o, m, origin)
-    # A point is moved into another row, never over itself: rows only change names.
-    free = 3 - rows[0] - s.x_best if rows[0] != s.x_best else (rows[0] + 1) % 3
-    move = Move(rows[0], free, rows[1])
-    sweep_all(method, v, s, o, move, k)
-    s.nit += 1
-    s.x_before, s.x, s.g = move.x, move.new, 1 - s.g_best
-    return GOING
+    reason = stepped(method, v, s, o, m, origin)
+    if reason == GOING:
+        s.nit += 1
+    return reason
 
 
 @inner

@@ -22,6 +22,8 @@ class MethodType(types.Type):
         runs, which are spared the arithmetic and the questions.
     threads : bool
         Whether loops over elements run on threads.
+    curved : bool
+        Whether an automatic learning rate knows of curvature.
     """
 
     def __init__(
@@ -31,14 +33,16 @@ class MethodType(types.Type):
         automatic: bool = False,
         plain: bool = False,
         threads: bool = False,
+        curved: bool = False,
     ) -> None:
         self.rule = rule
         self.coefficients = coefficients
         self.automatic = automatic
         self.plain = plain
         self.threads = threads
+        self.curved = curved
         super().__init__(
-            f"Method({rule}, {coefficients}, {automatic}, {plain}, {threads}, {STAMP})"
+            f"Method({rule}, {coefficients}, {automatic}, {plain}, {threads}, {curved}, {STAMP})"
         )
 
 

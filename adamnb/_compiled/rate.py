@@ -12,20 +12,30 @@ import numpy as np
 from numba.extending import overload
 
 from .cache import INLINED, copied, inner, seldom
+from .curvature import (
+    PAUSE,
+    STAY,
+    first_pairs,
+    leave_pairs,
+    return_to_pairs,
+    take_best,
+)
 from .elements import FACTOR_MAX, FACTOR_MIN, Adaptation, Regularisation
 from .loops import (
     Measured,
+    Move,
     Numbers,
     forget_all,
     interpolate_all,
     measure,
     measure_again,
     numbers,
+    sweep_all,
 )
-from .reasons import GOING, HIGHER
+from .reasons import BY_ROUNDING, GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
 from .sizes import outgrown
-from .stops import at_rest, keep_best
+from .stops import at_rest, keep_best, rested
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
 AUTOMATIC = {
@@ -36,6 +46,12 @@ AUTOMATIC = {
     "factor_growth": 0.02,  # change of the logarithm of a variable's factor in a step
     "tolerated_rise": 0.01,  # f above the best by this part of its fall so far: back to the best point
     "rise_growth": 3.0,  # factor of that part for every return that no new best follows
+    "damping": 0.05,  # least curvature that a pair may have, in parts of what was expected (Powell 1978)
+    "drift": 0.1,  # relative difference of the products of pairs that hold at once
+    "pivot": 1e-8,  # of a pair that is no combination of the newer ones, relative
+    "ratio_low": 0.1,  # part of the promised fall below which the radius shrinks,
+    "ratio_high": 0.75,  # and above which it grows,
+    "radius_growth": 4.0,  # by this factor
     "sufficient_decrease": 0.1,  # part of the predicted fall that a first step must keep (Armijo 1966)
 }
 NEVER = 2**62  # a number of iterations or evaluations that is no limit
@@ -43,6 +59,89 @@ RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infi
 CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of the learning rate after a return to the best point
 MAX_FAILURES = 30  # returns without a new best point, then there is no more to be had
 FIRST_FAILURES = 4  # returns after which a first step need not decrease f sufficiently
+
+
+def begin(method, v, s, o):
+    """Get ready at the first point; compiled by `_begin`."""
+
+
+@overload(begin, jit_options=INLINED)
+def _begin(method, v, s, o):
+    def scaled(method, v, s, o):
+        if o.rate_per_gradient > 0.0 and s.gradient_norm > 0.0:
+            s.learning_rate /= s.gradient_norm  # a step that grows with the objective
+
+    def by_pairs(method, v, s, o):
+        first_pairs(v, s)
+
+    return by_pairs if method.curved else scaled
+
+
+def judged(method, v, s, o, m, reason):
+    """Learn from the current point, and return to the best one if it is too high.
+
+    `m` is what was measured at the current point, `reason` is why it is none at all, or GOING. Returns
+    whether it was too high, and what is known of the gradient then. Compiled by `_judged`.
+    """
+
+
+@overload(judged, jit_options=INLINED)
+def _judged(method, v, s, o, m, reason):
+    def by_pairs(method, v, s, o, m, reason):
+        if s.curved:
+            how = v.algebra.judge(
+                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free, s, o, reason == GOING
+            )  # fmt: skip
+            if how != STAY:
+                leave_pairs(method, v, s, o, how)
+            if s.nit & 15 == 0 or at_rest(s, o) != GOING:
+                outgrown(method, v, s, o)
+            return True, m
+        back, m = taken_back(method, v, s, o, m, reason)
+        if s.nit >= s.nit_pairs and (back or reason == GOING):
+            keep_best(s)
+            return_to_pairs(v, s, o)
+            back = True
+        return back, m
+
+    def by_rate(method, v, s, o, m, reason):
+        return taken_back(method, v, s, o, m, reason)
+
+    return by_pairs if method.curved else by_rate
+
+
+def stepped(method, v, s, o, m, origin):
+    """Step from the current point, or the best; return GOING, or why there is none. Compiled by `_stepped`."""
+
+
+@overload(stepped, jit_options=INLINED)
+def _stepped(method, v, s, o, m, origin):
+    def by_rate(method, v, s, o, m, origin):
+        rows, k = next_step(method, v, s, o, m, origin)
+        # A point is moved into another row, never over itself: rows only change names.
+        free = 3 - rows[0] - s.x_best if rows[0] != s.x_best else (rows[0] + 1) % 3
+        move = Move(rows[0], free, rows[1])
+        sweep_all(method, v, s, o, move, k)
+        s.x_before, s.x, s.g = move.x, move.new, 1 - s.g_best
+        return GOING
+
+    by_method = inner(by_rate)
+
+    def by_pairs(method, v, s, o, m, origin):
+        if s.curved:
+            if v.algebra.step(
+                v.x, v.g, v.spare, v.scale, v.lower, v.upper, v.steps, v.changes, v.table, v.order, v.metric,
+                v.free, s, o,
+            ):  # fmt: skip
+                return GOING
+            take_best(s)
+            if rested(s, o):
+                return BY_ROUNDING
+            leave_pairs(method, v, s, o, np.int64(PAUSE))
+            m = measure(method, v, s.x, s.g, o)
+        return by_method(method, v, s, o, m, origin)
+
+    return by_pairs if method.curved else by_rate
 
 
 class Origin(NamedTuple):

@@ -93,6 +93,11 @@ TOO_SMALL = Reason(
     "`jac` is too small to be squared ({s.gradient_norm:.3g} in iteration {s.nit}): divide the"
     " objective by a constant.",
 )  # fmt: skip
+BY_ROUNDING = Reason(
+    15, CONVERGED, "f at rest within its rounding",
+    "Converged: no step promises to lower f by more than it is rounded, and the gradient fell to"
+    " {relative:.3g} of the first one.",
+)  # fmt: skip
 
 # Known to Python alone, below 0; those that a run is told stand in its field `stop`.
 OUT_OF_SECONDS = Reason(

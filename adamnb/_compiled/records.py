@@ -21,6 +21,13 @@ STATE = record(
         "nit_mark", "nit_fell",  # iterations in which the next two were noted
         "failures",  # returns to the best point since it was found
         "streak",  # steps since the momentum was last emptied
+        "curved",  # whether steps are made by secant pairs
+        "pairs", "newest",  # how many there are, and which is the last
+        "modelled",  # whether the last step was made by them, or by the diagonal alone
+        "looked",  # whether f at the best point has been evaluated again
+        "rounding",  # steps in a row that promise less than the rounding of f
+        "fruitless",  # phases without pairs in a row since which f has not fallen
+        "nit_pairs", "phase",  # iteration from which pairs are tried again; steps without them the next time
         "wrong_size",  # length of a gradient that is not that of x
         "stop",  # reason for which Python wants the run to end, GOING if none
     ),
@@ -29,6 +36,11 @@ STATE = record(
         "fun_mark", "fun_fell",  # best f when ftol was last judged; f when a plateau was last left
         "gradient_norm", "gradient_norm_first", "gradient_norm_best",  # largest scaled projected element
         "fun_error", "gradient_error",  # noise of f and of differences, in the units of the norm; else 0
+        "slope", "part",  # of the last step: along it, and the part of the whole step that it is
+        "length_tried", "length",  # of the last step, and of the last that was accepted
+        "fun_left",  # f when pairs were last left
+        "mismatch",  # of f and its slopes, since a step was accepted
+        "metric_mean",
         "largest_step",  # relative to the size of the variable, where xtol asks for it
         "size_limit",  # of a variable whose size is learnt
         "learning_rate",

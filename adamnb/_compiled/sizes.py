@@ -5,7 +5,7 @@ from math import inf, sqrt
 import numpy as np
 from numba.extending import overload
 
-from .cache import SELDOM
+from .cache import SELDOM, inner
 from .intrinsics import disjoint, float_of
 from .kernels import norm
 from .loops import on_host
@@ -55,13 +55,26 @@ def outgrown(method, v, s, o):
 
 @overload(outgrown, jit_options=SELDOM)
 def _outgrown(method, v, s, o):
+    @inner
+    def with_pairs(v, i, factor):
+        v.metric[i] *= factor * factor
+        for k in range(v.steps.shape[0]):
+            v.steps[k, i] /= factor
+            v.changes[k, i] *= factor
+
+    @inner
+    def without(v, i, factor):
+        pass
+
     def resized(method, v, s, o):
         x, scale, grown = v.x[s.x], v.scale, False
         limit, most = scale.dtype.type(o.growth), scale.dtype.type(s.size_limit)
         for i in range(x.size):
             size = abs(x[i])
             if size > limit * scale[i] and scale[i] < most:
+                before = scale[i]
                 scale[i], v.previous[i], grown = size if size < most else most, 0, True
+                rescaled(v, i, scale[i] / before)
                 for slot in range(v.slots.shape[0]):
                     v.slots[slot, i] = 0
         if grown:
@@ -72,4 +85,5 @@ def _outgrown(method, v, s, o):
                 s.gradient_norm_first = s.gradient_norm_best
         return grown
 
+    rescaled = with_pairs if method.curved else without
     return resized if method.automatic and on_host(v) else lambda method, v, s, o: False

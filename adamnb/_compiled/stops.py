@@ -13,6 +13,7 @@ from .reasons import (
     BY_MAXFUN,
     BY_MAXITER,
     BY_OBJECTIVE,
+    BY_ROUNDING,
     BY_STEP,
     BY_TARGET,
     GOING,
@@ -93,6 +94,19 @@ def keep_best(s):
         s.failures = 0
 
 
+RESTED = 3  # steps in a row that promise less than the rounding of f
+TIRED = 50  # so many that there is no more to be had
+FRUITLESS = 2  # phases without pairs since which f has not fallen
+
+
+@inner
+def rested(s, o):
+    """Return whether the gradient has fallen so far that steps which promise nothing tell a minimum."""
+    best, norm = abs(s.fun_best), s.gradient_norm_best
+    flat = norm <= 0.1 * best or best <= 1e-12 * abs(s.fun_first)
+    return o.ftol > 0.0 and flat and norm <= LITTLE * s.gradient_norm_first
+
+
 @inner
 def met(s, o):
     """Return which stop test the best point meets, or GOING.
@@ -106,6 +120,11 @@ def met(s, o):
         return reason
     if s.fun_best <= o.f_target:
         return BY_TARGET
+    if s.rounding >= RESTED and rested(s, o):
+        return BY_ROUNDING
+    if s.rounding > TIRED or s.fruitless >= FRUITLESS:
+        small = o.ftol > 0.0 and s.gradient_norm_best <= LITTLE * s.gradient_norm_first
+        return BY_ROUNDING if small else STUCK
     due, close = s.nit - s.nit_mark >= o.patience, s.largest_step <= o.xtol and s.nit > 0
     if due or close:
         # Only where the gradient has fallen does a small gain or step tell a minimum.

@@ -16,7 +16,21 @@ class Vectors(NamedTuple):
     lower: Any = None
     upper: Any = None
     roots: Any = None  # shape (m,), float64: a table of root corrections that problems share
+    steps: Any = None  # shape (m, n), in units of scale: see `pairs`
+    changes: Any = None  # shape (m, n), of the gradient
+    table: Any = None  # shape (2 m + 4, m), float64
+    order: Any = None  # shape (2 m,), int64: which pairs hold at once
+    metric: Any = None  # the diagonal that pairs start from
+    free: Any = None  # 1 for a variable that no bound holds, else 0
+    algebra: Any = None  # an `Algebra`
     chunks: Any = None  # shape (4, m), float64: norms and sums of chunks of elements, for threads
+
+
+class Algebra(NamedTuple):
+    """The functions of `curvature`, compiled once for all loops."""
+
+    judge: Any
+    step: Any
 
 
 X_ROWS, G_ROWS = 3, 2  # of `Vectors.x` and `Vectors.g`

@@ -49,10 +49,14 @@ class Method:
         return RULES[self.rule][0].py_func.__code__.co_varnames[1 : 1 + self.slots]
 
     def numba_type(
-        self, automatic: bool = False, plain: bool = False, threads: bool = False
+        self,
+        automatic: bool = False,
+        plain: bool = False,
+        threads: bool = False,
+        curved: bool = False,
     ) -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
-        return method_type(self.rule, self.coefficients, automatic, plain, threads)
+        return method_type(self.rule, self.coefficients, automatic, plain, threads, curved)
 
 
 def _moments(beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> dict[str, float]:

@@ -52,6 +52,11 @@ def _threads(value: Any) -> bool:
     return whole and 1 <= value <= numba.config.NUMBA_NUM_THREADS
 
 
+def _whole(value: Any, low: int, high: int) -> bool:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and low <= value <= high
+
+
 def _workers(value: Any) -> bool:
     """Allow -1, whole numbers from 1, and callables."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -122,6 +127,12 @@ OPTIONS = {
     ),
     "xtol": Option(
         0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(|x|, x_scale)"
+    ),
+    "memory": Option(
+        None, "be None or a whole number from 0 to 1000",
+        lambda value: value is None or _whole(value, 0, 1000),
+        "secant pairs of steps and gradients that an automatic learning rate knows curvature by; None"
+        " chooses, 0 does without",
     ),
     "patience": Option(100, "be a number >= 1", _at_least(1), "iterations over which ftol is judged"),
     "f_target": Option(

@@ -36,7 +36,7 @@ from .._problem.objective import (
 from .._problem.problem import Problem
 from .finish import finish
 from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in
-from .settings import is_plain, settings
+from .settings import is_plain, pairs_of, settings
 from .state import State, vectors_type
 
 SECONDS = 0.05  # machine code comes back to Python about this often
@@ -122,7 +122,8 @@ class BlockAtWork:
     def __init__(self, blocks: "CompiledBlocks", block: Block) -> None:
         self.blocks, self.block = blocks, block
         method, rate = blocks.batch.method, block.learning_rate
-        self.state = State(method, block.x0, rate, block.x_scale, block.bounds)
+        pairs = pairs_of(blocks.batch.options, blocks.n)
+        self.state = State(method, block.x0, rate, block.x_scale, block.bounds, pairs)
         self.vectors = self.state.vectors._replace(roots=blocks.roots)
         # Of every problem, and the numbers that the next call begins and ends with.
         self.reasons = np.zeros(len(block) + 2, np.int64)
@@ -196,7 +197,9 @@ class CompiledBlocks:
         fun_type, jac_type, _ = own.type
         jac_type = learnt_type(2) if batch.jac == COMPILED else jac_type
         rate = batch.options["learning_rate"]
-        self.method = batch.method.numba_type(rate is None, is_plain(batch.options))
+        self.method = batch.method.numba_type(
+            rate is None, is_plain(batch.options), False, pairs_of(batch.options, self.n) > 0
+        )
         whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
         signature = (
             self.method, functions_type(fun_type, jac_type, types_of("args", batch.args)),

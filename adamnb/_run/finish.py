@@ -15,6 +15,7 @@ from .._compiled.reasons import (
     BY_MAXFUN,
     BY_MAXITER,
     BY_OBJECTIVE,
+    BY_ROUNDING,
     BY_STEP,
     CONTRADICTION,
     FALLS,
@@ -33,8 +34,14 @@ from .contradiction import contradiction, ways
 from .escape import falls_for_ever, unchanged
 from .second_order import Lower, Stationary, in_single, lower_point, stationary
 
-ESCAPES = 5  # saddles that polishing leaves, at most
-MET = (BY_GRADIENT, BY_ERROR, BY_OBJECTIVE, BY_STEP)  # tests that a saddle meets as well
+ESCAPES = 5  # saddles that are left, at most
+MET = (
+    BY_GRADIENT,
+    BY_ERROR,
+    BY_OBJECTIVE,
+    BY_STEP,
+    BY_ROUNDING,
+)  # tests that a saddle meets as well
 DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
 LONG = 100  # iterations beside which a few evaluations more do not count
 
@@ -87,26 +94,26 @@ class Finish:
             return None
         return lower_point(self.evaluate, self.best(), self.o["verify"])
 
-    def verified(self, reason: int) -> int:
-        """Return the reason to stop, unless the best point shows that it is none."""
+    def verified(self, reason: int) -> tuple[int, Lower | None]:
+        """Return the reason to stop, unless the best point shows that it is none, and a lower point."""
         at, run = self.best(), self.run
         falls = falls_for_ever(self.evaluate, at, run.problem.x0, self.first_size)
         if falls is not None:
             run.detail, fall = falls
-            return FALLS if fall > at.least else AT_LIMIT
+            return FALLS if fall > at.least else AT_LIMIT, None
         if run.problem.jac not in SCHEMES:
             found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
                 run.detail = str(found)
-                return CONTRADICTION
+                return CONTRADICTION, None
         if reason not in MET:
-            return reason
+            return reason, None
         if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, ways(at)):
-            return FLAT
+            return FLAT, None
         lower = lower_point(self.evaluate, at, self.o["verify"])
         if lower is None:
-            return reason
-        return SADDLE if lower.saddle else LOWER
+            return reason, None
+        return SADDLE if lower.saddle else LOWER, lower
 
     def polish(self, method: str) -> int:
         """Minimise on with a method of SciPy from the best point, leaving saddles on the way."""
@@ -165,9 +172,15 @@ def finish(run: Any, reason: int) -> int:
         return reason
     if polish and reason >= GOING and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
-    if run.problem.options["verify"] == 0 or not (reason in (*MET, *DOUBTFUL) or lost(run, reason)):
-        return reason
-    try:
-        return Finish(run, polishing=False).verified(reason)
-    except OutOfBudgetError:
-        return reason
+    for _ in range(1 + ESCAPES):
+        doubtful = reason in (*MET, *DOUBTFUL) or lost(run, reason)
+        if run.problem.options["verify"] == 0 or not doubtful:
+            break
+        try:
+            reason, lower = Finish(run, polishing=False).verified(reason)
+        except OutOfBudgetError:
+            break
+        if lower is None or not run.leave_for(lower.x, lower.f):
+            break
+        reason = run.iterate()
+    return reason

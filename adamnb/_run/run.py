@@ -12,9 +12,11 @@ from numba import types
 from scipy.optimize import OptimizeResult
 
 from .._compiled import machine_code as code
+from .._compiled.curvature import begin_pairs
 from .._compiled.iteration import advance
 from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
+from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
     ALL_FIXED,
     BAD_FUN,
@@ -32,13 +34,14 @@ from .._compiled.reasons import (
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
+from .._compiled.vectors import X_ROWS
 from .._problem.arguments import COMPILED, SCHEMES, gradient_name
 from .._problem.differences import Steps, learnt
 from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
 from .result import Result, attach, outcome
-from .settings import is_plain, settings
+from .settings import is_plain, pairs_of, settings
 from .state import State
 from .threads import PARALLEL_REGION, thread_count, use_threads
 
@@ -66,10 +69,15 @@ class Run:
     def _prepare(self) -> None:
         """Set up the state."""
         problem, o = self.problem, self.problem.options
-        self.state = State(problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds)
+        pairs = pairs_of(o, problem.x0.size)
+        self.state = State(
+            problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs
+        )
         self.settings = settings(problem.method, o, problem.x0.dtype)
         self.parallel = use_threads(problem.x0.size, o["threads"])
-        self.method = problem.method.numba_type(self.rate is None, is_plain(o), self.parallel)
+        self.method = problem.method.numba_type(
+            self.rate is None, is_plain(o), self.parallel, pairs > 0
+        )
         if self.parallel:
             chunks = np.empty((4, chunk_count.py_func(problem.x0.size)))
             self.state.vectors = self.state.vectors._replace(chunks=chunks)
@@ -212,6 +220,21 @@ class Run:
         if history is not None and not whole:
             history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
         return reason
+
+    def leave_for(self, x: np.ndarray, f: float) -> bool:
+        """Go on from a point lower than the best one; return whether this run can."""
+        if self.state.vectors.steps is None:
+            return False
+        s, v, o = self.s, self.state.vectors, self.settings[0]
+        if s.nit >= o.maxiter or s.nfev >= o.maxfun:
+            return False
+        begin_pairs.py_func(v, s)
+        s.x_before, s.x, s.g = s.x_best, (s.x_best + 1) % X_ROWS, 1 - s.g_best
+        v.x[s.x], v.spare[:] = x, x
+        s.slope, s.part, s.modelled, s.nit = 2.0 * (f - s.fun_best), 1.0, 0, s.nit + 1
+        s.length_tried = float(np.linalg.norm((x - v.x[s.x_best]) / v.scale))
+        s.learning_rate = AUTOMATIC["first_rate"]
+        return True
 
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result, if there is one."""

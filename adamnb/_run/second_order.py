@@ -13,8 +13,8 @@ Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]  # f and its gradien
 
 PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in units of x_scale
 DESCENT = 200  # iterations of a descent
-UNFINISHED = 1e-3  # Newton's step, in units of x_scale, from which the minimum may be elsewhere ...
-ELSEWHERE = 0.1  # ... and is, where f has fallen on for so long a way
+ELSEWHERE = 0.1  # Newton's step, in units of x_scale, from which the minimum is elsewhere
+NEWTON = (1.0, 0.1)  # parts of it that are tried
 SIGNS, LANCZOS = 4, 12  # gradients for the lowest curvature of more variables than `verify`
 
 
@@ -81,9 +81,10 @@ def in_single(x: np.ndarray, g: np.ndarray) -> bool:
 
 
 class Lower(NamedTuple):
-    """A point that is lower, and whether f curves downwards on the way there."""
+    """A point that is lower, f there, and whether f curves downwards on the way."""
 
     x: np.ndarray
+    f: float
     saddle: bool
 
 
@@ -148,9 +149,9 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
     if curved.all() or lower is not None:
         return lower
     for size in PROBES:
-        point = further(evaluate, at, at.moved(size, direction))
-        if point is not None:
-            return Lower(point, saddle=False)
+        found = further(evaluate, at, at.moved(size, direction))
+        if found is not None:
+            return Lower(*found, saddle=False)
     return None
 
 
@@ -240,14 +241,17 @@ def unfinished(evaluate: Evaluate, at: Stationary, step: np.ndarray) -> Lower | 
     So it is where the gradient fell from a height beside which nothing counts, or where a variable is
     much larger than its scale.
     """
-    if not (np.isfinite(step).all() and np.abs(step).max() > UNFINISHED):
+    if not (np.isfinite(step).all() and np.abs(step).max() > ELSEWHERE):
         return None
     least = least_fall(at.f)
     if not -0.5 * at.g[at.free] * at.scale[at.free] @ step > least:
         return None
-    x, f = descent(evaluate, at, at.x)
-    far = np.abs((x - at.x) / at.scale).max()
-    return Lower(x, saddle=False) if far > ELSEWHERE and f < at.f - least else None
+    for part in NEWTON:
+        point = at.moved(part, step)
+        f = evaluate(point)[0]
+        if f < at.f - least:
+            return Lower(point, f, saddle=False)
+    return None
 
 
 def below(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> Lower | None:
@@ -255,15 +259,19 @@ def below(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> Lower | 
     tries = [at.moved(sign * size, direction) for size in LENGTHS for sign in (1.0, -1.0)]
     values = [value if np.isfinite(value) else np.inf for value, _ in map(evaluate, tries)]
     best = tries[int(np.argmin(values))]
-    lower = best if min(values) < at.f - at.least else further(evaluate, at, best)
-    return None if lower is None else Lower(lower, saddle=True)
+    if min(values) < at.f - at.least:
+        return Lower(best, min(values), saddle=True)
+    found = further(evaluate, at, best)
+    return None if found is None else Lower(*found, saddle=True)
 
 
-def further(evaluate: Evaluate, at: Stationary, point: np.ndarray) -> np.ndarray | None:
-    """Return where a descent from a point leads, if that is lower."""
+def further(
+    evaluate: Evaluate, at: Stationary, point: np.ndarray
+) -> tuple[np.ndarray, float] | None:
+    """Return where a descent from a point leads, and f there, if that is lower."""
     low_enough = at.f - at.least
     x, f = descent(evaluate, at, point, low_enough)
-    return x if f < low_enough else None
+    return (x, f) if f < low_enough else None
 
 
 def descent(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._compiled.cache import scalar
 from .._compiled.rate import AUTOMATIC, NEVER
 from .._compiled.records import OPTIONS
 from .._compiled.rules import HYPERPARAMETERS
@@ -75,6 +76,22 @@ def logarithms(*betas: float) -> list[float]:
 def whole(number: float) -> int:
     """Return the largest whole number up to a number, which may be infinite."""
     return floor(max(-NEVER, min(number, NEVER)))
+
+
+def pairs_of(o: dict[str, Any], n: int) -> int:
+    """Return how many secant pairs a run remembers; none where the learning rate is given.
+
+    Weight decay and clipping change the gradient to one that f does not have.
+    """
+    if o["learning_rate"] is not None or o["weight_decay"] or o.get("clip_norm", inf) < inf:
+        return 0
+    return pair_count(n) if o.get("memory") is None else int(o["memory"])
+
+
+@scalar
+def pair_count(n: int) -> int:
+    """Return how many pairs there are for n variables: as many as say all of them, while that is little."""
+    return min(n + 4, 64) if n <= 200 else 8
 
 
 def is_plain(o: dict[str, Any]) -> bool:

@@ -5,13 +5,16 @@ from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
-from numba import types
+from numba import from_dtype, types
 
+from .._compiled.curvature import judge, step
 from .._compiled.elements import sizes_of
-from .._compiled.machine_code import array_type
+from .._compiled.functions import first_class
+from .._compiled.machine_code import array_type, machine_code
+from .._compiled.pairs import EXTRA
 from .._compiled.rate import AUTOMATIC
-from .._compiled.records import STATE
-from .._compiled.vectors import G_ROWS, X_ROWS, Vectors
+from .._compiled.records import OPTIONS, STATE
+from .._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors
 from .._problem.methods import Method
 from ..schedules import Plateau
 
@@ -36,9 +39,20 @@ class Memory(Protocol):
     def sizes(self) -> Any:
         """Return the typical size of each variable, as the start has it."""
 
+    def table(self, rows: int, columns: int) -> Any:
+        """Return a table of float64."""
+
+    def numbers(self, count: int) -> Any:
+        """Return so many whole numbers."""
+
 
 def first_vectors(
-    memory: Memory, method: Method, learning_rate: Any, x_scale: Any, bounds: Pair | None
+    memory: Memory,
+    method: Method,
+    learning_rate: Any,
+    x_scale: Any,
+    bounds: Pair | None,
+    pairs: int = 0,
 ) -> Vectors:
     """Return the vectors of a run before its first iteration.
 
@@ -58,7 +72,15 @@ def first_vectors(
         lower, upper = map(memory.given, bounds)
     x, spare = memory.points()
     g, slots = memory.rows(G_ROWS, 0.0), memory.rows(method.slots, method.start)
-    return Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+    vectors = Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+    if pairs:
+        table, order = memory.table(2 * pairs + EXTRA, pairs), memory.numbers(2 * pairs)
+        free = None if bounds is None else memory.vector(1.0)
+        vectors = vectors._replace(
+            steps=memory.rows(pairs, 0.0), changes=memory.rows(pairs, 0.0), table=table, order=order,
+            metric=memory.vector(1.0), free=free, algebra=algebra_of(vectors.x.dtype, free is not None)[1],
+        )  # fmt: skip
+    return vectors
 
 
 def first_rate(learning_rate: Any) -> Any:
@@ -92,6 +114,12 @@ class Host:
 
     def sizes(self) -> np.ndarray:
         return sizes_of(self.x0)
+
+    def table(self, rows: int, columns: int) -> np.ndarray:
+        return np.zeros((*self.problems, rows, columns))
+
+    def numbers(self, count: int) -> np.ndarray:
+        return np.zeros((*self.problems, count), np.int64)
 
 
 def full(shape: tuple[int, ...], value: float, dtype: np.dtype) -> np.ndarray:
@@ -147,6 +175,8 @@ class State:
     x_scale : None or ndarray, shape of x0
         None: the size of x0 where the learning rate adapts, else 1.
     bounds : None or pair of ndarray, shape of x0
+    pairs : int
+        How many secant pairs are remembered.
 
     Attributes
     ----------
@@ -165,11 +195,12 @@ class State:
         learning_rate: Any,
         x_scale: np.ndarray | None,
         bounds: tuple[np.ndarray, np.ndarray] | None,
+        pairs: int = 0,
     ) -> None:
         self.method, self.automatic = method, learning_rate is None
         own = np.ndim(learning_rate) == x0.ndim  # a rate for each variable
         given = learning_rate if own or np.ndim(learning_rate) == 0 else 0.0
-        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
+        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds, pairs)
         self.records = np.zeros(x0.shape[:-1] or 1, STATE)
         self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
         self.s: Any = Numbers(self.records)
@@ -177,7 +208,7 @@ class State:
     def problem(self, b: int) -> "State":
         """Return the state of problem number b of several: views, not copies."""
         one = copy(self)
-        one.vectors = Vectors(*(None if a is None else a[b] for a in self.vectors))
+        one.vectors = Vectors(*(a[b] if isinstance(a, np.ndarray) else a for a in self.vectors))
         one.records = self.records[b : b + 1]
         one.s = Numbers(one.records)
         return one
@@ -224,12 +255,55 @@ class State:
 
 def vectors_type(vectors: Vectors) -> types.Type:
     """Return the Numba type of vectors that are arrays of NumPy or None."""
-    return _vectors_type(*[None if a is None else (a.dtype, a.ndim) for a in vectors])
+    return _vectors_type(
+        vectors.free is not None,
+        *[(a.dtype, a.ndim) if isinstance(a, np.ndarray) else None for a in vectors],
+    )
 
 
 @cache
-def _vectors_type(*kinds: tuple[np.dtype, int] | None) -> types.Type:
-    return types.NamedTuple([types.none if k is None else array_type(*k) for k in kinds], Vectors)
+def _vectors_type(bounded: bool, *kinds: tuple[np.dtype, int] | None) -> types.Type:
+    named = {
+        name: types.none if k is None else array_type(*k)
+        for name, k in zip(Vectors._fields, kinds, strict=True)
+    }
+    if kinds[STEPS] is not None:
+        named["algebra"] = algebra_of(kinds[STEPS][0], bounded)[0]
+    return types.NamedTuple(list(named.values()), Vectors)
+
+
+STEPS = Vectors._fields.index("steps")
+
+
+@cache
+def algebra_of(dtype: np.dtype, bounded: bool) -> tuple[types.Type, Algebra]:
+    """Return the type and the value of the functions of `curvature` for vectors of a dtype."""
+    vector, rows, table = array_type(dtype, 1), array_type(dtype, 2), array_type(np.dtype(float), 2)
+    low = vector if bounded else types.none
+    order, records = array_type(np.dtype(np.int64), 1), (from_dtype(STATE), from_dtype(OPTIONS))
+    signatures = Algebra(
+        judge=(rows, rows, vector, rows, rows, table, vector, low, *records, types.boolean),
+        step=(
+            rows,
+            rows,
+            *2 * (vector,),
+            low,
+            low,
+            rows,
+            rows,
+            table,
+            order,
+            vector,
+            low,
+            *records,
+        ),
+    )
+    found = []
+    for function, signature in zip((judge, step), signatures, strict=True):
+        machine_code(function, signature)
+        found.append(first_class(function.overloads[signature]))
+    kinds, values = zip(*found, strict=True)
+    return types.NamedTuple(kinds, Algebra), Algebra(*values)
 
 
 def projected_norm(x: np.ndarray, g: np.ndarray, scale: Any, lower: Any, upper: Any) -> float:

@@ -1,0 +1,206 @@
+"""An automatic learning rate that knows of curvature: steps by secant pairs, within a radius.
+
+One evaluation of f and gradient an iteration, no line search. A step is accepted where f falls, and its
+length follows from how much of the promised fall was kept. Where pairs say nothing, for noise or kinks, the
+method itself goes on with the rate of `rate`, for a while or for good.
+"""
+
+from math import inf, sqrt
+
+import numpy as np
+
+from .cache import alone, copied, inner, seldom
+from .kernels import largest_move
+from .loops import forget_all
+from .pairs import FLOOR, direction, go, remember
+from .stops import RESTED, ROUNDINGS, SINGLE, is_single
+
+UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
+PATIENCE = 10  # failed steps after which pairs say nothing
+ROUGH = 0.5  # part of f that its slopes do not explain, from which pairs will never say anything
+PHASE = 50  # steps of the method then; twice as many the next time
+NEVER = 2**62
+STAY, PAUSE, LEAVE, NOISY = range(4)  # whether to go on by pairs
+CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of a step that went too far
+FIRST_FAILURES = 4  # returns after which a first step need not decrease f sufficiently
+SLIGHTLY = 1e-4  # part of the promised fall below which a step is none that succeeded
+RATE_LEAST = 1e-8  # of a method that takes over, or hands over
+RADIUS_MOST = 1e30  # where f falls for ever, the radius must not overflow
+
+
+@copied
+def begin_pairs(v, s):
+    """Take up steps by pairs, of which there are none yet."""
+    s.curved, s.pairs, s.newest, s.rounding, s.failures, s.mismatch = 1, 0, -1, 0, 0, 0.0
+    for i in range(v.metric.size):
+        v.metric[i] = 1
+
+
+@copied
+def first_pairs(v, s):
+    s.phase, s.fun_left = PHASE, s.fun_first
+    s.length = s.learning_rate * sqrt(np.float64(v.spare.size))
+    begin_pairs(v, s)
+
+
+@seldom
+def return_to_pairs(v, s, o):
+    """Take up steps by pairs again, from the best point."""
+    rate = 10.0 * s.learning_rate
+    if o.rate_per_gradient > 0.0:
+        rate *= s.gradient_norm_best
+    s.learning_rate = (
+        o.first_rate if rate > o.first_rate else RATE_LEAST if rate < RATE_LEAST else rate
+    )
+    take_best(s)
+    begin_pairs(v, s)
+
+
+@seldom
+def leave_pairs(method, v, s, o, how):
+    """Go on with the method itself from the best point: for a while (PAUSE), or for good."""
+    n = np.float64(v.spare.size)
+    fallen = s.fun_left - s.fun_best > o.ftol * abs(s.fun_best)
+    s.fruitless = 0 if fallen or how != PAUSE else s.fruitless + 1
+    s.curved, s.fun_left, s.nit_pairs = 0, s.fun_best, NEVER
+    if how == PAUSE:
+        s.nit_pairs, s.phase = s.nit + s.phase, 2 * s.phase
+    s.failures = s.t = s.streak = s.rounding = 0
+    rate = o.first_rate if how == NOISY else s.length / sqrt(n)
+    rate = o.first_rate if rate > o.first_rate else RATE_LEAST if rate < RATE_LEAST else rate
+    if o.rate_per_gradient > 0.0 and s.gradient_norm_best > 0.0:
+        rate /= s.gradient_norm_best
+    s.learning_rate = rate
+    forget_all(method, v)
+    for i in range(v.factors.size):
+        v.factors[i] = 1
+
+
+@inner
+def take_best(s):
+    """Make the best point the current one."""
+    s.x, s.g, s.fun, s.gradient_norm = s.x_best, s.g_best, s.fun_best, s.gradient_norm_best
+
+
+@inner
+def rounding_of_f(s, o):
+    """Return by how much f may differ from what it is."""
+    rounding = o.rounding
+    if is_single(s.fun_best) and is_single(s.fun):
+        rounding = SINGLE
+    return 10.0 * rounding * abs(s.fun_best) + s.fun_error
+
+
+@inner
+def learn(x, g, scale, steps, changes, table, metric, free, s, o):
+    """Remember the last step and the change of the gradient as a pair; return their product."""
+    m, expected = table.shape[1], -s.part * s.slope
+    k, count = s.newest + 1 if s.newest + 1 < m else 0, s.pairs + 1 if s.pairs < m else m
+    product, mean, told = remember(
+        steps, changes, table, metric, x[np.uintp(s.x)], x[np.uintp(s.x_best)], g[np.uintp(s.g)],
+        g[np.uintp(s.g_best)], scale, free, k, count, s.part, expected,
+        o.damping * expected if s.modelled else -inf,
+    )  # fmt: skip
+    if told:
+        s.newest, s.pairs, s.metric_mean = k, count, mean
+    return product
+
+
+@seldom
+def is_other(g, g_best, scale, s, o):
+    """Return whether f or its gradient is not what it was at the same point, by more than rounding."""
+    if abs(s.fun - s.fun_best) > ROUNDINGS * o.rounding * abs(s.fun_best):
+        return True
+    most = 0.0
+    for i in range(g.size):
+        most = max(most, abs(np.float64((g[i] - g_best[i]) * scale[i])))
+    return most > 1e4 * o.rounding * s.gradient_norm_best
+
+
+@alone
+def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
+    """Learn from the current point, go back to the best if it is not better, and set the radius.
+
+    Returns whether to go on by pairs: STAY, or PAUSE, or LEAVE where f is rough, or NOISY.
+    """
+    if s.looked == LOOKING:
+        s.looked = SEEN
+        other = not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o)
+        take_best(s)
+        return NOISY if other else STAY
+    root, first = (
+        sqrt(np.float64(x.shape[1])),
+        s.fun_best == s.fun_first,
+    )  # no step has been accepted
+    promised, rounded, fall = (
+        -(1.0 - 0.5 * s.part) * s.slope,
+        rounding_of_f(s, o),
+        s.fun_best - s.fun,
+    )
+    flat = (
+        finite
+        and promised <= rounded
+        and -fall <= rounded
+        and s.gradient_norm < s.gradient_norm_best
+    )
+    ratio = 1.0 if flat else fall / promised if finite else -1.0
+    product = 0.0
+    if finite:
+        product = learn(x, g, scale, steps, changes, table, metric, free, s, o)
+    if ratio < o.ratio_low:
+        cut, beyond = CUT_LEAST, -fall - s.slope
+        if finite:  # the minimum of the parabola through both f and the slope
+            cut = -0.5 * s.slope / beyond if beyond > 0.0 else CUT_MOST
+            cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+        s.learning_rate = cut * s.length_tried / root
+    elif ratio > o.ratio_high and (s.part < 1.0 or s.modelled == 0):
+        rate = o.radius_growth * s.length_tried / root
+        if s.learning_rate < rate < RADIUS_MOST:
+            s.learning_rate = rate
+    better = finite and (fall > 0.0 or flat)
+    if first and s.failures < FIRST_FAILURES and ratio < o.sufficient_decrease:
+        better = False
+    s.rounding = s.rounding + 1 if promised <= rounded and not (better and not flat) else 0
+    if better:
+        s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
+        s.length = s.length_tried
+    take_best(s)
+    if better and ratio >= SLIGHTLY:
+        s.failures, s.mismatch = 0, 0.0
+        return STAY
+    s.failures += 1
+    if not better and finite:
+        mean = s.slope + 0.5 * product  # the change of f as the slopes at both ends say it is
+        both = abs(fall) + abs(mean)
+        s.mismatch += abs(fall + mean) / both if both > 0.0 else 0.0
+    if s.looked == UNSEEN:
+        s.looked = LOOKING if s.gradient_error == 0.0 else SEEN
+    if s.failures < PATIENCE or s.rounding >= RESTED:
+        return STAY
+    return LEAVE if s.mismatch > ROUGH * s.failures else PAUSE
+
+
+@alone
+def step(x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, s, o):
+    """Write the next point into a free row of x, and into `twin`; return whether there is one."""
+    before, row, slope = s.x_best, (s.x_best + 1) % 3, g[np.uintp(s.g_best)]
+    point, new, h = x[np.uintp(before)], x[np.uintp(row)], g[np.uintp(1 - s.g_best)]
+    s.x_before, s.x, s.g = before, row, 1 - s.g_best
+    if s.looked == LOOKING:
+        for i in range(new.size):
+            new[i] = twin[i] = point[i]
+        return True
+    floor = FLOOR * s.metric_mean if s.pairs > 0 else 0.0
+    modelled = direction(
+        steps, changes, table, order, metric, point, slope, scale, lower, upper, free, h, s.pairs, s.newest,
+        o.drift, o.pivot, floor,
+    )  # fmt: skip
+    radius = s.learning_rate * sqrt(np.float64(new.size))
+    part, s.slope, s.length_tried, size = go(
+        point, slope, h, new, twin, metric, scale, lower, upper, free, radius, floor, modelled
+    )
+    s.modelled = 1 if part > 0.0 else 0
+    s.part = part if part > 0.0 else 1.0
+    if o.xtol > 0.0:
+        s.largest_step = largest_move(point, new, scale)
+    return s.slope < 0.0 and s.length_tried > 4.0 * o.rounding * size
