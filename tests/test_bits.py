@@ -95,7 +95,7 @@ def test_the_three_forms():
 def test_repeat(interpreted):
     first = minimize(interpreted=interpreted)
     assert all(bits(minimize(interpreted=interpreted)) == bits(first) for _ in range(3))
-    assert bits(minimize(interpreted=interpreted, beta2=0.9)) != bits(first)
+    assert bits(minimize(interpreted=interpreted, memory=2)) != bits(first)
 
 
 @pytest.mark.parametrize("interpreted", [False, True])

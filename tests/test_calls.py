@@ -131,10 +131,10 @@ def test_nothing_of_the_caller_is_kept_alive():
 def test_options_may_change_between_two_calls():
     options = {"maxiter": 1}
     assert adamnb.minimize(fun, X0, (DATA,), jac=jac, options=options).nit == 1
-    options |= {"maxiter": 2, "beta2": 0.9}
+    options |= {"maxiter": 2, "x_scale": 0.9}
     second = adamnb.minimize(fun, X0, (DATA,), jac=jac, options=options)
-    assert (second.nit, options) == (2, {"maxiter": 2, "beta2": 0.9})
-    assert second.x_last.tobytes() == solve(maxiter=2, beta2=0.9).x_last.tobytes()
+    assert (second.nit, options) == (2, {"maxiter": 2, "x_scale": 0.9})
+    assert second.x_last.tobytes() == solve(maxiter=2, x_scale=0.9).x_last.tobytes()
     assert second.x_last.tobytes() != solve(maxiter=2).x_last.tobytes()
 
 

@@ -32,12 +32,15 @@ def both(x, calls, when, f_bad, g_bad):
 
 
 FUNCTIONS = {"interpreted": both, "compiled": numba.njit(both)}
+LONG = {"memory": 0}  # no pairs, which would end too soon for what happens late
 
 
 def minimize(loop, which, when, value, **options):
     spoil = (value, 0.0) if which == "fun" else (0.0, value)
     args = (np.zeros(1), when, *spoil)
-    return adamnb.minimize(FUNCTIONS[loop], X0, args, jac=True, **({"maxiter": LAST} | options))
+    return adamnb.minimize(
+        FUNCTIONS[loop], X0, args, jac=True, **({"maxiter": LAST} | LONG | options)
+    )
 
 
 def clean(maxiter, loop="interpreted", **options):
@@ -214,10 +217,10 @@ def raising(when, error):
 def test_exceptions_come_through(when, error, callback):
     fun, jac = raising(when, error)
     with pytest.raises(type(error)) as caught:
-        adamnb.minimize(fun, X0, jac=jac, callback=callback)
+        adamnb.minimize(fun, X0, jac=jac, callback=callback, **LONG)
     assert caught.value is error
-    again = adamnb.minimize(fun, X0, jac=jac, maxiter=20)
-    clean = adamnb.minimize(*raising(-1, error)[:1], X0, jac=jac, maxiter=20)
+    again = adamnb.minimize(fun, X0, jac=jac, maxiter=20, **LONG)
+    clean = adamnb.minimize(*raising(-1, error)[:1], X0, jac=jac, maxiter=20, **LONG)
     assert again.x.tobytes() == clean.x.tobytes()
 
 
@@ -235,6 +238,7 @@ def test_exceptions_of_the_callback(when):
             X0,
             jac=lambda x: 2 * A * (x - C),
             callback=callback,
+            **LONG,
         )
     assert caught.value is error
 
@@ -248,10 +252,10 @@ def test_stop_iteration_of_the_callback(when):
             raise StopIteration
 
     fun, jac = raising(-1, None)
-    result = adamnb.minimize(fun, X0, jac=jac, callback=callback)
+    result = adamnb.minimize(fun, X0, jac=jac, callback=callback, **LONG)
     assert (result.status, result.success, result.nit) == (99, False, when)
     assert result.message == "`callback` raised `StopIteration`."
-    assert result.x.tobytes() == adamnb.minimize(fun, X0, jac=jac, maxiter=when).x.tobytes()
+    assert result.x.tobytes() == adamnb.minimize(fun, X0, jac=jac, maxiter=when, **LONG).x.tobytes()
 
 
 def test_exceptions_of_a_schedule():
@@ -295,7 +299,7 @@ def c_both(x, calls, when, kind):
 @pytest.mark.parametrize(("kind", "error"), [(0, ValueError), (1, StopIteration), (2, ValueError)])
 def test_exceptions_of_compiled_functions(when, kind, error):
     def run(when):
-        return adamnb.minimize(c_both, X0, (np.zeros(1), when, kind), jac=True, maxiter=200)
+        return adamnb.minimize(c_both, X0, (np.zeros(1), when, kind), jac=True, maxiter=200, **LONG)
 
     before = run(-1)
     with pytest.raises(error) as caught:
@@ -315,7 +319,7 @@ LOOPS = {
 def spoiled(loop, when, kind, **options):
     """Minimise what raises a ValueError (kind 0) or is infinite (kind 3) in its evaluation `when`."""
     fun, more = LOOPS[loop]
-    return adamnb.minimize(fun, X0, (np.zeros(1), when, kind), jac=True, **more, **options)
+    return adamnb.minimize(fun, X0, (np.zeros(1), when, kind), jac=True, **(LONG | more | options))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -343,7 +347,9 @@ def test_an_exception_carries_the_best_point(loop, when, history):
 def test_exceptions_of_callback_schedule_and_shape_carry_it_too():
     def run(**options):
         with pytest.raises((UserError, ValueError)) as caught:
-            adamnb.minimize(lambda x: float(x @ x), X0, **({"jac": lambda x: 2 * x} | options))
+            adamnb.minimize(
+                lambda x: float(x @ x), X0, **({"jac": lambda x: 2 * x} | LONG | options)
+            )
         assert caught.value.adamnb_result.nit >= 3
         return caught.value.adamnb_result
 
@@ -459,8 +465,8 @@ def test_exceptions_while_polishing():
             raise UserError
         return float(A @ ((x - C) * (x - C))), 2 * A * (x - C)
 
-    run = partial(adamnb.minimize, both, X0, jac=True, maxiter=5, polish=True)
-    before = adamnb.minimize(both, X0, jac=True, maxiter=5)
+    run = partial(adamnb.minimize, both, X0, jac=True, maxiter=5, polish=True, **LONG)
+    before = adamnb.minimize(both, X0, jac=True, maxiter=5, **LONG)
     with pytest.raises(UserError) as caught:
         run()
     result = caught.value.adamnb_result

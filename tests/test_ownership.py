@@ -23,7 +23,7 @@ def jac(x, a):
 
 
 def minimize(fun=fun, jac=jac, args=(A,), **kwargs):
-    return adamnb.minimize(fun, X0, args, jac=jac, **({"maxiter": MAXITER} | kwargs))
+    return adamnb.minimize(fun, X0, args, jac=jac, **({"maxiter": MAXITER, "memory": 0} | kwargs))
 
 
 @pytest.fixture(scope="module")

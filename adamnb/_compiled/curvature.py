@@ -13,7 +13,7 @@ from .cache import alone, copied, inner, seldom
 from .kernels import largest_move
 from .loops import forget_all
 from .pairs import FLOOR, direction, go, remember
-from .stops import RESTED, ROUNDINGS, SINGLE, is_single
+from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
 PATIENCE = 10  # failed steps after which pairs say nothing
@@ -141,7 +141,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
         finite
         and promised <= rounded
         and -fall <= rounded
-        and s.gradient_norm < s.gradient_norm_best
+        and s.gradient_norm <= s.gradient_norm_best
     )
     ratio = 1.0 if flat else fall / promised if finite else -1.0
     product = 0.0
@@ -160,7 +160,9 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
     better = finite and (fall > 0.0 or flat)
     if first and s.failures < FIRST_FAILURES and ratio < o.sufficient_decrease:
         better = False
-    s.rounding = s.rounding + 1 if promised <= rounded and not (better and not flat) else 0
+    # Where f is flat and its gradient has not fallen, x is small beside what f feels, and steps grow.
+    counts = not better or (flat and s.gradient_norm <= LITTLE * s.gradient_norm_first)
+    s.rounding = s.rounding + 1 if promised <= rounded and counts else 0
     if better:
         s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
         s.length = s.length_tried

@@ -169,7 +169,8 @@ def gradient_into(h, x, g, scale, lower, upper, free):
 
 @seldom
 def direction(
-    steps, changes, table, order, metric, x, g, scale, lower, upper, free, h, count, newest, drift, pivot, floor
+    steps, changes, table, order, metric, x, g, scale, lower, upper, free, h, count, newest, drift, pivot,
+    floor,
 ):  # fmt: skip
     """Write the inverse Hessian times the gradient into h; return whether there is a pair for it.
 
@@ -212,7 +213,8 @@ def direction(
 def choose(table, order, count, newest, most, drift, pivot_least):
     """Choose the pairs that hold at once and factor their M; return how many do, and how many are left.
 
-    M = L D L', without roots, which would make bits depend on the unit of f. `order` gets the numbers of the first, and from its end those of the others, both newest first.
+    M = L D L', without roots, which would make bits depend on the unit of f.
+    `order` gets the numbers of the first, and from its end those of the others, both newest first.
     """
     m, r, left = table.shape[1], 0, 0
     for back in range(count):

@@ -111,7 +111,10 @@ def _judged(method, v, s, o, m, reason):
 
 
 def stepped(method, v, s, o, m, origin):
-    """Step from the current point, or the best; return GOING, or why there is none. Compiled by `_stepped`."""
+    """Step from the current point, or the best; return GOING, or why there is none.
+
+    Compiled by `_stepped`.
+    """
 
 
 @overload(stepped, jit_options=INLINED)

@@ -100,7 +100,10 @@ class Finish:
         falls = falls_for_ever(self.evaluate, at, run.problem.x0, self.first_size)
         if falls is not None:
             run.detail, fall = falls
-            return FALLS if fall > at.least else AT_LIMIT, None
+            if fall > at.least:
+                return FALLS, None
+            lower = lower_point(self.evaluate, at, self.o["verify"])
+            return AT_LIMIT if lower is None else LOWER, lower
         if run.problem.jac not in SCHEMES:
             found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
@@ -172,7 +175,7 @@ def finish(run: Any, reason: int) -> int:
         return reason
     if polish and reason >= GOING and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
-    for _ in range(1 + ESCAPES):
+    for left in range(ESCAPES, -1, -1):
         doubtful = reason in (*MET, *DOUBTFUL) or lost(run, reason)
         if run.problem.options["verify"] == 0 or not doubtful:
             break
@@ -180,7 +183,7 @@ def finish(run: Any, reason: int) -> int:
             reason, lower = Finish(run, polishing=False).verified(reason)
         except OutOfBudgetError:
             break
-        if lower is None or not run.leave_for(lower.x, lower.f):
+        if lower is None or left == 0 or not run.leave_for(lower):
             break
         reason = run.iterate()
     return reason

@@ -41,6 +41,7 @@ from .._problem.objective import CompiledObjective, Objective, explain_division,
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
 from .result import Result, attach, outcome
+from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
 from .state import State
 from .threads import PARALLEL_REGION, thread_count, use_threads
@@ -127,11 +128,11 @@ class Run:
             self.history.clear()
 
     def interpreted_loop(self) -> int:
-        problem, state, history = self.problem, self.state, self.history
+        state, history = self.state, self.history
         step = advance_of(self.method, state)
         evaluate, v = self.objective.at, state.vectors
         records, options = state.records, self.settings
-        for_fun, for_jac, buffer = v.spare, problem.x0.copy(), np.empty_like(problem.x0)
+        for_fun, for_jac, buffer = v.spare, v.spare.copy(), np.empty_like(v.spare)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
         errors = self.s.row("fun_error", 2) if self.objective.differences else None
@@ -221,8 +222,12 @@ class Run:
             history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
         return reason
 
-    def leave_for(self, x: np.ndarray, f: float) -> bool:
-        """Go on from a point lower than the best one; return whether this run can."""
+    def leave_for(self, lower: Lower) -> bool:
+        """Go on from a point lower than the best one; return whether this run can.
+
+        Unless that is a saddle, the start was so high that nothing counts beside it: the best point is
+        taken for the start.
+        """
         if self.state.vectors.steps is None:
             return False
         s, v, o = self.s, self.state.vectors, self.settings[0]
@@ -230,9 +235,11 @@ class Run:
             return False
         begin_pairs.py_func(v, s)
         s.x_before, s.x, s.g = s.x_best, (s.x_best + 1) % X_ROWS, 1 - s.g_best
-        v.x[s.x], v.spare[:] = x, x
-        s.slope, s.part, s.modelled, s.nit = 2.0 * (f - s.fun_best), 1.0, 0, s.nit + 1
-        s.length_tried = float(np.linalg.norm((x - v.x[s.x_best]) / v.scale))
+        v.x[s.x] = v.spare[:] = lower.x
+        s.slope, s.part, s.modelled, s.nit = 2.0 * (lower.f - s.fun_best), 1.0, 0, s.nit + 1
+        s.length_tried = float(np.linalg.norm((v.spare - v.x[s.x_best]) / v.scale))
+        if not lower.saddle:
+            s.fun_first, s.gradient_norm_first = s.fun_best, s.gradient_norm_best
         s.learning_rate = AUTOMATIC["first_rate"]
         return True
 

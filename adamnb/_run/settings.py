@@ -81,9 +81,10 @@ def whole(number: float) -> int:
 def pairs_of(o: dict[str, Any], n: int) -> int:
     """Return how many secant pairs a run remembers; none where the learning rate is given.
 
-    Weight decay and clipping change the gradient to one that f does not have.
+    Weight decay changes the gradient to one that f does not have. Steps by pairs are not clipped, but have a
+    radius.
     """
-    if o["learning_rate"] is not None or o["weight_decay"] or o.get("clip_norm", inf) < inf:
+    if o["learning_rate"] is not None or o["weight_decay"]:
         return 0
     return pair_count(n) if o.get("memory") is None else int(o["memory"])
 

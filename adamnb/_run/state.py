@@ -39,20 +39,9 @@ class Memory(Protocol):
     def sizes(self) -> Any:
         """Return the typical size of each variable, as the start has it."""
 
-    def table(self, rows: int, columns: int) -> Any:
-        """Return a table of float64."""
-
-    def numbers(self, count: int) -> Any:
-        """Return so many whole numbers."""
-
 
 def first_vectors(
-    memory: Memory,
-    method: Method,
-    learning_rate: Any,
-    x_scale: Any,
-    bounds: Pair | None,
-    pairs: int = 0,
+    memory: Memory, method: Method, learning_rate: Any, x_scale: Any, bounds: Pair | None
 ) -> Vectors:
     """Return the vectors of a run before its first iteration.
 
@@ -72,15 +61,19 @@ def first_vectors(
         lower, upper = map(memory.given, bounds)
     x, spare = memory.points()
     g, slots = memory.rows(G_ROWS, 0.0), memory.rows(method.slots, method.start)
-    vectors = Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
-    if pairs:
-        table, order = memory.table(2 * pairs + EXTRA, pairs), memory.numbers(2 * pairs)
-        free = None if bounds is None else memory.vector(1.0)
-        vectors = vectors._replace(
-            steps=memory.rows(pairs, 0.0), changes=memory.rows(pairs, 0.0), table=table, order=order,
-            metric=memory.vector(1.0), free=free, algebra=algebra_of(vectors.x.dtype, free is not None)[1],
-        )  # fmt: skip
-    return vectors
+    return Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+
+
+def with_pairs(vectors: Vectors, m: int) -> Vectors:
+    """Return the vectors of a run that remembers m secant pairs, in the host's memory."""
+    (*problems, _, n), dtype = vectors.x.shape, vectors.x.dtype
+    free = None if vectors.lower is None else full((*problems, n), 1.0, dtype)
+    return vectors._replace(
+        steps=full((*problems, m, n), 0.0, dtype), changes=full((*problems, m, n), 0.0, dtype),
+        table=full((*problems, 2 * m + EXTRA, m), 0.0, np.dtype(float)),
+        order=np.zeros((*problems, 2 * m), np.int64), metric=full((*problems, n), 1.0, dtype), free=free,
+        algebra=algebra_of(dtype, free is not None)[1],
+    )  # fmt: skip
 
 
 def first_rate(learning_rate: Any) -> Any:
@@ -114,12 +107,6 @@ class Host:
 
     def sizes(self) -> np.ndarray:
         return sizes_of(self.x0)
-
-    def table(self, rows: int, columns: int) -> np.ndarray:
-        return np.zeros((*self.problems, rows, columns))
-
-    def numbers(self, count: int) -> np.ndarray:
-        return np.zeros((*self.problems, count), np.int64)
 
 
 def full(shape: tuple[int, ...], value: float, dtype: np.dtype) -> np.ndarray:
@@ -200,7 +187,9 @@ class State:
         self.method, self.automatic = method, learning_rate is None
         own = np.ndim(learning_rate) == x0.ndim  # a rate for each variable
         given = learning_rate if own or np.ndim(learning_rate) == 0 else 0.0
-        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds, pairs)
+        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
+        if pairs:
+            self.vectors = with_pairs(self.vectors, pairs)
         self.records = np.zeros(x0.shape[:-1] or 1, STATE)
         self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
         self.s: Any = Numbers(self.records)
@@ -267,8 +256,8 @@ def _vectors_type(bounded: bool, *kinds: tuple[np.dtype, int] | None) -> types.T
         name: types.none if k is None else array_type(*k)
         for name, k in zip(Vectors._fields, kinds, strict=True)
     }
-    if kinds[STEPS] is not None:
-        named["algebra"] = algebra_of(kinds[STEPS][0], bounded)[0]
+    if (rows := kinds[STEPS]) is not None:
+        named["algebra"] = algebra_of(rows[0], bounded)[0]
     return types.NamedTuple(list(named.values()), Vectors)
 
 
