@@ -1,5 +1,6 @@
 """Exact derivatives of Numba functions, against complex steps, closed forms and analytic gradients."""
 
+import inspect
 import math
 
 import numba
@@ -11,6 +12,8 @@ from numba.core.runtime import _nrt_python, rtsys
 from problems import mgh, nist
 
 import adamnb
+from adamnb._forward import derivatives
+from adamnb._forward.named import derivative
 
 njit = numba.njit(error_model="numpy")
 RNG = np.random.default_rng(5)
@@ -549,23 +552,37 @@ def test_jacobian():
 def test_memory():
     """The gradient is the one array that is made for code without arrays of its own."""
 
-    @njit
-    def one_array(x):
-        return 1.0, np.empty(x.size)
-
-    def allocations(function, x):
-        function(x)
+    def allocations(function, *arguments):
+        function(*arguments)
         _nrt_python.memsys_enable_stats()
         try:
             before = rtsys.get_allocation_stats().alloc
-            function(x)
-            return rtsys.get_allocation_stats().alloc - before
+            function(*arguments)
+            return rtsys.get_allocation_stats().alloc - before - len(arguments)  # one to take each
         finally:
             _nrt_python.memsys_disable_stats()
 
     both = adamnb.value_and_grad(rosenbrock)
-    assert allocations(both, np.ones(32)) == allocations(one_array, np.ones(32))
-    assert allocations(both, np.ones(33)) == allocations(one_array, np.ones(33)) + 1
+    inplace = derivative(derivatives.value_and_grad_inplace, rosenbrock)
+    assert allocations(inplace, np.ones(32), np.ones(32)) == 0
+    assert allocations(inplace, np.ones(33), np.ones(33)) == 1
+    assert allocations(both, np.ones(32)) == 1
+    assert allocations(both, np.ones(33)) == 2
+
+
+def test_gradients_in_place():
+    """With the parameters of the function, whatever their names."""
+
+    @njit
+    def fun(x, g, power=2):
+        return (g - x[0]) ** power * x[1]
+
+    write, g = derivative(derivatives.value_and_grad_inplace, fun), np.zeros(3)
+    assert [*inspect.signature(write.py_func).parameters] == ["x", "g_of_x", "g", "power"]
+    assert write(POINT, g, 3.0) == fun(POINT, 3.0)
+    close(g, adamnb.value_and_grad(fun)(POINT, 3.0)[1])
+    write(POINT, g, 3.0, 1)
+    close(g, np.array([-0.7, 1.9, 0.0]))
 
 
 def test_further_arguments():

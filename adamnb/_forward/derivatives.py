@@ -7,19 +7,20 @@ import numpy as np
 
 from .._compiled.intrinsics import lend
 from .lifted import lifted
+from .named import inner
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_lifted
 
 PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
 
 
-def value_and_grad(function):
+def value_and_grad_inplace(function):
+    """Write the gradient into g: no memory is allocated, unless x does not fit on the stack."""
     fun = lifted(function)
 
-    def derivative(x, *args):
-        x = lend(x)
+    def derivative(x, g, *args):
+        x, g = lend(x), lend(g)
         args = with_lifted(lend(args))
         duals = room(x, PARTS)
-        g = np.empty(x.size, x.dtype)
         if x.size > ON_STACK:
             duals = np.empty(x.size, duals.dtype)
         first = 0
@@ -33,7 +34,17 @@ def value_and_grad(function):
                     g[first + j] = parts[j]
             first += PARTS
             if first >= x.size:
-                return value, g
+                return value
+
+    return derivative
+
+
+def value_and_grad(function):
+    write = inner(value_and_grad_inplace, function)
+
+    def derivative(x, *args):
+        g = np.empty_like(x)
+        return write(x, g, *args), g
 
     return derivative
 
@@ -44,24 +55,24 @@ def hessian(function):
     def derivative(x, *args):
         x = lend(x)
         args = with_lifted(lend(args))
-        inner = room(x, PARTS)
+        firsts = room(x, PARTS)
         n = x.size
         h = np.empty((n, n), x.dtype)
         if n > ON_STACK:
-            inner = np.empty(n, inner.dtype)
-        duals = room(inner, 1)
+            firsts = np.empty(n, firsts.dtype)
+        duals = room(firsts, 1)
         if n > ON_STACK:
             duals = np.empty(n, duals.dtype)
         for first in range(0, n, PARTS):
             for i in range(n):
-                inner[i] = seeded(x[i], i - first, PARTS)
+                firsts[i] = seeded(x[i], i - first, PARTS)
             last = first + PARTS if first + PARTS < n else n
             for row in range(last):
                 for i in range(n):
-                    duals[i] = seeded(inner[i], i - row, 1)
+                    duals[i] = seeded(firsts[i], i - row, 1)
                 f = fun(duals, *args)
                 value_of(f)
-                parts = parts_of(parts_of(f, duals)[0], inner)
+                parts = parts_of(parts_of(f, duals)[0], firsts)
                 for column in range(first, last):
                     if column >= row:
                         h[row, column] = h[column, row] = parts[column - first]

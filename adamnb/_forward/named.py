@@ -28,6 +28,19 @@ def derivative(make: Callable, function: Any) -> Dispatcher:
     return known[make]
 
 
+def inner(make: Callable, function: Dispatcher) -> Dispatcher:
+    """Return what `make` makes of a Numba function, to be called in other compiled functions."""
+    body = make(function)
+    body.__module__ = function.py_func.__module__
+    body.__qualname__ = f"{own_name(function.py_func)}.{make.__name__}.body"
+    return numba.njit(**INNER, **_error_model(function))(body)
+
+
+def _error_model(function: Dispatcher) -> dict[str, str]:
+    """Return the option: what has no error model of its own, as the function may not, has its caller's."""
+    return {"error_model": function.targetoptions.get("error_model", "python")}
+
+
 def _named(make: Callable, function: Any) -> Dispatcher:
     """Return a derivative with the function's own parameters, which those who compile it count."""
     parameters = list(inspect.signature(function.py_func).parameters.values())
@@ -35,19 +48,19 @@ def _named(make: Callable, function: Any) -> Dispatcher:
         raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
     several = inspect.Parameter.VAR_POSITIONAL
     names = ["*" * (parameter.kind is several) + parameter.name for parameter in parameters]
+    body = inner(make, function)
+    *further, _ = list(inspect.signature(body.py_func).parameters)[1:]  # those of x, and *args
+    for name in further:
+        names.insert(1, name if name not in names else f"{name}_of_{names[0]}")
     taken = ", ".join(names)
 
-    name = f"{own_name(function.py_func)}.{make.__name__}"
-    body = make(function)
-    body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
-    # What has no error model of its own, as the function itself may not, has its caller's.
-    model = {"error_model": function.targetoptions.get("error_model", "python")}
-    scope = {"__name__": body.__module__, "__derivative": numba.njit(**INNER, **model)(body)}
+    scope = {"__name__": function.py_func.__module__, "__derivative": body}
     exec(f"def {make.__name__}({taken}): return __derivative({taken})", scope)
     python: Any = scope[make.__name__]
-    python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
-    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **model}
-    compiled = Refusing(python, {}, options)
+    python.__qualname__ = f"{own_name(function.py_func)}.{make.__name__}"
+    python.__defaults__ = function.py_func.__defaults__
+    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False)}
+    compiled = Refusing(python, {}, options | _error_model(function))
     if not isinstance(function._cache, NullCache):
         compiled._cache = _Beside(make.__name__, function.py_func)
     return compiled
