@@ -36,12 +36,25 @@ def value_and_grad(fun: Callable) -> Callable:
     A pass through `fun` gives the derivatives for eight variables, in some two to three times the time of
     `fun`; n variables take n/8 passes. For more than some hundred write the gradient.
 
-    There are rules for arithmetic, for the functions of `math` and the elementwise functions of NumPy that
-    Numba has, for sum, prod, mean, var, std, cumsum, max, min, diff, dot, ``@``, norm, trace, where, clip,
-    interp and trapezoid (with `axis` for sum alone), and for all that moves elements about: slices, reshape,
-    concatenate, outer, sort. An array that ``np.empty``, ``np.zeros`` or ``np.array`` make for floats holds
-    what depends on x where `fun` puts it there; ``t.copy()`` does not. There are none for linear solvers,
-    FFTs, complex numbers, functions made by ``@vectorize``, and SciPy's functions.
+    There are rules for
+
+    ======================  ===============================================================================
+    numbers                 arithmetic, ``//``, ``%``, ``**``, abs, min, max, round, divmod; `math`
+    elements of arrays      exp, log, sqrt, cbrt, powers, trigonometric and hyperbolic functions, hypot,
+                            logaddexp, maximum, minimum, where, clip, sign, sinc; erf, gamma and lgamma of
+                            `math`
+    arrays                  sum (and its `axis`), prod, mean, average, median, var, std, cumsum, cumprod, max,
+                            min, ptp, argmax, argmin, diff, nansum, nanmean, dot, ``@``, vdot, norm, trace,
+                            outer, kron, convolve, interp, searchsorted, trapezoid, linspace, vander
+    linear systems          solve, inv, det, slogdet, cholesky and matrix_power of `numpy.linalg`
+    what moves elements     slices, masks, lists of places, reshape, concatenate, stack, append, roll, repeat,
+                            sort, copy
+    ======================  ===============================================================================
+
+    An array that `fun` makes for floats holds what depends on x where `fun` puts it there; an array of
+    its caller, of integers or of complex numbers does not, nor does a list of floats. There are none
+    for lstsq, pinv, eigenvalues, singular values, FFTs, complex numbers, functions made by
+    ``@vectorize``, and SciPy's functions. The solvers are loops here, made for up to some hundred unknowns.
 
     Where there is no derivative it is, as in JAX, 0 for ``abs(x)`` at 0, half for each of two equal
     numbers of ``np.maximum`` and infinite for ``sqrt(x)`` at 0; Python's ``max`` has that of the number

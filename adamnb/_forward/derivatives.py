@@ -1,13 +1,13 @@
 """Gradient, Hessian and Jacobian of the user's function, in passes over a few variables each.
 
-The functions here return Python functions ``derivative(x, *args)`` to compile.
+The functions here return Python functions ``derivative(x, *args)`` to compile. What such a function takes
+beside these is the caller's, or made for it and returned as well (`returns_g`).
 """
 
 import numpy as np
 
 from .._compiled.intrinsics import lend
 from .lifted import lifted
-from .named import inner
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_lifted
 
 PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
@@ -40,12 +40,9 @@ def value_and_grad_inplace(function):
 
 
 def value_and_grad(function):
-    write = inner(value_and_grad_inplace, function)
-
-    def derivative(x, *args):
-        g = np.empty_like(x)
-        return write(x, g, *args), g
-
+    """Return the value and a new gradient."""
+    derivative = value_and_grad_inplace(function)
+    derivative.returns_g = True
     return derivative
 
 
@@ -55,24 +52,24 @@ def hessian(function):
     def derivative(x, *args):
         x = lend(x)
         args = with_lifted(lend(args))
-        firsts = room(x, PARTS)
+        inner = room(x, PARTS)
         n = x.size
         h = np.empty((n, n), x.dtype)
         if n > ON_STACK:
-            firsts = np.empty(n, firsts.dtype)
-        duals = room(firsts, 1)
+            inner = np.empty(n, inner.dtype)
+        duals = room(inner, 1)
         if n > ON_STACK:
             duals = np.empty(n, duals.dtype)
         for first in range(0, n, PARTS):
             for i in range(n):
-                firsts[i] = seeded(x[i], i - first, PARTS)
+                inner[i] = seeded(x[i], i - first, PARTS)
             last = first + PARTS if first + PARTS < n else n
             for row in range(last):
                 for i in range(n):
-                    duals[i] = seeded(firsts[i], i - row, 1)
+                    duals[i] = seeded(inner[i], i - row, 1)
                 f = fun(duals, *args)
                 value_of(f)
-                parts = parts_of(parts_of(f, duals)[0], firsts)
+                parts = parts_of(parts_of(f, duals)[0], inner)
                 for column in range(first, last):
                     if column >= row:
                         h[row, column] = h[column, row] = parts[column - first]

@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numba
+import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 
@@ -28,19 +29,6 @@ def derivative(make: Callable, function: Any) -> Dispatcher:
     return known[make]
 
 
-def inner(make: Callable, function: Dispatcher) -> Dispatcher:
-    """Return what `make` makes of a Numba function, to be called in other compiled functions."""
-    body = make(function)
-    body.__module__ = function.py_func.__module__
-    body.__qualname__ = f"{own_name(function.py_func)}.{make.__name__}.body"
-    return numba.njit(**INNER, **_error_model(function))(body)
-
-
-def _error_model(function: Dispatcher) -> dict[str, str]:
-    """Return the option: what has no error model of its own, as the function may not, has its caller's."""
-    return {"error_model": function.targetoptions.get("error_model", "python")}
-
-
 def _named(make: Callable, function: Any) -> Dispatcher:
     """Return a derivative with the function's own parameters, which those who compile it count."""
     parameters = list(inspect.signature(function.py_func).parameters.values())
@@ -48,19 +36,27 @@ def _named(make: Callable, function: Any) -> Dispatcher:
         raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
     several = inspect.Parameter.VAR_POSITIONAL
     names = ["*" * (parameter.kind is several) + parameter.name for parameter in parameters]
-    body = inner(make, function)
-    *further, _ = list(inspect.signature(body.py_func).parameters)[1:]  # those of x, and *args
-    for name in further:
-        names.insert(1, name if name not in names else f"{name}_of_{names[0]}")
-    taken = ", ".join(names)
 
-    scope = {"__name__": function.py_func.__module__, "__derivative": body}
-    exec(f"def {make.__name__}({taken}): return __derivative({taken})", scope)
+    name = f"{own_name(function.py_func)}.{make.__name__}"
+    body: Any = make(function)
+    *further, _ = [*inspect.signature(body).parameters][1:]  # beside x and *args
+    further = [one if one not in names else f"{one}_of_{names[0]}" for one in further]
+    x, both = names[0], ", ".join([names[0], *further, *names[1:]])
+    body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
+    # What has no error model of its own, as the function itself may not, has its caller's.
+    model = {"error_model": function.targetoptions.get("error_model", "python")}
+    scope = {"__name__": body.__module__, "__derivative": numba.njit(**INNER, **model)(body)}
+    if getattr(body, "returns_g", False):
+        scope["__empty_like"] = np.empty_like
+        taken, (g,) = ", ".join(names), further
+        code = f"{g} = __empty_like({x}); return __derivative({both}), {g}"
+    else:
+        taken, code = both, f"return __derivative({both})"
+    exec(f"def {make.__name__}({taken}): {code}", scope)
     python: Any = scope[make.__name__]
-    python.__qualname__ = f"{own_name(function.py_func)}.{make.__name__}"
-    python.__defaults__ = function.py_func.__defaults__
-    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False)}
-    compiled = Refusing(python, {}, options | _error_model(function))
+    python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
+    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **model}
+    compiled = Refusing(python, {}, options)
     if not isinstance(function._cache, NullCache):
         compiled._cache = _Beside(make.__name__, function.py_func)
     return compiled

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from numba import types
 from numba.core.registry import cpu_target
+from numba.extending import overload
 
 
 def prefer(implementations: dict[Callable, Callable]) -> None:
@@ -18,3 +19,10 @@ def prefer(implementations: dict[Callable, Callable]) -> None:
         known = sorted(context._lookup_global(function).templates, key=is_other)
         context._remove_global(function)
         context._insert_global(function, types.Function(tuple(known)))
+
+
+def overload_first(implementations: dict[Callable, Callable]) -> None:
+    """Give Numba overloads of functions, which are tried before all others."""
+    for function, implementation in implementations.items():
+        overload(function, jit_options={"error_model": "numpy"})(implementation)
+    prefer(implementations)
