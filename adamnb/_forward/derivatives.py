@@ -13,26 +13,27 @@ from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_l
 PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
 
 
-def value_and_grad_inplace(function):
-    """Write the gradient into g: no memory is allocated, unless x does not fit on the stack."""
-    fun = lifted(function)
+def value_and_grad_inplace(function, lift=lifted, count=PARTS, most=ON_STACK):
+    """Write the gradient into g, in passes over `count` variables; no memory is allocated for `most` of them.
+
+    `lift` makes a function for dual numbers of one for floats.
+    """
+    fun = lift(function)
 
     def derivative(x, g, *args):
         x, g = lend(x), lend(g)
         args = with_lifted(lend(args))
-        duals = room(x, PARTS)
-        if x.size > ON_STACK:
-            duals = np.empty(x.size, duals.dtype)
+        duals = room(x, count, most)
         first = 0
         while True:
             for i in range(x.size):
-                duals[i] = seeded(x[i], i - first, PARTS)
+                duals[i] = seeded(x[i], i - first, count)
             f = fun(duals, *args)
             value, parts = value_of(f), parts_of(f, duals)
-            for j in range(PARTS):
+            for j in range(count):
                 if first + j < x.size:
                     g[first + j] = parts[j]
-            first += PARTS
+            first += count
             if first >= x.size:
                 return value
 
@@ -52,14 +53,10 @@ def hessian(function):
     def derivative(x, *args):
         x = lend(x)
         args = with_lifted(lend(args))
-        inner = room(x, PARTS)
+        inner = room(x, PARTS, ON_STACK)
+        duals = room(inner, 1, ON_STACK)
         n = x.size
         h = np.empty((n, n), x.dtype)
-        if n > ON_STACK:
-            inner = np.empty(n, inner.dtype)
-        duals = room(inner, 1)
-        if n > ON_STACK:
-            duals = np.empty(n, duals.dtype)
         for first in range(0, n, PARTS):
             for i in range(n):
                 inner[i] = seeded(x[i], i - first, PARTS)
@@ -84,9 +81,7 @@ def jacobian(function):
     def derivative(x, *args):
         x = lend(x)
         args = with_lifted(lend(args))
-        duals = room(x, PARTS)
-        if x.size > ON_STACK:
-            duals = np.empty(x.size, duals.dtype)
+        duals = room(x, PARTS, ON_STACK)
         jac = np.empty((0, 0), x.dtype)
         for first in range(0, x.size if x.size else 1, PARTS):
             for i in range(x.size):

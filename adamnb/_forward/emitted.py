@@ -43,7 +43,10 @@ class Real:
         return self._with(self.builder.fdiv, other)
 
     def __neg__(self):
-        return Real(self.builder, self.builder.fneg(self.code))
+        # Not `fneg`, which the compiler for GPUs does not know.
+        kind = self.code.type
+        zero = [-0.0] * kind.count if isinstance(kind, ir.VectorType) else -0.0
+        return Real(self.builder, self.builder.fsub(ir.Constant(kind, zero), self.code))
 
     def __pos__(self):
         return self

@@ -72,6 +72,8 @@ def _renamed(function: Any) -> Callable:
 class Refusing(CPUDispatcher):
     """A Numba function whose errors name what has no derivative."""
 
+    derivative_of: Callable[[], Any]  # returns the function that is differentiated
+
     def compile(self, sig):
         try:
             return super().compile(sig)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numba
 import numpy as np
@@ -57,6 +57,7 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
     options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **model}
     compiled = Refusing(python, {}, options)
+    compiled.derivative_of = ref(function)  # the key of `_known`, which it must not keep
     if not isinstance(function._cache, NullCache):
         compiled._cache = _Beside(make.__name__, function.py_func)
     return compiled

@@ -20,10 +20,15 @@ def refusal(error: Exception) -> Exception:
         )
     said = re.search(rf"{START} .*", text)
     if said:
-        return TypingError(re.sub(DUAL, "a number that depends on x", said.group()))
+        return TypingError(in_words(said.group()))
     if "Dual(" not in text:
         return error
     return TypingError(f"{START} {_reason(text)}{_place(text)}. {WAYS_OUT}")
+
+
+def in_words(text: str) -> str:
+    """Return a text of Numba's without the names of types that are none of its own."""
+    return re.sub(DUAL, "a number that depends on x", text)
 
 
 def _reason(text: str) -> str:
@@ -43,7 +48,7 @@ def _reason(text: str) -> str:
     if call:
         return f"there is no rule for `{OPERATORS.get(call.group(1), call.group(1))}`"
     lines = [line.strip() for line in text.splitlines() if "Dual(" in line]
-    return re.sub(DUAL, "a number that depends on x", lines[0])
+    return in_words(lines[0])
 
 
 def _place(text: str) -> str:

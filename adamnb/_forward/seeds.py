@@ -13,7 +13,7 @@ from .emitted import Derived, Real, vector
 from .lifted import lifted
 from .refusals import START
 
-ON_STACK = 32  # dual numbers of x; for more variables memory is allocated
+ON_STACK = 32  # dual numbers of x
 
 
 def is_vector(kind):
@@ -46,22 +46,31 @@ def with_lifted(typingctx, arguments):
 
 
 @intrinsic(prefer_literal=True)
-def room(typingctx, x, parts):
-    """Return a vector as long as x of dual numbers, on the caller's stack, which holds `ON_STACK` at most."""
+def room(typingctx, x, parts, most):
+    """Return a vector as long as x of dual numbers, on the caller's stack if there are no more than `most`.
+
+    More have memory of their own, but on a GPU, where code cannot have any.
+    """
     if not is_vector(x):
         raise TypingError(f"{START} `x` must be a vector of floats; got {x}.")
-    kind = types.Array(Dual(x.dtype, parts.literal_value), 1, "C")
+    kind, near = types.Array(Dual(x.dtype, parts.literal_value), 1, "C"), most.literal_value
+
+    def enough(x, stack):
+        return stack if x.size <= near else np.empty(x.size, stack.dtype)
 
     def codegen(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        place = cgutils.alloca_once(builder, number, size=ON_STACK)
+        place = cgutils.alloca_once(builder, number, size=near)
         size = context.get_constant(types.intp, context.get_abi_sizeof(number))
         count = context.make_array(x)(context, builder, arguments[0]).nitems
-        array = context.make_array(kind)(context, builder)
-        populate_array(array, place, [count], [size], size, None)
-        return array._getvalue()
+        stack = context.make_array(kind)(context, builder)
+        populate_array(stack, place, [count], [size], size, None)
+        if not context.enable_nrt:
+            return stack._getvalue()
+        both = arguments[0], stack._getvalue()
+        return context.compile_internal(builder, enough, kind(x, kind), both)
 
-    return kind(x, parts), codegen
+    return kind(x, parts, most), codegen
 
 
 @intrinsic(prefer_literal=True)
