@@ -9,7 +9,8 @@ from typing import Any
 from .._compiled.run import Functions
 from .._forward import preferred
 from .._forward.arrays import Methods
-from .._forward.derivatives import PARTS, value_and_grad_inplace
+from .._forward.derivatives import PARTS, passes
+from .._forward.seeds import room
 from .driver import DEVICE, SIMULATED, cuda
 from .problems import device_function
 
@@ -34,5 +35,10 @@ def differentiated(functions: Functions, n: int) -> Functions:
 @lru_cache(maxsize=64)
 def device_gradient(fun: Any, n: int) -> Any:
     """Return the function for the device that writes the exact gradient of `fun` into g."""
-    written = value_and_grad_inplace(fun, device_function, min(n, PARTS), n)
+    parts = min(n, PARTS)
+    gradient = cuda.jit(**DEVICE)(passes(device_function(fun), parts))
+
+    def written(x, g, *args):
+        return gradient(x, g, room(x, parts, n), args)
+
     return cuda.jit(**DEVICE)(written)

@@ -1,29 +1,22 @@
 """Gradient, Hessian and Jacobian of the user's function, in passes over a few variables each.
 
-The functions here return Python functions ``derivative(x, *args)`` to compile. What such a function takes
-beside these is the caller's, or made for it and returned as well (`returns_g`).
+The functions here return Python functions ``derivative(x, *args)`` to compile, whose arguments are lent.
+What such a function takes beside these is the caller's, or made for it and returned as well (`returns_g`).
 """
 
 import numpy as np
 
-from .._compiled.intrinsics import lend
 from .lifted import lifted
+from .named import inner
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of, with_lifted
 
 PARTS = 8  # variables of a pass: one register of AVX-512 or two of AVX2, as fast as 4 for a few variables
 
 
-def value_and_grad_inplace(function, lift=lifted, count=PARTS, most=ON_STACK):
-    """Write the gradient into g, in passes over `count` variables; no memory is allocated for `most` of them.
+def passes(fun, count):
+    """Return a function that writes the gradient into g, in passes over `count` variables."""
 
-    `lift` makes a function for dual numbers of one for floats.
-    """
-    fun = lift(function)
-
-    def derivative(x, g, *args):
-        x, g = lend(x), lend(g)
-        args = with_lifted(lend(args))
-        duals = room(x, count, most)
+    def gradient(x, g, duals, args):
         first = 0
         while True:
             for i in range(x.size):
@@ -36,6 +29,20 @@ def value_and_grad_inplace(function, lift=lifted, count=PARTS, most=ON_STACK):
             first += count
             if first >= x.size:
                 return value
+
+    return gradient
+
+
+def value_and_grad_inplace(function):
+    """Write the gradient into g: no memory is allocated for `ON_STACK` variables."""
+    gradient = inner(passes(lifted(function), PARTS), function, "passes")
+
+    def derivative(x, g, *args):
+        args = with_lifted(args)
+        duals = room(x, PARTS, ON_STACK)
+        if x.size > ON_STACK:
+            duals = np.empty(x.size, duals.dtype)
+        return gradient(x, g, duals, args)
 
     return derivative
 
@@ -51,22 +58,24 @@ def hessian(function):
     fun = lifted(function)
 
     def derivative(x, *args):
-        x = lend(x)
-        args = with_lifted(lend(args))
-        inner = room(x, PARTS, ON_STACK)
-        duals = room(inner, 1, ON_STACK)
-        n = x.size
+        args = with_lifted(args)
+        firsts, n = room(x, PARTS, ON_STACK), x.size
+        if n > ON_STACK:
+            firsts = np.empty(n, firsts.dtype)
+        duals = room(firsts, 1, ON_STACK)
+        if n > ON_STACK:
+            duals = np.empty(n, duals.dtype)
         h = np.empty((n, n), x.dtype)
         for first in range(0, n, PARTS):
             for i in range(n):
-                inner[i] = seeded(x[i], i - first, PARTS)
+                firsts[i] = seeded(x[i], i - first, PARTS)
             last = first + PARTS if first + PARTS < n else n
             for row in range(last):
                 for i in range(n):
-                    duals[i] = seeded(inner[i], i - row, 1)
+                    duals[i] = seeded(firsts[i], i - row, 1)
                 f = fun(duals, *args)
                 value_of(f)
-                parts = parts_of(parts_of(f, duals)[0], inner)
+                parts = parts_of(parts_of(f, duals)[0], firsts)
                 for column in range(first, last):
                     if column >= row:
                         h[row, column] = h[column, row] = parts[column - first]
@@ -79,9 +88,10 @@ def jacobian(function):
     fun = lifted(function)
 
     def derivative(x, *args):
-        x = lend(x)
-        args = with_lifted(lend(args))
+        args = with_lifted(args)
         duals = room(x, PARTS, ON_STACK)
+        if x.size > ON_STACK:
+            duals = np.empty(x.size, duals.dtype)
         jac = np.empty((0, 0), x.dtype)
         for first in range(0, x.size if x.size else 1, PARTS):
             for i in range(x.size):

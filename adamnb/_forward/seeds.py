@@ -1,6 +1,7 @@
 """Vectors of dual numbers from vectors of numbers, and derivatives out of dual numbers."""
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
@@ -9,7 +10,7 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 from .dual import NUMBERS, Dual, compiled, emitted, real
-from .emitted import Derived, Real, vector
+from .emitted import Derived, Real
 from .lifted import lifted
 from .refusals import START
 
@@ -47,28 +48,19 @@ def with_lifted(typingctx, arguments):
 
 @intrinsic(prefer_literal=True)
 def room(typingctx, x, parts, most):
-    """Return a vector as long as x of dual numbers, on the caller's stack if there are no more than `most`.
-
-    More have memory of their own, but on a GPU, where code cannot have any.
-    """
+    """Return a vector as long as x of dual numbers, on the caller's stack, which holds `most` of them."""
     if not is_vector(x):
         raise TypingError(f"{START} `x` must be a vector of floats; got {x}.")
-    kind, near = types.Array(Dual(x.dtype, parts.literal_value), 1, "C"), most.literal_value
-
-    def enough(x, stack):
-        return stack if x.size <= near else np.empty(x.size, stack.dtype)
+    kind = types.Array(Dual(x.dtype, parts.literal_value), 1, "C")
 
     def codegen(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        place = cgutils.alloca_once(builder, number, size=near)
+        place = cgutils.alloca_once(builder, number, size=most.literal_value)
         size = context.get_constant(types.intp, context.get_abi_sizeof(number))
         count = context.make_array(x)(context, builder, arguments[0]).nitems
-        stack = context.make_array(kind)(context, builder)
-        populate_array(stack, place, [count], [size], size, None)
-        if not context.enable_nrt:
-            return stack._getvalue()
-        both = arguments[0], stack._getvalue()
-        return context.compile_internal(builder, enough, kind(x, kind), both)
+        array = context.make_array(kind)(context, builder)
+        populate_array(array, place, [count], [size], size, None)
+        return array._getvalue()
 
     return kind(x, parts, most), codegen
 
@@ -79,17 +71,18 @@ def seeded(typingctx, value, variable, parts):
     kind = Dual(value, parts.literal_value)
 
     def codegen(context, builder, signature, arguments):
-        one, zero = (context.get_constant(real(kind), number) for number in (1.0, 0.0))
-
-        def chosen(i):
-            here = builder.icmp_signed("==", arguments[1], context.get_constant(types.intp, i))
-            return Real(builder, builder.select(here, one, zero))
-
+        one, zero = (ir.Constant(context.get_value_type(real(kind)), n) for n in (1.0, 0.0))
+        places = ir.Constant(ir.VectorType(arguments[1].type, kind.parts), [*range(kind.parts)])
+        variable = Real(builder, arguments[1]).like(places.type)
+        here = builder.icmp_signed("==", variable, places)
+        ones, zeros = (
+            ir.Constant(ir.VectorType(n.type, kind.parts), [n] * kind.parts) for n in (one, zero)
+        )
+        seeds = Real(builder, builder.select(here, ones, zeros))
         number = emitted(context, builder, kind.dtype, arguments[0])
-        seeds = [chosen(i) for i in range(kind.parts)]
         if not isinstance(kind.dtype, Dual):
-            return compiled(context, builder, kind, Derived(number, [vector(seeds)]))
-        codes = [compiled(context, builder, kind.dtype, seed) for seed in seeds]
+            return compiled(context, builder, kind, Derived(number, [seeds]))
+        codes = [compiled(context, builder, kind.dtype, seed) for seed in seeds.elements()]
         inner = [emitted(context, builder, kind.dtype, code) for code in codes]
         return compiled(context, builder, kind, Derived(number, inner))
 
