@@ -1,9 +1,10 @@
 """f and its exact gradient by forward mode: against one by hand, compiled differences and JAX.
 
-Each is called many times by compiled code, as a loop over iterations calls it; JAX's stays in XLA.
+Each is called many times by compiled code, as a loop over iterations calls it, JAX's in a loop of XLA; and by
+Python, as a library calls it, JAX's with arrays of NumPy.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ from measure import alternate
 from numba import types
 from report import Row
 
+import adamnb
 from adamnb._forward import derivatives
 from adamnb._forward.named import derivative
 
@@ -142,6 +144,18 @@ def jax_called(fun, x, args):
     return lambda: run(*given).block_until_ready()
 
 
+def jax_from_python(fun, x, args):
+    import jax
+
+    both = jax.jit(jax.value_and_grad(fun))
+
+    def call():
+        f, g = both(x, *args)
+        return float(f), np.asarray(g)
+
+    return call
+
+
 def _jax_rosenbrock(x):
     import jax.numpy as jnp
 
@@ -180,14 +194,20 @@ def rows(effort, threads):
                 ),
             }  # fmt: skip
             if rivals.available("jax"):
-                others["jax.value_and_grad, jitted"] = (
-                    jax_called(of_jax, x, args), 1.0 if n <= 16 else None,
-                )  # fmt: skip
+                others["jax.value_and_grad in lax.fori_loop"] = jax_called(of_jax, x, args), None
             calls = [called(write, x, args), *(call for call, _ in others.values())]
             ours, *theirs = alternate(calls, effort) / CALLS
             work = f"f and gradient, n = {n}, {name}"
             for (rival, (_, reach)), other in zip(others.items(), theirs, strict=True):
                 yield Row(work, "forward mode", rival, ours, other, at_least=reach)
+            if rivals.available("jax"):
+                both = adamnb.value_and_grad(fun)
+                calls = [partial(both, x, *args), jax_from_python(of_jax, x, args)]
+                reach = 1.0 if n <= 16 else None
+                yield Row(
+                    work, "forward mode, from Python", "jax.jit(jax.value_and_grad), from Python",
+                    *alternate(calls, effort), at_least=reach,
+                )  # fmt: skip
     yield _whole_arrays(effort)
 
 
