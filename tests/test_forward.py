@@ -644,6 +644,36 @@ def test_functions():
     np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
 
 
+@njit
+def functions_of_arrays(x):
+    a, b, c = x
+    stacked = np.vstack((x, x * x))
+    return (
+        np.ptp(x), np.kron(x, x)[1], np.vdot(x, T[:3]), np.nansum(x), np.nanmean(x), np.average(x),
+        np.median(x), np.linspace(a, b, 4)[1], np.vander(x, 3)[0, 0], np.cumprod(x)[2],
+        np.convolve(x, T)[1], np.append(x, c)[3], np.roll(x, 1)[0], np.repeat(x, 2)[2], stacked[1, 2],
+        x.astype(np.float64)[1], np.float64(a), divmod(a, 0.3)[1], pow(b, 3), np.fmod(-a, 0.3),
+        np.sinc(a), np.linalg.norm(x), x.std(), x.cumsum()[1], np.diff(x)[0],
+        a if np.isclose(a, a + 1e-12) else b, np.int64(a) * b, x[np.searchsorted(T, T[1])],
+    )  # fmt: skip
+
+
+def complex_functions_of_arrays(x):
+    a, b, c = x
+    mean = (a + b + c) / 3
+    return np.array([
+        a - c, a * b, x @ T[:3], a + b + c, mean, mean, b, a + (b - a) / 3, a * a, a * b * c,
+        a * T[1] + b * T[0], c, c, b, c * c, b, a, a, b**3, -a, np.sin(np.pi * a) / (np.pi * a),
+        np.sqrt(a * a + b * b + c * c), np.sqrt(np.sum((x - mean) ** 2) / 3), a + b, b - a, a, b, b,
+    ])  # fmt: skip
+
+
+def test_functions_of_arrays():
+    found = adamnb.jacobian(functions_of_arrays)(POINT)
+    expected = complex_step(complex_functions_of_arrays, POINT).T
+    np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
+
+
 @pytest.mark.parametrize("a", [0.35, 0.02, 7.5])
 def test_second_derivatives_of_functions(a):
     """Of the gamma function with digamma, which is differentiated as any code is."""
