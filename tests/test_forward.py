@@ -668,6 +668,48 @@ def complex_functions_of_arrays(x):
     ])  # fmt: skip
 
 
+@njit
+def add_to(out, x):
+    out += x
+
+
+@njit
+def begin_with(s, x):
+    s[0] = 3.0
+    for _ in range(2):
+        s = s * x[0]
+    return s
+
+
+@njit
+def doubled_by_name(s, x):
+    for _ in range(2):
+        s = s * x[0]
+    return s
+
+
+def test_arrays_of_a_caller():
+    """What a helper puts into one is there; what it only calls by the same name is another array."""
+
+    @njit
+    def fun(x):
+        out, s = np.zeros(3), np.ones(3)
+        add_to(out, x)
+        return out @ out + np.sum(doubled_by_name(s, x)) * np.sum(s)
+
+    f, g = adamnb.value_and_grad(fun)(POINT)
+    assert f == pytest.approx(fun(POINT))
+    close(g, 2 * POINT + np.array([18 * POINT[0], 0.0, 0.0]))
+
+    @njit
+    def changed(x):
+        s = np.ones(3)
+        return np.sum(begin_with(s, x)) * s[0]
+
+    with pytest.raises(TypingError, match="No derivative"):
+        adamnb.value_and_grad(changed)(POINT)
+
+
 def test_functions_of_arrays():
     found = adamnb.jacobian(functions_of_arrays)(POINT)
     expected = complex_step(complex_functions_of_arrays, POINT).T

@@ -85,7 +85,7 @@ def _is_new(func_ir, value, typemap):
 
 def _kinds(func_ir, typemap):
     """Return two functions of a variable: the type of dual numbers that it is to hold, or None; and whether
-    anything is put into it."""
+    it is changed in place, which others who have the array are to see."""
     same: dict[str, str] = {}
 
     def root(name):
@@ -103,8 +103,8 @@ def _kinds(func_ir, typemap):
         for statement in block.body:
             for into, what in _stores(statement, typemap):
                 given[into].append(what)
-            if isinstance(statement, ir.SetItem | ir.StaticSetItem):
-                filled.append(statement.target.name)
+                filled.append(into)
+            filled += _changed(statement)
             for alias in _aliases(statement, typemap):
                 join(statement.target.name, alias)
     put: dict[str, list] = defaultdict(list)
@@ -136,6 +136,16 @@ def _aliases(statement, typemap):
         if isinstance(typemap.get(statement.target.name), types.Array):
             return [value.value.name]
     if value.op == "inplace_binop" and isinstance(typemap.get(value.lhs.name), types.Array):
+        return [value.lhs.name]
+    return []
+
+
+def _changed(statement):
+    """Return the name of what a statement changes in place, numbers included, in a list."""
+    if isinstance(statement, ir.SetItem | ir.StaticSetItem):
+        return [statement.target.name]
+    value = getattr(statement, "value", None)
+    if isinstance(value, ir.Expr) and value.op == "inplace_binop":
         return [value.lhs.name]
     return []
 
