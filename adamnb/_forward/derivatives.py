@@ -33,9 +33,9 @@ def passes(fun, count):
     return gradient
 
 
-def value_and_grad_inplace(function):
+def value_and_grad_inplace(function, name="value_and_grad_inplace"):
     """Write the gradient into g: no memory is allocated for `ON_STACK` variables."""
-    gradient = inner(passes(lifted(function), PARTS), function, "passes")
+    gradient = inner(passes(lifted(function), PARTS), function, f"{name}.passes")
 
     def derivative(x, g, *args):
         args = with_lifted(args)
@@ -49,7 +49,7 @@ def value_and_grad_inplace(function):
 
 def value_and_grad(function):
     """Return the value and a new gradient."""
-    derivative = value_and_grad_inplace(function)
+    derivative = value_and_grad_inplace(function, "value_and_grad")
     derivative.returns_g = True
     return derivative
 
