@@ -23,6 +23,7 @@ from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._minimize import merged, solver_of
 from ._problem.arguments import (
+    ADAPTIVE,
     FORWARD,
     argument_tuple,
     gradient_form,
@@ -120,7 +121,8 @@ def minimize_batch(
 
     Notes
     -----
-    On a GPU `fun` and `jac` are Numba functions as well, compiled into the kernel. They compute with
+    On a GPU `fun` and `jac` are Numba functions as well, compiled into the kernel; without `jac` exact
+    derivatives are, and there are no differences. They compute with
     numbers and with elements of `x` and of their arguments, and make no arrays: the gradient is
     written into g (``jac="inplace"``) or returned as a tuple. An exception raised there comes out
     without its text, as status 5. Up to 12 variables in float32, or 6 in float64, stay in
@@ -162,6 +164,7 @@ def minimize_batch(
     workers = _checked_workers(workers)
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
+        gradient, fun, jac = _gradient_on_gpu(fun, jac)
         _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu)
@@ -171,13 +174,15 @@ def minimize_batch(
     if problems.count and not on_gpu:
         first = tuple(array[0] for array in problems.block(0, 1).data)
         jac, args = chosen_gradient(fun, jac, args, given, problems.dtype, first)
+    if not on_gpu:
+        gradient = gradient_name(jac)
     batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
     bar = _Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before
-        return BatchResult.of(solved, gradient_name(jac), *seconds)
+        return BatchResult.of(solved, gradient, *seconds)
 
     try:
         _solve(batch, problems, workers, bar, solved)
@@ -222,9 +227,18 @@ def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
     return device == "cuda" or bool(there)
 
 
+def _gradient_on_gpu(fun: Any, jac: Any) -> tuple[str, Any, Any]:
+    """Return how the gradient is got there, and both functions: Numba's are differentiated in the kernel."""
+    if jac not in (FORWARD, ADAPTIVE) or not is_jitted(fun):
+        return gradient_name(jac), fun, jac
+    from ._derivatives import value_and_grad
+
+    return FORWARD, value_and_grad(fun), True
+
+
 def _check_gpu(fun: Any, jac: Any, workers: Any, o: dict[str, Any]) -> None:
     """Refuse what cannot be done on a GPU."""
-    if jac == FORWARD or not all(is_jitted(function) for function in called(fun, jac)):
+    if not all(is_jitted(function) for function in called(fun, jac)):
         raise TypeError(
             "`fun` and `jac` must be Numba functions (@njit) on a GPU, and `jac` a function, True or"
             " 'inplace': differences, and Python, are of device='cpu'."

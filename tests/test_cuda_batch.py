@@ -4,12 +4,14 @@ import numba
 import numpy as np
 import pytest
 from devices import AVAILABLE, SIMULATED, Exported, on_device, put, simulated
-from objectives import NAMES, TUPLES, B, both, decays, fun, inplace, python_both, starts
+from objectives import NAMES, TUPLES, B, both, decays, fun, inplace, python_both, starts, value
 from scipy.optimize import Bounds
 
 import adamnb
 from adamnb._compiled.reasons import RAISED
 from adamnb._compiled.run import Span
+from adamnb._forward import derivatives
+from adamnb._forward.named import derivative
 from adamnb.schedules import Plateau
 
 DTYPES = (np.float32, np.float64)
@@ -119,6 +121,20 @@ def test_every_form_and_dtype_of_few_and_many_variables(form, dtype, few, monkey
     found = solve(f, g, **options)
     assert found.x.dtype == dtype
     assert_same(found, solve(f, g, device="cpu", **options))
+
+
+@on_device
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("form", ["inplace", True])
+def test_exact_gradients(form, few, monkeypatch):
+    """Of a function without a gradient; the simulator runs the host's code for dual numbers."""
+    if not few:
+        monkeypatch.setattr(blocks, "FEW", {4: 0, 8: 0})
+    make = derivatives.value_and_grad if form is True else derivatives.value_and_grad_inplace
+    f = derivative(make, value)
+    found = solve(f, form, maxiter=25)
+    assert_same(found, solve(f, form, device="cpu", maxiter=25))
+    np.testing.assert_allclose(found.x, solve(maxiter=25).x, rtol=1e-6)
 
 
 @simulated

@@ -12,7 +12,10 @@ from objectives import TUPLES, both
 
 from adamnb._compiled.machine_code import array_type
 from adamnb._compiled.rules import RULES
+from adamnb._compiled.run import Functions
 from adamnb._compiled.vectors import Vectors
+from adamnb._forward import derivatives
+from adamnb._forward.named import derivative
 from adamnb._problem.methods import METHODS
 
 DTYPES = (np.float32, np.float64)
@@ -20,7 +23,7 @@ DTYPES = (np.float32, np.float64)
 if INSTALLED:
     from numba import cuda
 
-    from adamnb._cuda import driver, problems
+    from adamnb._cuda import driver, gradients, problems
 
 
 @numba.njit
@@ -55,7 +58,33 @@ def bowl(x, g, centre):
     return f
 
 
-SHAPES = {bowl: ((2,), ()), spot: ((2,), (2,))}  # axes of data and arguments; of the decays else
+@numba.njit
+def decay(x, y, t):
+    """Sum of squares of a decay on a background, without a gradient."""
+    f = 0.0 * y[0]
+    for i in range(t.size):
+        r = x[0] * np.exp(-x[1] * t[i]) + x[2] - y[i]
+        f += r * r
+    return f
+
+
+@numba.njit
+def decay_by_hand(x, g, y, t):
+    f = 0.0 * y[0]
+    g[0] = g[1] = g[2] = f
+    for i in range(t.size):
+        e = np.exp(-x[1] * t[i])
+        r = x[0] * e + x[2] - y[i]
+        f += r * r
+        g[0] += (r + r) * e
+        g[1] -= (r + r) * x[0] * t[i] * e
+        g[2] += r + r
+    return f
+
+
+# Axes of data and arguments; one array of data else.
+SHAPES = {spot: ((2,), (2,)), decay: ((2,), (1,)), decay_by_hand: ((2,), (1,))}
+SHAPES |= dict.fromkeys((both, *(f for f, _ in TUPLES.values())), ((2, 1), (1,)))
 
 
 def shaped(*shape, dtype):
@@ -88,9 +117,11 @@ def code(
     dtype = np.dtype(dtype)
     data, args = (
         tuple(array_type(dtype, ndim) for ndim in shapes)
-        for shapes in SHAPES.get(form[0], ((2, 1), (1,)))
+        for shapes in SHAPES.get(form[0], ((2,), ()))
     )
     signatures = signatures_of(method, dtype, data, args, bounded, plain)
+    if form[1] == "forward":
+        form = gradients.device_gradient(form[0], n), True
     functions = map(problems.device_function, form)
     kernel = problems.problem_kernel(
         *functions, None if many else n, METHODS[method].slots, numba.from_dtype(dtype)
@@ -138,6 +169,75 @@ def test_code_with_bounds_on_every_generation(no_device, capability, tmp_path):
 def test_code_of_fits_of_spots(no_device, dtype, tmp_path):
     ptx = code(dtype, form=(spot, True))
     check_code(ptx, (9, 0), tmp_path, frame(dtype, 5))
+
+
+@compiles
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("capability", CAPABILITIES, ids="{0[0]}.{0[1]}".format)
+def test_code_of_exact_gradients(no_device, capability, dtype, tmp_path):
+    """All derivatives are in registers, as many as by hand: 178 and 176 for float64 on an H100."""
+    used = []
+    for form in ((decay, "forward"), (decay_by_hand, True)):
+        ptx = code(dtype, capability=capability, n=3, form=form)
+        check_code(ptx, capability, tmp_path, frame(dtype, 3))
+        said = assembled(ptx, capability, tmp_path) or "Used 0 registers"
+        used.append(int(re.search(r"Used (\d+) registers", said)[1]))
+    assert used[0] <= used[1] + 8
+
+
+@compiles
+@pytest.mark.parametrize("n", [8, 9, 40])
+def test_code_of_exact_gradients_in_passes(no_device, n, tmp_path):
+    """Of many variables each thread has dual numbers of its own, in its memory."""
+    dual = 8 * (1 + min(n, 8))
+
+    @numba.njit
+    def valley(x, centre):
+        f = 0.0
+        for i in range(x.size - 1):
+            f += 100 * (x[i + 1] - x[i] ** 2) ** 2 + abs(1 - x[i])
+        return f + centre[0]
+
+    ptx = code(np.float64, n=n, form=(valley, "forward"), many=n > 8)
+    check_code(ptx, (9, 0), tmp_path, frame(np.float64, n) + n * dual)
+
+
+@numba.njit
+def scaled(a, b=2.0):
+    return a * b + max(a, b)
+
+
+@numba.njit
+def of_many_kinds(x, centre):
+    """What code without arrays does with numbers."""
+    a, b = x[0], x[1]
+    if a > 1e9:
+        return np.inf
+    while a < 3:
+        a = a * a + b
+    f = scaled(a) + scaled(b, a) + np.sum(x) + x[:1].sum() + x @ x + np.max(x)
+    f += np.exp(a) + math.log(b) + np.sqrt(a) + np.cbrt(b) + np.sin(a) + np.tanh(b) + math.lgamma(a)
+    f += math.erf(a) + np.logaddexp(a, b) + np.hypot(a, b) + np.arctan2(a, b) + np.sign(a) * abs(b)
+    f += a**2 + a**b + 2.0**b + b**2.5 + a / b + a // b + a % 0.3 + np.where(a > b, a, b)
+    return f * np.clip(a, 0.0, 1.0) + centre[0] * np.log1p(b) - np.expm1(-a)
+
+
+@compiles
+def test_code_of_functions_of_dual_numbers(no_device):
+    code(np.float64, n=2, form=(of_many_kinds, "forward"))
+
+
+@compiles
+def test_forms_of_exact_gradients(no_device):
+    """Both derivatives write the gradient into g on a device; other functions stay what they are."""
+    for make, jac in (
+        (derivatives.value_and_grad, None),
+        (derivatives.value_and_grad_inplace, True),
+    ):
+        found = gradients.differentiated(Functions(derivative(make, decay), jac, ()), 3)
+        assert found == Functions(gradients.device_gradient(decay, 3), True, ())
+    given = Functions(decay_by_hand, True, ())
+    assert gradients.differentiated(given, 3) is given
 
 
 @compiles

@@ -1,5 +1,6 @@
 """Exact derivatives of Numba functions, against complex steps, closed forms and analytic gradients."""
 
+import inspect
 import math
 
 import numba
@@ -11,6 +12,8 @@ from numba.core.runtime import _nrt_python, rtsys
 from problems import mgh, nist
 
 import adamnb
+from adamnb._forward import derivatives
+from adamnb._forward.named import derivative
 
 njit = numba.njit(error_model="numpy")
 RNG = np.random.default_rng(5)
@@ -19,6 +22,7 @@ Y = 1.3 * np.exp(-0.6 * T) + 0.01 * RNG.normal(size=7)
 X = RNG.normal(size=(7, 3))
 COUNTS = np.array([0.0, 2, 1, 4, 0, 3, 1])
 LABELS = np.array([0.0, 1, 0, 1, 1, 0, 1])
+MEMBERS = np.array([0, 1, 2, 0, 1, 2, 0])
 POINT = np.array([1.1, 0.7, 0.4])
 # Numbers of NumPy, complex ones included, compare by their real parts first: branches work as they should.
 STEP = 1e-30
@@ -260,6 +264,268 @@ def rotation(x):
     return np.sum(weights * moved) + np.sum(np.outer(moved, x).sum(axis=1) ** 2)
 
 
+def where_in_where(x):
+    return np.sum(np.where(T < 0.5, x[0] * T, np.where(T < 1.5, x[1] * T**2, x[2])) ** 2)
+
+
+@njit
+def kernel_matrix(x):
+    apart = T.reshape(-1, 1) - T
+    return x[0] ** 2 * np.exp(-0.5 * apart**2 / x[1] ** 2) + x[2] ** 2 * np.eye(7)
+
+
+def gaussian_process(x):
+    k = kernel_matrix(x)
+    return 0.5 * Y @ np.linalg.solve(k, Y) + 0.5 * np.linalg.slogdet(k)[1]
+
+
+def gaussian_process_by_cholesky(x):
+    lower = np.linalg.cholesky(kernel_matrix(x))
+    z = np.linalg.solve(lower, Y)
+    return 0.5 * z @ z + np.log(np.diag(lower)).sum()
+
+
+def gaussian_process_by_hand(x):
+    k = kernel_matrix(x)
+    return 0.5 * Y @ np.linalg.solve(k, Y) + 0.5 * np.log(np.linalg.det(k))
+
+
+def mixed_model(x):
+    v = np.eye(7) * x[0] + np.outer(T, T) * x[1]
+    r = Y - x[2]
+    return r @ np.linalg.inv(v) @ r + np.log(np.linalg.det(v))
+
+
+def markov_chain(x):
+    p = np.array([[1 - x[2], x[2]], [x[1], 1 - x[1]]])
+    return np.linalg.matrix_power(p, 5)[0, 1] ** 2 + np.linalg.matrix_power(p, -2)[1, 0]
+
+
+def profiled(x):
+    """Variable projection: what is linear is solved for."""
+    basis = np.column_stack((np.exp(-x[0] * T), np.exp(-x[1] * T), x[2] * T))
+    c = np.linalg.solve(basis.T @ basis + 0.1 * np.eye(3), basis.T @ Y)
+    r = basis @ c - Y
+    return r @ r + 0.1 * c @ c
+
+
+def implicit_euler(x):
+    """A stiff reaction, by Newton's method for the step."""
+    u, h = np.array([1.0, 0.0]), 0.1
+    for _ in range(5):
+        v = u.copy()
+        for _ in range(12):
+            rate = x[0] * v[0] ** 2 - x[1] * v[1]
+            g = np.array([v[0] - u[0] + h * rate, v[1] - u[1] - h * rate + h * x[2] * v[1]])
+            jac = np.array([
+                [1 + 2 * h * x[0] * v[0], -h * x[1]],
+                [-2 * h * x[0] * v[0], 1 + h * x[1] + h * x[2]],
+            ])  # fmt: skip
+            v = v - np.linalg.solve(jac, g)
+        u = v
+    return u[0] ** 2 + 3 * u[1] ** 2
+
+
+@njit
+def oscillator(t, s, x):
+    return np.array([s[1], -x[0] * s[0] - x[1] * s[1] + x[2] * np.sin(t)])
+
+
+@njit
+def heun(model, s, x):
+    for i in range(10):
+        k = model(0.1 * i, s, x)
+        s = s + 0.05 * (k + model(0.1 * (i + 1), s + 0.1 * k, x))
+    return s
+
+
+def integrator(x):
+    s = heun(oscillator, np.array([1.0, 0.0]), x)
+    return s @ s
+
+
+def kalman_filter(x):
+    mean, p, f = np.zeros(2), np.eye(2), 0.0
+    step, noise = np.array([[1.0, 0.1], [0.0, 1.0]]), np.eye(2) * 0.01
+    noise[1, 1] = x[1] ** 2
+    for y in Y:
+        mean = step @ mean
+        p = step @ p @ step.T + noise
+        s = p[0, 0] + x[2] ** 2
+        r = y - x[0] * mean[0]
+        gain = p[:, 0] / s
+        mean = mean + gain * r
+        p = p - np.outer(gain, p[0])
+        f += 0.5 * r * r / s + 0.5 * np.log(s)
+    return f
+
+
+def garch(x):
+    f, v = 0.0, 1.0
+    for y in Y:
+        v = x[0] * 0.1 + x[1] * 0.5 * v + x[2] * 0.3 * (y - 0.5) ** 2
+        f += np.log(v) + (y - 0.5) ** 2 / v
+    return f
+
+
+def tridiagonal(x):
+    """Thomas's algorithm, in place."""
+    b, d = np.full(7, 4.0), Y.copy()
+    d *= x[0]
+    b += x[1] * T
+    for i in range(1, 7):
+        w = x[2] / b[i - 1]
+        b[i] -= w * x[2]
+        d[i] -= w * d[i - 1]
+    out = np.zeros(7)
+    out[-1] = d[-1] / b[-1]
+    for i in range(5, -1, -1):
+        out[i] = (d[i] - x[2] * out[i + 1]) / b[i]
+    return out @ out
+
+
+def masks(x):
+    r = x[0] * T - x[1]
+    low = r < 0.3
+    r[low] *= x[2]
+    r[T > 1.8] = 0.0
+    return np.sum(r[r > 0.1] ** 2) + np.sum(r * ~low) + np.count_nonzero(low) * x[1]
+
+
+def groups(x):
+    effects = x[MEMBERS]
+    sums = np.zeros(3)
+    for i in range(7):
+        sums[MEMBERS[i]] += effects[i] * T[i]
+    return np.sum((effects - Y) ** 2) + np.sum(sums**2)
+
+
+def softmax(x):
+    scores = np.outer(T, x)
+    f = 0.0
+    for i in range(7):
+        top = np.max(scores[i])
+        f -= scores[i, i % 3] - top - np.log(np.sum(np.exp(scores[i] - top)))
+    return f
+
+
+def survival(x):
+    left = np.cumprod(1 - 0.1 * x)
+    return np.sum(np.log(left)) + np.sum(np.convolve(T, x)[1:4] ** 2) + np.median(x) * left[-1]
+
+
+def quadrature(x):
+    t = np.linspace(x[0], x[0] + x[1], 9)
+    return np.trapezoid(np.exp(-(t**2) * x[2]), t)
+
+
+def polynomials(x):
+    by_horner = 0.0
+    for c in x[::-1]:
+        by_horner = by_horner * 1.3 + c
+    series = 1.0
+    for k in range(1, 6):
+        series += (-1) ** k * x[0] ** k / math.gamma(k + 1)
+    return by_horner * series + np.sum((np.vander(T, 3) @ x - Y) ** 2) + pow(x[1], 3)
+
+
+@njit
+def peak(t, height, centre=1.0, width=0.5):
+    return height * np.exp(-(((t - centre) / width) ** 2))
+
+
+@njit
+def split(x):
+    return x[0], (x[1], x[2]), np.array([x[0], 1.0])
+
+
+def spectrum(x):
+    """Helpers with defaults and keywords, and with several results."""
+    height, (centre, width), pair = split(x)
+    f = pair[0] * pair[1]
+    for t, y in zip(T, Y):  # noqa: B905, Numba has no `strict`
+        f += (peak(t, height, width=width) + peak(t, 0.3, centre) - y) ** 2
+    return f
+
+
+def slices_in_place(x):
+    a = np.zeros(6)
+    a[:3] += x
+    a[3:] -= 2 * x
+    a[1:4] *= x[0]
+    a[::2] /= x[1]
+    b = 2 * T
+    b[0] = x[2]
+    c = np.arange(3.0)
+    c += x
+    return np.sum(a * a) + b @ b + c @ c
+
+
+@njit
+def factorial_power(a, n):
+    return 1.0 if n == 0 else a * n * factorial_power(a, n - 1)
+
+
+@njit
+def doubled(x):
+    for i in range(3):
+        yield x[i] * 2
+
+
+def python_things(x):
+    """Recursion, a generator, enumerate, dictionaries, a while with break."""
+    f = factorial_power(x[0], 4)
+    for i, v in enumerate(doubled(x)):
+        f += i * v * v
+    kept = {0: x[0] * 2, 1: x[1]}
+    p, k = 1.0, 0
+    while True:
+        k += 1
+        p *= x[2] / k
+        f += p
+        if k > 20:
+            break
+    return f * kept[0] * kept[1]
+
+
+def normal_and_counts(x):
+    """A censored normal and a negative binomial."""
+    f = 0.0
+    for i in range(7):
+        z = (T[i] - x[0]) / x[1]
+        f -= np.log(0.5 * math.erfc(-z / math.sqrt(2.0)))
+        f -= math.lgamma(COUNTS[i] + x[2]) - math.lgamma(x[2]) + x[2] * np.log(0.4)
+    return f
+
+
+def normal_and_counts_by_hand(x):
+    z = (T - x[0]) / x[1]
+    f = -np.sum(np.log(0.5 * (1 + scipy.special.erf(z / math.sqrt(2.0)))))
+    gammas = scipy.special.loggamma(COUNTS + x[2]) - scipy.special.loggamma(x[2])
+    return f - np.sum(gammas) - 7 * x[2] * math.log(0.4)
+
+
+def closed_over():
+    table, factor = np.linspace(0.0, 1.0, 7), 3.0
+
+    def closure(x):
+        return np.sum((table * x[0] ** 2 - factor * x[1]) ** 2) * x[2]
+
+    return closure
+
+
+closure = closed_over()
+
+
+def searched(x):
+    """Where x is what is searched in, and all that is sorted."""
+    place = np.searchsorted(np.sort(x), 0.5)
+    order = np.argsort(x)
+    return (
+        np.sort(x)[place] * 3 + x[order[0]] ** 2 + np.append(x, x[0])[3] + np.roll(x, 1)[0] * x[1]
+    )
+
+
 def tables(x):
     """Where x chooses the place in a table; by hand below."""
     j = np.searchsorted(T, x[0])
@@ -287,7 +553,14 @@ def numbers_by_hand(x):
 OBJECTIVES = [
     loop, whole_arrays, helpers, filled_by_a_helper, poisson, binomial, mixture, runge_kutta,
     runge_kutta_of_vectors, kepler, hidden_markov, swapped, spline, early, while_loop, slices, iterated,
-    in_place, matrices, statistics, pieces, lists, powers, rotation,
+    in_place, matrices, statistics, pieces, lists, powers, rotation, where_in_where, mixed_model,
+    markov_chain, profiled, implicit_euler, integrator, kalman_filter, garch, tridiagonal, masks, groups,
+    softmax, survival, quadrature, polynomials, spectrum, slices_in_place, python_things, closure, searched,
+]  # fmt: skip
+WITHOUT_COMPLEX_VALUES = [
+    (numbers, numbers_by_hand), (tables, tables_by_hand), (gaussian_process, gaussian_process_by_hand),
+    (gaussian_process_by_cholesky, gaussian_process_by_hand),
+    (normal_and_counts, normal_and_counts_by_hand),
 ]  # fmt: skip
 
 
@@ -297,9 +570,10 @@ def python_only(function):
         name: value.py_func if hasattr(value, "py_func") else value
         for name, value in globals().items()
     }
-    for helper in (half_square, decay, fill):
-        code = helper.py_func.__code__
-        scope[code.co_name] = type(function)(code, scope)
+    for name, value in globals().items():
+        if hasattr(value, "py_func"):
+            helper = value.py_func
+            scope[name] = type(function)(helper.__code__, scope, name, helper.__defaults__)
     complex_numpy = type("Numpy", (), {name: getattr(np, name) for name in dir(np)})
     complex_numpy.empty = staticmethod(lambda n: np.zeros(n, complex))
     complex_numpy.zeros = complex_numpy.empty
@@ -307,8 +581,11 @@ def python_only(function):
     complex_numpy.full = staticmethod(lambda n, value: np.full(n, value, complex))
     complex_numpy.var = staticmethod(lambda a: np.mean((a - np.mean(a)) ** 2))
     complex_numpy.std = staticmethod(lambda a: np.sqrt(np.mean((a - np.mean(a)) ** 2)))
+    complex_numpy.arange = staticmethod(lambda n: np.arange(n).astype(complex))
+    complex_numpy.eye = staticmethod(lambda n: np.eye(n, dtype=complex))
+    scope["T"], scope["Y"] = T.astype(complex), Y.astype(complex)
     scope["np"] = complex_numpy
-    return type(function)(function.__code__, scope)
+    return type(function)(function.__code__, scope, None, None, function.__closure__)
 
 
 @pytest.mark.parametrize("function", OBJECTIVES, ids=lambda f: f.__name__)
@@ -318,13 +595,11 @@ def test_objectives(function):
     close(g, complex_step(python_only(function), POINT))
 
 
-@pytest.mark.parametrize(
-    ("function", "by_hand"), [(numbers, numbers_by_hand), (tables, tables_by_hand)]
-)
+@pytest.mark.parametrize(("function", "by_hand"), WITHOUT_COMPLEX_VALUES)
 def test_objectives_without_complex_values(function, by_hand):
     f, g = adamnb.value_and_grad(njit(function))(POINT)
     assert f == pytest.approx(function(POINT), rel=1e-14)
-    close(g, complex_step(by_hand, POINT))
+    close(g, complex_step(python_only(by_hand), POINT))
 
 
 # ------------------------------------------------------------------------------------- functions
@@ -366,6 +641,78 @@ def test_functions():
     x = np.array([0.35, 0.9])
     found = adamnb.jacobian(functions)(x)
     expected = complex_step(complex_functions, x).T
+    np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
+
+
+@njit
+def functions_of_arrays(x):
+    a, b, c = x
+    stacked = np.vstack((x, x * x))
+    return (
+        np.ptp(x), np.kron(x, x)[1], np.vdot(x, T[:3]), np.nansum(x), np.nanmean(x), np.average(x),
+        np.median(x), np.linspace(a, b, 4)[1], np.vander(x, 3)[0, 0], np.cumprod(x)[2],
+        np.convolve(x, T)[1], np.append(x, c)[3], np.roll(x, 1)[0], np.repeat(x, 2)[2], stacked[1, 2],
+        x.astype(np.float64)[1], np.float64(a), divmod(a, 0.3)[1], pow(b, 3), np.fmod(-a, 0.3),
+        np.sinc(a), np.linalg.norm(x), x.std(), x.cumsum()[1], np.diff(x)[0],
+        a if np.isclose(a, a + 1e-12) else b, np.int64(a) * b, x[np.searchsorted(T, T[1])],
+    )  # fmt: skip
+
+
+def complex_functions_of_arrays(x):
+    a, b, c = x
+    mean = (a + b + c) / 3
+    return np.array([
+        a - c, a * b, x @ T[:3], a + b + c, mean, mean, b, a + (b - a) / 3, a * a, a * b * c,
+        a * T[1] + b * T[0], c, c, b, c * c, b, a, a, b**3, -a, np.sin(np.pi * a) / (np.pi * a),
+        np.sqrt(a * a + b * b + c * c), np.sqrt(np.sum((x - mean) ** 2) / 3), a + b, b - a, a, b, b,
+    ])  # fmt: skip
+
+
+@njit
+def add_to(out, x):
+    out += x
+
+
+@njit
+def begin_with(s, x):
+    s[0] = 3.0
+    for _ in range(2):
+        s = s * x[0]
+    return s
+
+
+@njit
+def doubled_by_name(s, x):
+    for _ in range(2):
+        s = s * x[0]
+    return s
+
+
+def test_arrays_of_a_caller():
+    """What a helper puts into one is there; what it only calls by the same name is another array."""
+
+    @njit
+    def fun(x):
+        out, s = np.zeros(3), np.ones(3)
+        add_to(out, x)
+        return out @ out + np.sum(doubled_by_name(s, x)) * np.sum(s)
+
+    f, g = adamnb.value_and_grad(fun)(POINT)
+    assert f == pytest.approx(fun(POINT))
+    close(g, 2 * POINT + np.array([18 * POINT[0], 0.0, 0.0]))
+
+    @njit
+    def changed(x):
+        s = np.ones(3)
+        return np.sum(begin_with(s, x)) * s[0]
+
+    with pytest.raises(TypingError, match="No derivative"):
+        adamnb.value_and_grad(changed)(POINT)
+
+
+def test_functions_of_arrays():
+    found = adamnb.jacobian(functions_of_arrays)(POINT)
+    expected = complex_step(complex_functions_of_arrays, POINT).T
     np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
 
 
@@ -530,6 +877,40 @@ def test_hessians():
         np.testing.assert_allclose(h, rows, rtol=1e-7, atol=1e-7 * np.abs(h).max())
 
 
+def test_second_derivatives_of_linear_systems():
+    """Of the same code, for dual numbers in the place of floats: against derivatives of the solution."""
+
+    @njit
+    def fun(x):
+        m = np.array([[2.0, x[0]], [x[1], 3.0]])
+        return np.linalg.solve(m, np.array([1.0, x[2]]))[0]
+
+    # The first element is (3 - x0 x2) / (6 - x0 x1).
+    a, b, c = POINT
+    d, n = 6 - a * b, 3 - a * c
+    expected = np.array([
+        [-2 * c * b / d**2 + 2 * n * b**2 / d**3, 0.0, 0.0],
+        [(n - c * a) / d**2 + 2 * n * a * b / d**3, 2 * n * a**2 / d**3, 0.0],
+        [-1 / d - a * b / d**2, -(a**2) / d**2, 0.0],
+    ])  # fmt: skip
+    expected += np.tril(expected, -1).T
+    close(adamnb.hessian(fun)(POINT), expected)
+
+
+def test_singular_systems():
+    @njit
+    def solves(x):
+        return np.linalg.solve(np.outer(x, x), x)[0]
+
+    @njit
+    def factors(x):
+        return np.linalg.cholesky(-np.eye(3) * x)[0, 0]
+
+    for function, said in ((solves, "singular"), (factors, "not positive definite")):
+        with pytest.raises(np.linalg.LinAlgError, match=said):
+            adamnb.value_and_grad(function)(np.ones(3))
+
+
 def test_jacobian():
     @njit
     def model(x, t):
@@ -549,23 +930,37 @@ def test_jacobian():
 def test_memory():
     """The gradient is the one array that is made for code without arrays of its own."""
 
-    @njit
-    def one_array(x):
-        return 1.0, np.empty(x.size)
-
-    def allocations(function, x):
-        function(x)
+    def allocations(function, *arguments):
+        function(*arguments)
         _nrt_python.memsys_enable_stats()
         try:
             before = rtsys.get_allocation_stats().alloc
-            function(x)
-            return rtsys.get_allocation_stats().alloc - before
+            function(*arguments)
+            return rtsys.get_allocation_stats().alloc - before - len(arguments)  # one to take each
         finally:
             _nrt_python.memsys_disable_stats()
 
     both = adamnb.value_and_grad(rosenbrock)
-    assert allocations(both, np.ones(32)) == allocations(one_array, np.ones(32))
-    assert allocations(both, np.ones(33)) == allocations(one_array, np.ones(33)) + 1
+    inplace = derivative(derivatives.value_and_grad_inplace, rosenbrock)
+    assert allocations(inplace, np.ones(32), np.ones(32)) == 0
+    assert allocations(inplace, np.ones(33), np.ones(33)) == 1
+    assert allocations(both, np.ones(32)) == 1
+    assert allocations(both, np.ones(33)) == 2
+
+
+def test_gradients_in_place():
+    """With the parameters of the function, whatever their names."""
+
+    @njit
+    def fun(x, g, power=2):
+        return (g - x[0]) ** power * x[1]
+
+    write, g = derivative(derivatives.value_and_grad_inplace, fun), np.zeros(3)
+    assert [*inspect.signature(write.py_func).parameters] == ["x", "g_of_x", "g", "power"]
+    assert write(POINT, g, 3.0) == fun(POINT, 3.0)
+    close(g, adamnb.value_and_grad(fun)(POINT, 3.0)[1])
+    write(POINT, g, 3.0, 1)
+    close(g, np.array([-0.7, 1.9, 0.0]))
 
 
 def test_further_arguments():
@@ -655,8 +1050,8 @@ def test_a_division_by_zero_is_as_in_the_function_itself():
 
 
 @njit
-def solves(x):
-    return np.linalg.solve(np.eye(3), x)[0]
+def decomposes(x):
+    return np.linalg.eigvalsh(np.outer(x, x))[0]
 
 
 @njit
@@ -666,14 +1061,33 @@ def rounds(x):
 
 @njit
 def drops(x):
-    return x.astype(np.float64)[0]
+    return x.astype(np.int64)[0] * x[1]
 
 
 @njit
 def fills(x):
-    a = T.copy()
+    a = np.zeros(3, np.int64)
     a[0] = x[0]
     return a[0]
+
+
+@njit
+def lists_of_floats(x):
+    a = [0.0] * 3
+    a[0] = x[0]
+    return a[0]
+
+
+@njit
+def turns(x):
+    return abs(np.exp(1j * x[0]))
+
+
+@njit
+def holds_complex(x):
+    z = np.zeros(3, np.complex128)
+    z[0] = x[0]
+    return z[0].real
 
 
 @njit
@@ -690,18 +1104,21 @@ def is_vector(x):
 
 @njit
 def calls(x):
-    return 1.0 + solves(x)
+    return 1.0 + decomposes(x)
 
 
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (solves, "no rule for `solve`"),
-        (calls, "no rule for `solve`"),
+        (decomposes, "no rule for `eigvalsh`"),
+        (calls, "no rule for `eigvalsh`"),
         (rounds, "no rule for `spacing`"),
-        (drops, "astype"),
-        (fills, "an array that holds floats is given a number that depends on x"),
-        (wraps, "no code for what is done with x"),
+        (drops, "no rule for `astype` of arrays with these arguments"),
+        (fills, "an array or list that holds floats is given a number that depends on x"),
+        (lists_of_floats, "an array or list that holds floats is given a number that depends on x"),
+        (turns, "complex numbers cannot depend on x"),
+        (holds_complex, "complex numbers cannot depend on x"),
+        (wraps, "no rule for `imod`"),
         (is_vector, "must return a number"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -21,12 +21,14 @@ from .._compiled.reasons import RAISED
 from .._compiled.records import STATE
 from .._compiled.run import Span
 from .._compiled.vectors import X_ROWS, Vectors
+from .._forward.refusals import in_words
 from .._problem.objective import CompiledObjective, main_reason
 from .._run.block import Batch, Block, CompiledBlocks, Solved
 from .._run.settings import is_plain
 from .._run.state import State, first_rate, first_vectors
 from .arrays import contiguous, device_of, interface_of, stream_of, view
 from .driver import FEWEST, SIMULATED, THREADS, as_stream, cuda, kernel
+from .gradients import differentiated
 from .problems import (
     FEW,
     WORD,
@@ -203,7 +205,7 @@ class DeviceBlocks(CompiledBlocks):
                 tuple(map(kind_of, batch.args)), callable(rate),
             )  # fmt: skip
             begun = time.perf_counter()
-            functions = own.sources._replace(args=())
+            functions = differentiated(own.sources._replace(args=()), n)
             try:
                 self.kernel = compiled_kernel(
                     functions, n if few else None, batch.method.slots, numba.from_dtype(dtype),
@@ -211,7 +213,8 @@ class DeviceBlocks(CompiledBlocks):
                 )  # fmt: skip
             except (NumbaError, KeyError, NotImplementedError) as error:  # KeyError: a ufunc
                 raise TypeError(
-                    f"`fun` or `jac` does not compile for the GPU: {main_reason(error)}\n{NOT_THERE}"
+                    f"`fun` or `jac` does not compile for the GPU: {in_words(main_reason(error))}\n"
+                    f"{NOT_THERE}"
                 ) from error
             code.seconds += time.perf_counter() - begun
         copies = sum((2 - (interface_of(a) is not None)) * nbytes(a) for a in sample.data)

@@ -21,10 +21,26 @@ IN_MATH_OF_TWO: dict[Any, Any] = {
     np.copysign: math.copysign, np.fmod: math.fmod, np.nextafter: math.nextafter,
     np.power: math.pow,
 }  # fmt: skip
-WRITTEN_OUT: dict[Any, Any] = {
-    np.isfinite: lambda x: x - x == 0,
-    np.isinf: lambda x: x == x and x - x != 0,
-    np.square: lambda x: x * x,
+LN2 = math.log(2.0)
+TO_NUMBER, TO_BOOLEAN = ("f->f", "d->d"), ("f->?", "d->?")
+
+
+def logaddexp(x, y):
+    if x == y:
+        return x + LN2  # also where both are infinite
+    return (x if x > y else y) + math.log1p(math.exp(-math.fabs(x - y)))
+
+
+WRITTEN_OUT: dict[Any, dict[str, Callable]] = {
+    np.isfinite: dict.fromkeys(TO_BOOLEAN, lambda x: x - x == 0),
+    np.isinf: dict.fromkeys(TO_BOOLEAN, lambda x: x == x and x - x != 0),
+    np.square: dict.fromkeys(TO_NUMBER, lambda x: x * x),
+    np.sign: {
+        "f->f": lambda x: x if x != x else math.copysign(np.float32(x != 0), x),
+        "d->d": lambda x: x if x != x else math.copysign(np.float64(x != 0), x),
+    },
+    np.cbrt: {"f->f": lambda x: cuda.libdevice.cbrtf(x), "d->d": lambda x: cuda.libdevice.cbrt(x)},
+    np.logaddexp: dict.fromkeys(("ff->f", "dd->d"), logaddexp),
 }
 
 
@@ -53,9 +69,8 @@ def _add() -> None:
         known.setdefault(ufunc, dict.fromkeys(("f->f", "d->d"), _found(of_one, function)))
     for ufunc, function in IN_MATH_OF_TWO.items():
         known.setdefault(ufunc, dict.fromkeys(("ff->f", "dd->d"), _found(of_two, function)))
-    for ufunc, function in WRITTEN_OUT.items():
-        kinds = ("f->f", "d->d") if ufunc is np.square else ("f->?", "d->?")
-        known.setdefault(ufunc, dict.fromkeys(kinds, _compiled(function)))
+    for ufunc, kinds in WRITTEN_OUT.items():
+        known.setdefault(ufunc, {kind: _compiled(kinds[kind]) for kind in kinds})
 
 
 _add()

@@ -11,8 +11,8 @@ from numba.core.utils import pysignature
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 from numba.np.numpy_support import as_dtype, from_dtype
 
-from .dual import NUMBERS, Dual, met, real
-from .preferred import prefer
+from .dual import NUMBERS, Dual, met, real, with_dtype
+from .preferred import overload_first
 
 TRAPEZOID = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009, before NumPy 2
 
@@ -33,6 +33,15 @@ def as_element(typingctx, array, value):
         return context.cast(builder, arguments[1], signature.args[1], kind)
 
     return kind(array, value), codegen
+
+
+@register_jitable
+def held(a, kind):
+    """Return a copy of an array whose elements are of another type."""
+    out = np.empty(a.shape, kind)
+    for i in range(a.size):
+        out.flat[i] = as_element(kind, a.flat[i])
+    return out
 
 
 def _sum(a):
@@ -93,6 +102,129 @@ def _cumsum(a):
             return out
 
         return sums
+    return None
+
+
+def _cumprod(a):
+    if duals(a) and a.ndim == 1:
+
+        def products(a):
+            out, s = np.empty_like(a), as_element(a, 1.0)
+            for i in range(a.size):
+                s *= a[i]
+                out[i] = s
+            return out
+
+        return products
+    return None
+
+
+def _median(a):
+    if duals(a):
+
+        def middle(a):
+            ordered = np.sort(a.flatten())
+            return (ordered[(a.size - 1) // 2] + ordered[a.size // 2]) / 2
+
+        return middle
+    return None
+
+
+def _average(a):
+    return (lambda a: np.mean(a)) if duals(a) else None
+
+
+def _nansum(a):
+    if duals(a):
+
+        def total(a):
+            s = as_element(a, 0.0)
+            for v in a.flat:
+                if not np.isnan(v):
+                    s += v
+            return s
+
+        return total
+    return None
+
+
+def _nanmean(a):
+    return (lambda a: np.nansum(a) / np.sum(~np.isnan(a))) if duals(a) else None
+
+
+def _convolve(a, v):
+    if not (duals(a, v) and a.ndim == v.ndim == 1):
+        return None
+    kind = met(a.dtype, v.dtype)
+
+    def full(a, v):
+        out = np.zeros(a.size + v.size - 1, kind)
+        for i in range(a.size):
+            for j in range(v.size):
+                out[i + j] += a[i] * v[j]
+        return out
+
+    return full
+
+
+def _linspace(start, stop, num=50):
+    kind = met(start, stop)
+    if kind is None:
+        return None
+
+    def points(start, stop, num=50):
+        out = np.empty(num, kind)
+        for i in range(num):
+            out[i] = start + (stop - start) * (i / max(num - 1, 1))
+        if num > 1:
+            out[num - 1] = stop
+        return out
+
+    return points
+
+
+def _vander(x, N):  # noqa: N803, NumPy's name
+    if duals(x):
+
+        def powers(x, N):  # noqa: N803
+            out = np.empty((x.size, N), x.dtype)
+            for i in range(x.size):
+                for j in range(N):
+                    out[i, j] = x[i] ** (N - 1 - j)
+            return out
+
+        return powers
+    return None
+
+
+def _append(arr, values):
+    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (arr, values)]
+    kind = met(*kinds)
+    if kind is None or not isinstance(arr, types.Array):
+        return None
+    if isinstance(values, types.Array):
+        return lambda arr, values: np.concatenate(
+            (held(arr, kind).flatten(), held(values, kind).flatten())
+        )
+
+    def with_one(arr, values):
+        out = np.empty(arr.size + 1, kind)
+        out[:-1] = held(arr, kind).flatten()
+        out[-1] = values
+        return out
+
+    return with_one
+
+
+def _divmod(x, y):
+    return (lambda x, y: (x // y, x % y)) if met(x, y) is not None else None
+
+
+def _isclose(a, b, rtol=1e-05, atol=1e-08):
+    if met(a, b) is not None:
+        return lambda a, b, rtol=1e-05, atol=1e-08: bool(
+            a == b or (abs(a - b) <= atol + rtol * abs(b) and np.isfinite(b))
+        )
     return None
 
 
@@ -241,14 +373,16 @@ def _interp(x, xp, fp):
 
 
 def _searchsorted(a, v, side="left"):
-    if isinstance(a, types.Array) and isinstance(v, Dual):
-        return lambda a, v, side="left": np.searchsorted(a, plain(v), side)
-    return None
+    if not isinstance(a, types.Array) or not (duals(a) or isinstance(v, Dual) or duals(v)):
+        return None
+    if isinstance(v, types.Array):
+        return lambda a, v, side="left": np.searchsorted(plain(a), plain(v), side)
+    return lambda a, v, side="left": np.searchsorted(plain(a), plain(v), side)
 
 
 @intrinsic
-def plain(typingctx, number):
-    """Return the value of a dual number as a float."""
+def plain_number(typingctx, number):
+    """Return the value of a dual number, and any other number as it is."""
 
     def codegen(context, builder, signature, arguments):
         kind, value = number, arguments[0]
@@ -257,6 +391,27 @@ def plain(typingctx, number):
         return value
 
     return real(number)(number), codegen
+
+
+def plain(numbers):
+    """Return the values of a dual number or an array of them; floats as they are."""
+
+
+@overload(plain)
+def _plain(numbers):
+    if not isinstance(numbers, types.Array):
+        return lambda numbers: plain_number(numbers)
+    if not duals(numbers):
+        return lambda numbers: numbers
+    kind = real(numbers.dtype)
+
+    def values(numbers):
+        out = np.empty(numbers.shape, kind)
+        for i in range(numbers.size):
+            out.flat[i] = plain_number(numbers.flat[i])
+        return out
+
+    return values
 
 
 def _round(a, decimals=0):
@@ -481,6 +636,17 @@ FUNCTIONS: dict[Callable, Callable] = {
     np.var: _var,
     np.std: _std,
     np.cumsum: _cumsum,
+    np.cumprod: _cumprod,
+    np.median: _median,
+    np.average: _average,
+    np.nansum: _nansum,
+    np.nanmean: _nanmean,
+    np.convolve: _convolve,
+    np.linspace: _linspace,
+    np.vander: _vander,
+    np.append: _append,
+    np.isclose: _isclose,
+    divmod: _divmod,
     np.argmax: _argmax,
     np.argmin: _argmin,
     np.max: _max,
@@ -513,6 +679,7 @@ METHODS = (
     np.var,
     np.std,
     np.cumsum,
+    np.cumprod,
     np.argmax,
     np.argmin,
     np.max,
@@ -528,6 +695,9 @@ class Methods(AttributeTemplate):
     """The same functions as methods of arrays."""
 
     key = types.Array
+
+    def resolve_astype(self, array):
+        return types.BoundFunction(AsType, array) if duals(array) else None
 
 
 def sum_along(a, axis):
@@ -562,9 +732,29 @@ def _method(function):
     return lambda self, array: types.BoundFunction(Method, array) if duals(array) else None
 
 
-for function, implementation in FUNCTIONS.items():
-    overload(function, jit_options={"error_model": "numpy"})(implementation)
+class AsType(AbstractTemplate):
+    """To floats of another size; not to integers, which have no derivatives."""
+
+    key = "duals", "astype"
+
+    def generic(self, args, kws):
+        kind = getattr(args[0], "dtype", None) if len(args) == 1 and not kws else None
+        if not isinstance(kind, types.Float):
+            return None
+        array = types.Array(with_dtype(self.this.dtype, kind), self.this.ndim, "C")
+        return signature(array, *args, recvr=self.this)
+
+
+@lower_builtin(AsType.key, types.Array, types.Any)
+def _as_type(context, builder, sig, args):
+    kind = types.TypeRef(sig.return_type.dtype)
+    inner = sig.return_type(sig.args[0], kind)
+    return context.compile_internal(
+        builder, lambda a, kind: held(a, kind), inner, [args[0], context.get_dummy_value()]
+    )
+
+
 for function in METHODS:
     setattr(Methods, f"resolve_{function.__name__}", _method(function))
-prefer(FUNCTIONS)
+overload_first(FUNCTIONS)
 cpu_target.typing_context._attributes[types.Array].insert(0, Methods(cpu_target.typing_context))

@@ -19,11 +19,11 @@ class Real:
     def _with(self, operation, other):
         if other.depth:
             return NotImplemented
-        return Real(self.builder, operation(self._like(other), other._like(self)))
+        return Real(self.builder, operation(self.like(other.code.type), other.like(self.code.type)))
 
-    def _like(self, other):
-        """Return the code, with the number in all places if the other one is a vector."""
-        kind, code = other.code.type, self.code
+    def like(self, kind):
+        """Return the code, with the number in all places if `kind` is a type of vectors."""
+        code = self.code
         if not isinstance(kind, ir.VectorType) or code.type == kind:
             return code
         places, none = ir.VectorType(ir.IntType(32), kind.count), ir.Constant(kind, ir.Undefined)
@@ -43,7 +43,10 @@ class Real:
         return self._with(self.builder.fdiv, other)
 
     def __neg__(self):
-        return Real(self.builder, self.builder.fneg(self.code))
+        # Not `fneg`, which the compiler for GPUs does not know.
+        kind = self.code.type
+        zero = [-0.0] * kind.count if isinstance(kind, ir.VectorType) else -0.0
+        return Real(self.builder, self.builder.fsub(ir.Constant(kind, zero), self.code))
 
     def __pos__(self):
         return self

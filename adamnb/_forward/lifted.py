@@ -20,6 +20,7 @@ from numba.core.untyped_passes import ReconstructSSA
 
 from . import arrays
 from . import expressions as expressions
+from . import linalg as linalg
 from . import operations as operations
 from .dual import has_duals
 from .holders import hold_duals
@@ -30,6 +31,7 @@ INTERNAL = (
     AssertionError,
     NotImplementedError,
 )  # where Numba meets an unknown type
+CASTS: dict[Any, type] = {np.float64: float, np.int64: int, np.int32: int}  # where they are called
 INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # not called from Python or C
 
 _known: WeakKeyDictionary[Dispatcher, Any] = WeakKeyDictionary()
@@ -69,6 +71,8 @@ def _renamed(function: Any) -> Callable:
 
 class Refusing(CPUDispatcher):
     """A Numba function whose errors name what has no derivative."""
+
+    derivative_of: Callable[[], Any]  # returns the function that is differentiated
 
     def compile(self, sig):
         try:
@@ -137,8 +141,8 @@ class Lift(FunctionPass):
                     function = arrays.array
                     if statement.target.name in calls:
                         rows_as_tuples(state.func_ir, calls[statement.target.name])
-                elif function is np.float64 and statement.target.name in calls:
-                    function = float
+                elif isinstance(function, type) and statement.target.name in calls:
+                    function = CASTS.get(function, function)
                 else:
                     continue
                 statement.value = ir.Global(function.__name__, function, statement.loc)

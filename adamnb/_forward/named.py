@@ -4,12 +4,14 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numba
+import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 
+from .._compiled.intrinsics import lend
 from .lifted import INNER, Refusing, own_name
 from .stamp import STAMP
 
@@ -28,6 +30,18 @@ def derivative(make: Callable, function: Any) -> Dispatcher:
     return known[make]
 
 
+def inner(body: Any, function: Dispatcher, name: str) -> Dispatcher:
+    """Return a part of a derivative of a function, to be called by compiled code."""
+    body.__module__ = function.py_func.__module__
+    body.__qualname__ = f"{own_name(function.py_func)}.{name}"
+    return numba.njit(forceinline=True, **INNER, **_error_model(function))(body)
+
+
+def _error_model(function: Dispatcher) -> dict[str, str]:
+    """Return the option: what has no error model of its own, as the function may not, has its caller's."""
+    return {"error_model": function.targetoptions.get("error_model", "python")}
+
+
 def _named(make: Callable, function: Any) -> Dispatcher:
     """Return a derivative with the function's own parameters, which those who compile it count."""
     parameters = list(inspect.signature(function.py_func).parameters.values())
@@ -35,21 +49,29 @@ def _named(make: Callable, function: Any) -> Dispatcher:
         raise TypeError(f"`{function.py_func.__name__}` must take x as its first argument.")
     several = inspect.Parameter.VAR_POSITIONAL
     names = ["*" * (parameter.kind is several) + parameter.name for parameter in parameters]
-    body = make(function)
-    code = body.__code__
-    names[1:1] = [f"__{name}" for name in code.co_varnames[1 : code.co_argcount]]  # what is written
-    taken = ", ".join(names)
 
     name = f"{own_name(function.py_func)}.{make.__name__}"
-    body.__module__, body.__qualname__ = function.py_func.__module__, f"{name}.body"
-    # What has no error model of its own, as the function itself may not, has its caller's.
-    model = {"error_model": function.targetoptions.get("error_model", "python")}
-    scope = {"__name__": body.__module__, "__derivative": numba.njit(**INNER, **model)(body)}
-    exec(f"def {make.__name__}({taken}): return __derivative({taken})", scope)
+    body: Any = make(function)
+    *further, _ = [*inspect.signature(body).parameters][1:]  # beside x and *args
+    further = [one if one not in names else f"{one}_of_{names[0]}" for one in further]
+    both = [names[0], *further, *names[1:]]
+    # Lent before the call: where that may raise, Numba counts references to all around it.
+    lent = [f"*__lend({one[1:]})" if one[0] == "*" else f"__lend({one})" for one in both]
+    call = f"__derivative({', '.join(lent)})"
+    called = inner(body, function, f"{make.__name__}.body")
+    scope = {"__name__": body.__module__, "__derivative": called, "__lend": lend}
+    if getattr(body, "returns_g", False):
+        scope["__empty_like"] = np.empty_like
+        taken, (g,) = ", ".join(names), further
+        code = f"{g} = __empty_like({names[0]}); return {call}, {g}"
+    else:
+        taken, code = ", ".join(both), f"return {call}"
+    exec(f"def {make.__name__}({taken}): {code}", scope)
     python: Any = scope[make.__name__]
     python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
-    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False), **model}
-    compiled = Refusing(python, {}, options)
+    options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False)}
+    compiled = Refusing(python, {}, options | _error_model(function))
+    compiled.derivative_of = ref(function)  # the key of `_known`, which it must not keep
     if not isinstance(function._cache, NullCache):
         compiled._cache = _Beside(make.__name__, function.py_func)
     return compiled

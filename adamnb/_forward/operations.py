@@ -8,13 +8,14 @@ from functools import reduce
 import numpy as np
 from numba import types
 from numba.core import cgutils, compiler, targetconfig
+from numba.core.typing.npydecl import NumpyRulesInplaceArrayOperator
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin
 
-from .dual import Dual, compiled, depth, element, emitted, met, real, with_dtype
+from .dual import Dual, compiled, depth, element, emitted, has_duals, met, real, with_dtype
 from .emitted import Derived
 from .preferred import prefer
-from .rules import RULES, constant_power, integer_power, larger, power, remainder, smaller
+from .rules import RULES, constant_power, fmod, integer_power, larger, power, remainder, smaller
 
 ARITHMETIC: dict[Callable, tuple] = {
     operator.add: (operator.iadd, np.add),
@@ -116,14 +117,16 @@ def refuse_zero(context, builder, kind, divisor):
 
 def of_values(function):
     def implementation(context, builder, sig, args):
-        kinds = tuple(map(real, sig.args))
-        inner = context.typing_context.resolve_function_type(function, kinds, {})
+        known = context.typing_context.resolve_value_type(function)
+        inner = known.get_call_type(context.typing_context, tuple(map(real, sig.args)), {})
         values = []
         for kind, wanted, value in zip(sig.args, inner.args, args, strict=True):
             while isinstance(kind, Dual):
                 kind, value = kind.dtype, builder.extract_value(value, 0)
             values.append(context.cast(builder, value, kind, wanted))
-        found = context.get_function(function, inner)(builder, values)
+        call = context.get_function(known, inner)
+        context.add_linking_libs(getattr(call, "libs", ()))
+        found = call(builder, values)
         return context.cast(builder, found, inner.return_type, sig.return_type)
 
     return implementation
@@ -199,6 +202,16 @@ def teach(functions, template, count, implementation):
         lower(function, count, implementation)
 
 
+def keep_from_numbas_own():
+    """Keep dual numbers from a template of Numba that takes it for granted that there is code for them."""
+    own = NumpyRulesInplaceArrayOperator.generic
+
+    def generic(self, args, kws):
+        return None if any(map(has_duals, args)) else own(self, args, kws)
+
+    NumpyRulesInplaceArrayOperator.generic = generic
+
+
 def teach_all():
     """Give Numba all that is here."""
     for operation, others in ARITHMETIC.items():
@@ -207,7 +220,8 @@ def teach_all():
     for rule, functions in RULES.items():
         teach(functions, Smooth, rule.__code__.co_argcount, by_rule(rule))
     teach((operator.mod, operator.imod, np.remainder), Smooth, 2, by_rule(remainder))
-    teach((operator.pow, operator.ipow, math.pow, np.power), Power, 2, of_power)
+    teach((math.fmod, np.fmod), Smooth, 2, by_rule(fmod))
+    teach((pow, operator.pow, operator.ipow, math.pow, np.power), Power, 2, of_power)
     for largest, rule in ((max, larger), (min, smaller)):
         learn(largest, Several)
         for count in range(2, MOST + 1):
@@ -219,4 +233,5 @@ def teach_all():
     prefer(TAUGHT)
 
 
+keep_from_numbas_own()
 teach_all()

@@ -190,6 +190,15 @@ def remainder(x, y):
     return x % y, 1.0, -np.floor(x / y)
 
 
+def fmod(x, y):
+    return np.fmod(x, y), 1.0, -np.trunc(x / y)
+
+
+def sinc(x):
+    y = np.sinc(x)
+    return y, 0 * x if x == 0 else (np.cos(math.pi * x) - y) / x
+
+
 def arctan2(y, x):
     r = x * x + y * y
     return np.arctan2(y, x), x / r, -y / r
@@ -276,4 +285,5 @@ RULES = {
     minimum: (np.minimum, np.fmin),
     logaddexp: (np.logaddexp,),
     copysign: (math.copysign, np.copysign),
+    sinc: (np.sinc,),
 }

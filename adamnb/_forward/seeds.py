@@ -1,6 +1,7 @@
 """Vectors of dual numbers from vectors of numbers, and derivatives out of dual numbers."""
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
@@ -9,11 +10,11 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 
 from .dual import NUMBERS, Dual, compiled, emitted, real
-from .emitted import Derived, Real, vector
+from .emitted import Derived, Real
 from .lifted import lifted
 from .refusals import START
 
-ON_STACK = 32  # dual numbers of x; for more variables memory is allocated
+ON_STACK = 32  # dual numbers of x
 
 
 def is_vector(kind):
@@ -46,22 +47,22 @@ def with_lifted(typingctx, arguments):
 
 
 @intrinsic(prefer_literal=True)
-def room(typingctx, x, parts):
-    """Return a vector as long as x of dual numbers, on the caller's stack, which holds `ON_STACK` at most."""
+def room(typingctx, x, parts, most):
+    """Return a vector as long as x of dual numbers, on the caller's stack, which holds `most` of them."""
     if not is_vector(x):
         raise TypingError(f"{START} `x` must be a vector of floats; got {x}.")
     kind = types.Array(Dual(x.dtype, parts.literal_value), 1, "C")
 
     def codegen(context, builder, signature, arguments):
         number = context.get_data_type(kind.dtype)
-        place = cgutils.alloca_once(builder, number, size=ON_STACK)
+        place = cgutils.alloca_once(builder, number, size=most.literal_value)
         size = context.get_constant(types.intp, context.get_abi_sizeof(number))
         count = context.make_array(x)(context, builder, arguments[0]).nitems
         array = context.make_array(kind)(context, builder)
         populate_array(array, place, [count], [size], size, None)
         return array._getvalue()
 
-    return kind(x, parts), codegen
+    return kind(x, parts, most), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -70,17 +71,18 @@ def seeded(typingctx, value, variable, parts):
     kind = Dual(value, parts.literal_value)
 
     def codegen(context, builder, signature, arguments):
-        one, zero = (context.get_constant(real(kind), number) for number in (1.0, 0.0))
-
-        def chosen(i):
-            here = builder.icmp_signed("==", arguments[1], context.get_constant(types.intp, i))
-            return Real(builder, builder.select(here, one, zero))
-
+        one, zero = (ir.Constant(context.get_value_type(real(kind)), n) for n in (1.0, 0.0))
+        places = ir.Constant(ir.VectorType(arguments[1].type, kind.parts), [*range(kind.parts)])
+        variable = Real(builder, arguments[1]).like(places.type)
+        here = builder.icmp_signed("==", variable, places)
+        ones, zeros = (
+            ir.Constant(ir.VectorType(n.type, kind.parts), [n] * kind.parts) for n in (one, zero)
+        )
+        seeds = Real(builder, builder.select(here, ones, zeros))
         number = emitted(context, builder, kind.dtype, arguments[0])
-        seeds = [chosen(i) for i in range(kind.parts)]
         if not isinstance(kind.dtype, Dual):
-            return compiled(context, builder, kind, Derived(number, [vector(seeds)]))
-        codes = [compiled(context, builder, kind.dtype, seed) for seed in seeds]
+            return compiled(context, builder, kind, Derived(number, [seeds]))
+        codes = [compiled(context, builder, kind.dtype, seed) for seed in seeds.elements()]
         inner = [emitted(context, builder, kind.dtype, code) for code in codes]
         return compiled(context, builder, kind, Derived(number, inner))
 

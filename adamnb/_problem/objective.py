@@ -407,7 +407,7 @@ def gradient_into(fun: CPUDispatcher) -> CPUDispatcher:
     from .._forward import derivatives  # late: it teaches Numba for a quarter of a second
     from .._forward.named import derivative
 
-    return derivative(derivatives.gradient_into, fun)
+    return derivative(derivatives.value_and_grad_inplace, fun)
 
 
 ALONE = ("inplace", FORWARD, COMPILED)  # `jac` where no other function is called than `fun`
