@@ -105,7 +105,7 @@ def test_nothing_but_nan_after_a_while(which):
             return (np.nan, g) if which == "fun" else (f, g * np.nan)
         return f, g
 
-    result = adamnb.minimize(fun, X0, jac=True)
+    result = adamnb.minimize(fun, X0, jac=True, **LONG)
     assert result.status in (2, 3)
     assert not result.success
     assert result.nfev < 100
@@ -378,7 +378,7 @@ def test_an_exception_that_takes_no_attribute_comes_through():
 
     fun, jac = raising(20, Sealed())
     with pytest.raises(Sealed):
-        adamnb.minimize(fun, X0, jac=jac)
+        adamnb.minimize(fun, X0, jac=jac, **LONG)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -403,7 +403,7 @@ def test_what_either_function_raises_is_caught(when):
     found = adamnb.minimize(raising(when, UserError())[0], X0, jac=None, catch=UserError)
     assert found.success
     fun, jac = raising(when, UserError())
-    found = adamnb.minimize(fun, X0, jac=jac, catch=UserError)
+    found = adamnb.minimize(fun, X0, jac=jac, catch=UserError, **LONG)
     assert found.success
     assert found.nfev > when // 2
 

@@ -26,6 +26,7 @@ STATE = record(
         "modelled",  # whether the last step was made by them, or by the diagonal alone
         "looked",  # whether f at the best point has been evaluated again
         "rounding",  # steps in a row that promise less than the rounding of f
+        "in_error",  # points in a row whose gradient was within its error
         "fruitless",  # phases without pairs in a row since which f has not fallen
         "nit_pairs", "phase",  # iteration from which pairs are tried again; steps without them the next time
         "wrong_size",  # length of a gradient that is not that of x

@@ -95,6 +95,7 @@ def keep_best(s):
 
 
 RESTED = 3  # steps in a row that promise less than the rounding of f
+SURE = 3  # points in a row within the error: after a long step differences have to find their steps anew
 TIRED = 50  # so many that there is no more to be had
 FRUITLESS = 2  # phases without pairs since which f has not fallen
 
@@ -114,6 +115,9 @@ def met(s, o):
     Where f is as low as at the best point but for its rounding, the point that meets the test is the best.
     """
     reason = at_rest(s, o)
+    s.in_error = s.in_error + 1 if reason == BY_ERROR else 0
+    if reason == BY_ERROR and s.curved and s.in_error < SURE:
+        reason = GOING
     if reason != GOING:
         if reason != HIGHER:
             s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g

@@ -118,7 +118,8 @@ class Differences:
         if learn:
             self.learnt_at = self.rounds
         self.count += 1
-        g[...] = self.slope
+        with np.errstate(over="ignore"):  # of float32; the step is then taken back
+            g[...] = self.slope
 
     # ------------------------------------------------------------------------------------------ steps
 
