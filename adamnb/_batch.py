@@ -125,7 +125,7 @@ def minimize_batch(
     derivatives are, and there are no differences. They compute with
     numbers and with elements of `x` and of their arguments, and make no arrays: the gradient is
     written into g (``jac="inplace"``) or returned as a tuple. An exception raised there comes out
-    without its text, as status 5. Up to 12 variables in float32, or 6 in float64, stay in
+    without its text, as status 5. Up to 9 variables in float32, or 5 in float64, stay in
     registers; more are right, and slower. Data may be on the GPU, C-contiguous, and are then only
     reordered; the result's arrays are NumPy's always. `polish` and `verify` run on the host,
     problem by problem. Sums and products are rounded differently there, so bits are not the CPU's;

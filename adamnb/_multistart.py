@@ -117,7 +117,9 @@ def multistart(
             counts=np.ones(2, np.int64).data, catch=given.get("catch") or (),
         )  # fmt: skip
         try:
-            true = np.array([_is_minimum(objective, found, b, verify) for b in rows], bool)
+            true = np.array(
+                [_is_minimum(objective, found, b, sizes_of(starts[b]), verify) for b in rows], bool
+            )
         except BaseException as error:
             attach(error, found)
             raise
@@ -125,8 +127,13 @@ def multistart(
     return MultistartResult.of(found, starts, rows, counts)
 
 
-def _is_minimum(objective: Objective, found: BatchResult, b: int, verify: int) -> bool:
-    """Return whether f is as its gradient says around the minimum that start `b` led to, and not lower."""
+def _is_minimum(
+    objective: Objective, found: BatchResult, b: int, size: np.ndarray, verify: int
+) -> bool:
+    """Return whether f is as its gradient says around the minimum that start `b` led to, and not lower.
+
+    `size` is that of the variables, as the start has it.
+    """
 
     def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
         g = np.empty_like(x)
@@ -134,7 +141,7 @@ def _is_minimum(objective: Objective, found: BatchResult, b: int, verify: int) -
 
     x, f = found.x[b], float(found.fun[b])
     differences = objective.jac in SCHEMES
-    at = stationary(x, f, found.jac[b], sizes_of(x), objective.bounds, differences=differences)
+    at = stationary(x, f, found.jac[b], size, objective.bounds, differences=differences)
     if not differences and contradiction(evaluate, at, 0) is not None:
         return False
     return lower_point(evaluate, at, verify) is None

@@ -24,9 +24,10 @@ and with `memory=0`, every variable has a step of its own size, which adapts as 
   what the parabola through f and its slope at the start of the step and f at its end asks for.
 
 Near the minimum the cosine turns negative, the rate falls by itself, and the run converges. Weight decay
-and GPUs have that rule alone. A number given as `learning_rate` switches all this off: the steps are then those of the paper, to the last
-bit. Give one where the gradient is noisy, minibatches for instance: a rate that follows each cosine
-follows the noise as well, and a `schedules.Cosine` from a good rate ends lower.
+and GPUs have that rule alone. A number given as `learning_rate` switches all this off: the steps are
+then those of the paper, to the last bit. Give one where the gradient is noisy, minibatches for
+instance: a rate that follows each cosine follows the noise as well, and a `schedules.Cosine` from a good
+rate ends lower.
 
 Three problems with nothing tuned: a curved valley, a fit whose parameters differ by a factor of
 10,000, and a deblurring of 400 unknowns.

@@ -218,9 +218,12 @@ def test_a_bound_holds_no_variable_that_the_gradient_does_not_push():
         return 5 - x[0] ** 2 + (x[1] - 1) ** 2, np.array([-2 * x[0], 2 * (x[1] - 1)])
 
     for bounds in (Bounds([0, -9], [2, 9]), Bounds([-2, -9], [0, 9])):
-        result = adamnb.minimize(fun, [0.0, 0.0], jac=True, bounds=bounds)
+        result = adamnb.minimize(fun, [0.0, 0.0], jac=True, bounds=bounds, memory=0)
         assert (result.success, result.status) == (False, 2)
         assert "curves downwards" in result.message
+        left = adamnb.minimize(fun, [0.0, 0.0], jac=True, bounds=bounds)
+        assert left.success
+        assert abs(left.x[0]) == 2
         polished = adamnb.minimize(fun, [0.0, 0.0], jac=True, bounds=bounds, polish=True)
         assert polished.success
         assert abs(polished.x[0]) == 2
@@ -245,9 +248,12 @@ def saddle(x):
 def test_a_saddle_is_no_minimum_however_many_variables(n):
     x0 = np.linspace(1, 2, n)
     x0[0] = 0
-    result = adamnb.minimize(saddle, x0, jac=True)
+    result = adamnb.minimize(saddle, x0, jac=True, memory=0)
     assert (result.success, result.status) == (False, 2)
     assert "curves downwards" in result.message
+    left = adamnb.minimize(saddle, x0, jac=True)
+    assert left.success
+    assert left.fun == pytest.approx(-0.25, rel=1e-9)
     polished = adamnb.minimize(saddle, x0, jac=True, polish=True)
     assert polished.success
     assert polished.fun == pytest.approx(-0.25)
@@ -294,8 +300,11 @@ def test_a_saddle_that_curves_little_in_variables_of_many_sizes(n, curvature):
     ids=["x**3", "a saddle of three valleys"],
 )
 def test_a_start_where_f_does_not_curve_and_falls(fun):
-    result = adamnb.minimize(fun, [0.0, 0.0], jac=True)
+    result = adamnb.minimize(fun, [0.0, 0.0], jac=True, memory=0)
     assert (result.success, result.status) == (False, 2)
+    left = adamnb.minimize(fun, [0.0, 0.0], jac=True)
+    assert left.success
+    assert left.fun < -0.1
 
 
 def test_a_mixture_that_starts_symmetric():
@@ -305,9 +314,12 @@ def test_a_mixture_that_starts_symmetric():
     def fun(x):
         return -np.sum(np.logaddexp(-((y - x[0]) ** 2) / 2, -((y - x[1]) ** 2) / 2))
 
-    together = adamnb.minimize(fun, [1.0, 1.0])
+    together = adamnb.minimize(fun, [1.0, 1.0], memory=0)
     assert not together.success
     assert "curves downwards" in together.message
+    left = adamnb.minimize(fun, [1.0, 1.0])
+    assert left.success
+    np.testing.assert_allclose(np.sort(left.x), [-3, 3], atol=0.2)
     apart = adamnb.minimize(fun, [1.0, 1.1])
     assert apart.success
     assert apart.fun < together.fun - 90

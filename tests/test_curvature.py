@@ -83,8 +83,8 @@ def by_hand(fun, x0, steps):
             y = share * y - (1 - share) * part * g
         if not pairs:
             metric = metric * (s @ y) / (s @ (metric * s))
-        new = metric + y**2 / (s @ y) - (metric * s) ** 2 / (s @ (metric * s))
-        metric = np.maximum(new, 1e-3 * metric)
+        updated = metric + y**2 / (s @ y) - (metric * s) ** 2 / (s @ (metric * s))
+        metric = np.maximum(updated, 1e-3 * metric)
         pairs = [(s / step, y / step, (s @ y) / (y @ (y / metric))), *pairs][:memory]
         if ratio < 0.1:
             beyond = f1 - f - slope

@@ -132,7 +132,7 @@ def test_memoized_pair_of_scipy(spoils, clean):
         return f, buffer
 
     result = scipy.optimize.minimize(
-        both, X0, (A,), method=adamnb.adam, jac=True, options={"maxiter": MAXITER}
+        both, X0, (A,), method=adamnb.adam, jac=True, options={"maxiter": MAXITER, "memory": 0}
     )
     same(result, clean)
 
@@ -262,7 +262,7 @@ def test_x0_may_be_changed_while_it_runs(clean):
         x0[:] = np.nan
         return fun(x, a)
 
-    same(adamnb.minimize(spoils, x0, (A,), jac=jac, maxiter=MAXITER), clean)
+    same(adamnb.minimize(spoils, x0, (A,), jac=jac, maxiter=MAXITER, memory=0), clean)
 
 
 def test_bounds_may_be_changed_while_it_runs():

@@ -162,7 +162,7 @@ def test_f_that_starts_so_high_that_nothing_counts_beside_it(jac):
     """1e+150; what it has fallen to is 1e-17 of that, and as far from the minimum as before."""
     fun = poisson if jac else lambda b: poisson(b)[0]
     result = adamnb.minimize(fun, [0.1, 0.1, 0.1], jac=jac)
-    assert result.fun > 1e50
+    assert result.fun > 1e40
     assert (result.success, result.status) == (False, 2)
     assert "f falls on" in result.message
     near = adamnb.minimize(poisson, [0.1, 1e-4, -10.0], jac=True)

@@ -175,6 +175,12 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
         mean = s.slope + 0.5 * product  # the change of f as the slopes at both ends say it is
         both = abs(fall) + abs(mean)
         s.mismatch += abs(fall + mean) / both if both > 0.0 else 0.0
+    unfelt = finite and promised <= rounded and abs(fall) <= rounded
+    if unfelt and s.modelled and s.gradient_norm > LITTLE * s.gradient_norm_first:
+        # Pairs of a step that led far off make steps that f does not feel.
+        s.pairs, s.learning_rate = 0, s.length / root
+        for i in range(metric.size):
+            metric[i] = 1
     if s.looked == UNSEEN:
         s.looked = LOOKING if s.gradient_error == 0.0 else SEEN
     if s.failures < PATIENCE or s.rounding >= RESTED:

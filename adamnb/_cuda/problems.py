@@ -34,7 +34,7 @@ if not SIMULATED:
 
 # Up to how many variables a thread has its own vectors, by the size of a number: more would not stay in
 # registers.
-FEW = {4: 11, 8: 6}
+FEW = {4: 9, 8: 5}
 NUMBERS = numba.from_dtype(STATE)
 WORD = {name: place for place, name in enumerate(STATE.names or ())}  # places of the numbers
 WORDS, X_BEST, G_BEST = len(WORD), WORD["x_best"], WORD["g_best"]

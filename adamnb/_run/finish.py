@@ -32,7 +32,7 @@ from .._compiled.stops import SINGLE
 from .._problem.arguments import SCHEMES
 from .contradiction import contradiction, ways
 from .escape import falls_for_ever, unchanged
-from .second_order import Lower, Stationary, in_single, lower_point, stationary
+from .second_order import UNFINISHED, Lower, Stationary, in_single, lower_point, stationary
 
 ESCAPES = 5  # saddles that are left, at most
 MET = (
@@ -43,6 +43,7 @@ MET = (
     BY_ROUNDING,
 )  # tests that a saddle meets as well
 DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
+HEIGHT = 1e30  # of f at the start, as where an exponential nearly overflows
 LONG = 100  # iterations beside which a few evaluations more do not count
 
 
@@ -83,10 +84,17 @@ class Finish:
         s, v, gtol = self.s, self.run.state.vectors, self.o["gtol"]
         x, g = v.x[s.x_best].copy(), v.g[s.g_best].copy()
         part = max(gtol, 16 * SINGLE if in_single(x, g) else 0.0)
-        return stationary(
+        at = stationary(
             x, float(s.fun_best), g, self.size, self.bounds, push=gtol * s.gradient_norm_first,
             vanished=part**2 * abs(s.fun_first), differences=self.run.problem.jac in SCHEMES,
         )  # fmt: skip
+        elsewhere = UNFINISHED if self.high else max(at.elsewhere, 10.0 * gtol**0.5)
+        return at._replace(elsewhere=elsewhere)
+
+    @property
+    def high(self) -> bool:
+        """Whether f started so high that nothing counts beside it."""
+        return abs(self.s.fun_first) > HEIGHT
 
     def lower_point(self) -> Lower | None:
         """Return a point near the best that shows it to be no minimum, if it is none."""
@@ -102,7 +110,7 @@ class Finish:
             run.detail, fall = falls
             if fall > at.least:
                 return FALLS, None
-            lower = lower_point(self.evaluate, at, self.o["verify"])
+            lower = lower_point(self.evaluate, at, self.o["verify"]) if self.high else None
             return AT_LIMIT if lower is None else LOWER, lower
         if run.problem.jac not in SCHEMES:
             found = contradiction(self.evaluate, at, self.o["verify"])

@@ -13,8 +13,8 @@ Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]  # f and its gradien
 
 PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in units of x_scale
 DESCENT = 200  # iterations of a descent
-UNFINISHED = 1e-3  # Newton's step, in units of x_scale, from which the minimum may be elsewhere ...
-ELSEWHERE = 0.1  # ... and is; below, it is if f falls by such a part
+ELSEWHERE = 0.1  # Newton's step, in units of x_scale, from which the minimum is elsewhere ...
+UNFINISHED = 1e-3  # ... where f started so high that nothing counts beside it
 NEWTON = (1.0, 0.1)  # parts of it that are tried
 SIGNS, LANCZOS = 4, 12  # gradients for the lowest curvature of more variables than `verify`
 
@@ -31,6 +31,7 @@ class Stationary(NamedTuple):
     free: np.ndarray  # numbers of the variables that no bound holds
     error: float  # relative error of the gradient: its rounding, or that of differences
     least: float  # fall of f that is neither its rounding nor what has all but vanished
+    elsewhere: float = ELSEWHERE  # Newton's step from which the minimum is elsewhere
 
     def moved(self, size: float, direction: np.ndarray) -> np.ndarray:
         """Return a point along a direction, in units of the scale of free variables."""
@@ -242,14 +243,11 @@ def unfinished(evaluate: Evaluate, at: Stationary, step: np.ndarray) -> Lower | 
     So it is where the gradient fell from a height beside which nothing counts, or where a variable is
     much larger than its scale.
     """
-    size = np.abs(step).max()
-    if not (np.isfinite(step).all() and size > UNFINISHED):
+    if not (np.isfinite(step).all() and np.abs(step).max() > at.elsewhere):
         return None
     least = least_fall(at.f)
     if not -0.5 * at.g[at.free] * at.scale[at.free] @ step > least:
         return None
-    if size <= ELSEWHERE:
-        least = max(least, ELSEWHERE * abs(at.f))
     for part in NEWTON:
         point = at.moved(part, step)
         f = evaluate(point)[0]
