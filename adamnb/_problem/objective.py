@@ -128,7 +128,8 @@ class Objective:
         d = self.differences
         if d is None:
             return 0.0, 0.0
-        error = d.error if scale is None else d.error * scale
+        with np.errstate(over="ignore"):  # of float32, far away
+            error = d.error if scale is None else d.error * scale
         return self.unit * d.noise, self.unit * float(error.max())
 
     @property
