@@ -44,7 +44,7 @@ class Result(OptimizeResult):
     x_last, fun_last : ndarray, float
         Last point evaluated and its objective.
     learning_rate : float or ndarray
-        In use at the end.
+        In use at the end; of steps by secant pairs the longest step, per root of n, in units of `x_scale`.
     state : dict
         The solver's vectors and numbers as plain arrays and floats.
     time, compile_time : float
