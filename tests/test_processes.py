@@ -237,13 +237,13 @@ def test_changed_sources_are_not_served_stale(used, tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
     env = {"root": tmp_path, "PYTHONDONTWRITEBYTECODE": "1"}
     assert run(FIT, folder, **env) == first
-    rules = tmp_path / "adamnb" / "_compiled" / "rules.py"
-    source = rules.read_text()
-    changed = source.replace("m = c.mu * m + c.c1 * g", "m = c.mu * m + c.c1 * (g + g)")
+    pairs = tmp_path / "adamnb" / "_compiled" / "pairs.py"
+    source = pairs.read_text()
+    changed = source.replace("q = p - part * h[i] * unit", "q = p - part * h[i] * unit / 2")
     assert changed != source
-    rules.write_text(changed)
+    pairs.write_text(changed)
     assert run(FIT, folder, **env) != first
-    rules.write_text(source)
+    pairs.write_text(source)
     assert run(FIT, folder, **env) == first
 
 
