@@ -295,7 +295,12 @@ def both(dtype, **options):
     x0 = START.astype(dtype)
     options = {"maxiter": STEPS, **options}
     host = adamnb.minimize(
-        lambda x: rosen(OnHost(x)), x0, jac=lambda x: rosen_slope(OnHost(x)), verify=0, **options
+        lambda x: rosen(OnHost(x)),
+        x0,
+        jac=lambda x: rosen_slope(OnHost(x)),
+        verify=0,
+        memory=0,
+        **options,
     )
     device = adamnb.minimize(
         rosen, put(x0), jac=lambda x: put(rosen_slope(x).astype(dtype)), **options
@@ -341,7 +346,12 @@ def test_many_elements_on_few_threads():
         return put(4 * size * (x.copy_to_host() - 0.3) ** 3)
 
     host = adamnb.minimize(
-        lambda x: fun(OnHost(x)), x0, jac=lambda x: 4 * size * (x - 0.3) ** 3, maxiter=8, threads=1
+        lambda x: fun(OnHost(x)),
+        x0,
+        jac=lambda x: 4 * size * (x - 0.3) ** 3,
+        maxiter=8,
+        threads=1,
+        memory=0,
     )
     device = adamnb.minimize(fun, put(x0), jac=jac, maxiter=8)
     np.testing.assert_allclose(device.x.copy_to_host(), host.x, rtol=1e-10)
@@ -499,7 +509,7 @@ def test_arrays_are_of_the_kind_of_x0(dtype, monkeypatch):
         assert type(device[name]) is CuPyLike
         assert device[name].dtype == dtype
     seen.clear()
-    host = adamnb.minimize(misfit, START.astype(dtype), jac=True, maxiter=5, verify=0)
+    host = adamnb.minimize(misfit, START.astype(dtype), jac=True, maxiter=5, verify=0, memory=0)
     assert set(seen) == {np.ndarray}
     assert type(host.x) is np.ndarray
     np.testing.assert_allclose(
