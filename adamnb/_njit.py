@@ -11,11 +11,11 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.extending import intrinsic, overload
 
 from ._compiled.cache import INLINED, WITH_MEMORY
-from ._compiled.curvature import judge, step
+from ._compiled.curvature import NEVER, judge, step
 from ._compiled.differences import Learnt
 from ._compiled.elements import sizes_of
 from ._compiled.pairs import EXTRA
-from ._compiled.rate import AUTOMATIC, NEVER
+from ._compiled.rate import AUTOMATIC
 from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
 from ._compiled.records import STATE
 from ._compiled.run import Functions, Span, run

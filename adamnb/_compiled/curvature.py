@@ -9,7 +9,8 @@ from math import inf, sqrt
 
 import numpy as np
 
-from .cache import alone, copied, inner, seldom
+from .cache import alone, copied, inner, scalar, seldom
+from .elements import within
 from .kernels import largest_move
 from .loops import forget_all
 from .pairs import FLOOR, direction, go, remember
@@ -19,28 +20,47 @@ UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has bee
 PATIENCE = 10  # failed steps after which pairs say nothing
 ROUGH = 0.5  # part of f that its slopes do not explain, from which pairs will never say anything
 PHASE = 50  # steps of the method then; twice as many the next time
-NEVER = 2**62
+NEVER = 2**62  # a number of iterations or evaluations that is no limit
 STAY, PAUSE, LEAVE, NOISY = range(4)  # whether to go on by pairs
-CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of a step that went too far
+CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of the learning rate after a return to the best point
 FIRST_FAILURES = 4  # returns after which a first step need not decrease f sufficiently
 SLIGHTLY = 1e-4  # part of the promised fall below which a step is none that succeeded
 RATE_LEAST = 1e-8  # of a method that takes over, or hands over
-RADIUS_MOST = 1e30  # where f falls for ever, the radius must not overflow
+RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
 
 
-@copied
-def begin_pairs(v, s):
+@scalar
+def cut_of(rise, fall):
+    """Return the factor of a step after which f is higher by `rise`, where its slope promised a `fall`.
+
+    It leads to the minimum of the parabola through both f and the slope, as in a backtracking line search
+    (Dennis & Schnabel 1983, A6.3.1).
+    """
+    beyond = rise + fall
+    cut = 0.5 * fall / beyond if beyond > 0.0 else CUT_MOST
+    return CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+
+
+@scalar
+def begin_pairs(metric, s):
     """Take up steps by pairs, of which there are none yet."""
-    s.curved, s.pairs, s.newest, s.rounding, s.failures, s.mismatch = 1, 0, -1, 0, 0, 0.0
-    for i in range(v.metric.size):
-        v.metric[i] = 1
+    s.curved, s.newest, s.rounding, s.failures, s.mismatch = 1, -1, 0, 0, 0.0
+    forget_pairs(metric, s)
+
+
+@scalar
+def forget_pairs(metric, s):
+    s.pairs = 0
+    for i in range(metric.size):
+        metric[i] = 1
 
 
 @copied
 def first_pairs(v, s):
+    """Get ready for the first step."""
     s.phase, s.fun_left = PHASE, s.fun_first
     s.length = s.learning_rate * sqrt(np.float64(v.spare.size))
-    begin_pairs(v, s)
+    begin_pairs(v.metric, s)
 
 
 @seldom
@@ -49,25 +69,22 @@ def return_to_pairs(v, s, o):
     rate = 10.0 * s.learning_rate
     if o.rate_per_gradient > 0.0:
         rate *= s.gradient_norm_best
-    s.learning_rate = (
-        o.first_rate if rate > o.first_rate else RATE_LEAST if rate < RATE_LEAST else rate
-    )
+    s.learning_rate = within(rate, RATE_LEAST, o.first_rate)
     take_best(s)
-    begin_pairs(v, s)
+    begin_pairs(v.metric, s)
 
 
 @seldom
 def leave_pairs(method, v, s, o, how):
     """Go on with the method itself from the best point: for a while (PAUSE), or for good."""
-    n = np.float64(v.spare.size)
     fallen = s.fun_left - s.fun_best > o.ftol * abs(s.fun_best)
     s.fruitless = 0 if fallen or how != PAUSE else s.fruitless + 1
     s.curved, s.fun_left, s.nit_pairs = 0, s.fun_best, NEVER
     if how == PAUSE:
         s.nit_pairs, s.phase = s.nit + s.phase, 2 * s.phase
     s.failures = s.t = s.streak = s.rounding = 0
-    rate = o.first_rate if how == NOISY else s.length / sqrt(n)
-    rate = o.first_rate if rate > o.first_rate else RATE_LEAST if rate < RATE_LEAST else rate
+    rate = o.first_rate if how == NOISY else s.length / sqrt(np.float64(v.spare.size))
+    rate = within(rate, RATE_LEAST, o.first_rate)
     if o.rate_per_gradient > 0.0 and s.gradient_norm_best > 0.0:
         rate /= s.gradient_norm_best
     s.learning_rate = rate
@@ -128,34 +145,21 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
         other = not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o)
         take_best(s)
         return NOISY if other else STAY
-    root, first = (
-        sqrt(np.float64(x.shape[1])),
-        s.fun_best == s.fun_first,
-    )  # no step has been accepted
-    promised, rounded, fall = (
-        -(1.0 - 0.5 * s.part) * s.slope,
-        rounding_of_f(s, o),
-        s.fun_best - s.fun,
-    )
-    flat = (
-        finite
-        and promised <= rounded
-        and -fall <= rounded
-        and s.gradient_norm <= s.gradient_norm_best
-    )
+    root, fall = sqrt(np.float64(x.shape[1])), s.fun_best - s.fun
+    promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
+    first = s.fun_best == s.fun_first  # no step has been accepted
+    unfelt = finite and promised <= rounded and -fall <= rounded
+    flat = unfelt and s.gradient_norm <= s.gradient_norm_best
     ratio = 1.0 if flat else fall / promised if finite else -1.0
     product = 0.0
     if finite:
         product = learn(x, g, scale, steps, changes, table, metric, free, s, o)
     if ratio < o.ratio_low:
-        cut, beyond = CUT_LEAST, -fall - s.slope
-        if finite:  # the minimum of the parabola through both f and the slope
-            cut = -0.5 * s.slope / beyond if beyond > 0.0 else CUT_MOST
-            cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+        cut = cut_of(-fall, -s.slope) if finite else CUT_LEAST
         s.learning_rate = cut * s.length_tried / root
     elif ratio > o.ratio_high and (s.part < 1.0 or s.modelled == 0):
         rate = o.radius_growth * s.length_tried / root
-        if s.learning_rate < rate < RADIUS_MOST:
+        if s.learning_rate < rate < RATE_MOST:
             s.learning_rate = rate
     better = finite and (fall > 0.0 or flat)
     if first and s.failures < FIRST_FAILURES and ratio < o.sufficient_decrease:
@@ -175,12 +179,15 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
         mean = s.slope + 0.5 * product  # the change of f as the slopes at both ends say it is
         both = abs(fall) + abs(mean)
         s.mismatch += abs(fall + mean) / both if both > 0.0 else 0.0
-    unfelt = finite and promised <= rounded and abs(fall) <= rounded
-    if unfelt and s.modelled and s.gradient_norm > LITTLE * s.gradient_norm_first:
+    if (
+        unfelt
+        and fall <= rounded
+        and s.modelled
+        and s.gradient_norm > LITTLE * s.gradient_norm_first
+    ):
         # Pairs of a step that led far off make steps that f does not feel.
-        s.pairs, s.learning_rate = 0, s.length / root
-        for i in range(metric.size):
-            metric[i] = 1
+        s.learning_rate = s.length / root
+        forget_pairs(metric, s)
     if s.looked == UNSEEN:
         s.looked = LOOKING if s.gradient_error == 0.0 else SEEN
     if s.failures < PATIENCE or s.rounding >= RESTED:

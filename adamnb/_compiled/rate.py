@@ -13,8 +13,13 @@ from numba.extending import overload
 
 from .cache import INLINED, copied, inner, seldom
 from .curvature import (
+    CUT_LEAST,
+    FIRST_FAILURES,
+    NEVER,
     PAUSE,
+    RATE_MOST,
     STAY,
+    cut_of,
     first_pairs,
     leave_pairs,
     return_to_pairs,
@@ -54,11 +59,7 @@ AUTOMATIC = {
     "radius_growth": 4.0,  # by this factor
     "sufficient_decrease": 0.1,  # part of the predicted fall that a first step must keep (Armijo 1966)
 }
-NEVER = 2**62  # a number of iterations or evaluations that is no limit
-RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
-CUT_LEAST, CUT_MOST = 0.1, 0.5  # factors of the learning rate after a return to the best point
 MAX_FAILURES = 30  # returns without a new best point, then there is no more to be had
-FIRST_FAILURES = 4  # returns after which a first step need not decrease f sufficiently
 
 
 def begin(method, v, s, o):
@@ -275,8 +276,7 @@ def lowered(method, v, s, o, first, high):
         return False
     cut = CUT_LEAST
     if from_best and fall > 0.0:
-        cut = 0.5 * fall / (s.fun - s.fun_best + fall)
-        cut = CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+        cut = cut_of(s.fun - s.fun_best, fall)
     s.learning_rate *= cut
     s.failures += 1
     return True

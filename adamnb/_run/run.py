@@ -233,7 +233,7 @@ class Run:
         s, v, o = self.s, self.state.vectors, self.settings[0]
         if s.nit >= o.maxiter or s.nfev >= o.maxfun:
             return False
-        begin_pairs.py_func(v, s)
+        begin_pairs(v.metric, s)
         s.x_before, s.x, s.g = s.x_best, (s.x_best + 1) % X_ROWS, 1 - s.g_best
         v.x[s.x] = v.spare[:] = lower.x
         s.slope, s.part, s.modelled, s.nit = 2.0 * (lower.f - s.fun_best), 1.0, 0, s.nit + 1

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._compiled.cache import scalar
-from .._compiled.rate import AUTOMATIC, NEVER
+from .._compiled.curvature import NEVER
+from .._compiled.rate import AUTOMATIC
 from .._compiled.records import OPTIONS
 from .._compiled.rules import HYPERPARAMETERS
 from .._problem.methods import Method

@@ -272,21 +272,8 @@ def algebra_of(dtype: np.dtype, bounded: bool) -> tuple[types.Type, Algebra]:
     order, records = array_type(np.dtype(np.int64), 1), (from_dtype(STATE), from_dtype(OPTIONS))
     signatures = Algebra(
         judge=(rows, rows, vector, rows, rows, table, vector, low, *records, types.boolean),
-        step=(
-            rows,
-            rows,
-            *2 * (vector,),
-            low,
-            low,
-            rows,
-            rows,
-            table,
-            order,
-            vector,
-            low,
-            *records,
-        ),
-    )
+        step=(rows, rows, *2 * (vector,), low, low, rows, rows, table, order, vector, low, *records),
+    )  # fmt: skip
     found = []
     for function, signature in zip((judge, step), signatures, strict=True):
         machine_code(function, signature)
