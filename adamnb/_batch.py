@@ -1,26 +1,18 @@
-"""`minimize_batch`: many independent problems, handed out in blocks."""
+"""`minimize_batch`: many independent problems: check, choose, collect."""
 
 import os
-import pickle
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
-from functools import partial
-from itertools import islice
-from multiprocessing import get_context
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
-import numba
 import numpy as np
 from numba.extending import is_jitted
 
 from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
+from ._distribution import solved_blocks
 from ._minimize import merged, solver_of
 from ._problem.arguments import (
     ADAPTIVE,
@@ -31,17 +23,13 @@ from ._problem.arguments import (
     on_device,
     per_variable,
 )
+from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
-from ._problem.objective import called, is_compiled
 from ._problem.options import check_differences, check_polish, complete
-from ._problem.workers import DIED, ON_THREADS
-from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
+from ._progress import Progress
+from ._run.block import Batch, Solved
 from ._run.problems import Problems, several
 from ._run.result import BatchResult, attach
-
-FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
-SECONDS = 0.05  # a thread's blocks grow until they take so long
-INSTANT = 5e-3  # seconds; to start and end threads takes a good part of it
 
 
 def minimize_batch(
@@ -177,7 +165,7 @@ def minimize_batch(
     if not on_gpu:
         gradient = gradient_name(jac)
     batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
-    bar = _Progress(progress, problems.count)
+    bar = Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
 
     def result() -> BatchResult:
@@ -196,12 +184,10 @@ def minimize_batch(
     return found
 
 
-def _solve(
-    batch: Batch, problems: Problems, workers: Any, bar: "_Progress", solved: Solved
-) -> None:
+def _solve(batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved) -> None:
     """Write into `solved` what is found, as it is found."""
     with bar as stack:
-        parts = _results(batch, problems, workers, bar.stopped)
+        parts = solved_blocks(batch, problems, workers, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
             solved.put_block(part)
@@ -270,255 +256,3 @@ def _checked_workers(workers: Any) -> Any:
     if workers < -1 or workers == 0:
         raise ValueError(f"`workers` must be -1 (all cores) or at least 1; got {workers}.")
     return (os.cpu_count() or 1) if workers == -1 else int(workers)
-
-
-# -------------------------------------------------------------------------------------- handing out
-
-
-def _results(
-    batch: Batch, problems: Problems, workers: Any, stopped: Callable[..., bool]
-) -> Generator[Solved, None, None]:
-    """Yield the solved blocks in any order."""
-    if problems.count == 0:
-        return
-    if problems.on_gpu:
-        yield from _one_after_another(batch, problems, stopped)
-    elif callable(workers):
-        yield from _mapped(batch, problems, workers, stopped)
-    elif batch.compiled:
-        yield from _threaded(batch, problems, workers or batch.options["threads"], stopped)
-    elif workers in (None, 1):
-        yield from _interpreted(batch, problems, stopped)
-    else:
-        yield from _in_processes(batch, problems, workers, stopped)
-
-
-def _one_after_another(
-    batch: Batch, problems: Problems, stopped: Callable[..., bool]
-) -> Iterator[Solved]:
-    """Solve blocks on a GPU, as large as it takes."""
-    from ._cuda.blocks import DeviceBlocks
-
-    blocks, first = DeviceBlocks(batch, problems.block(0, 1)), 0
-    while first < problems.count and not (stopped() or batch.late()):
-        block = problems.block(first, blocks.size())
-        yield blocks.solve(block, stopped)
-        first += len(block)
-
-
-def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
-    """Yield blocks, several for each worker, as some problems take longer than others."""
-    size = min(max(1, problems.count // (8 * workers)), LARGEST_BLOCK)
-    for first in range(0, problems.count, size):
-        yield problems.block(first, size)
-
-
-def _interpreted(batch: Batch, problems: Problems, stopped: Callable[[], bool]) -> Iterator[Solved]:
-    """Solve block after block here; what Ctrl-C leaves of one is to be had."""
-    for block in _equal_blocks(problems, 1):
-        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
-        interrupt: KeyboardInterrupt | None = None
-        try:
-            solve_interpreted(batch, block, stopped, solved)
-        except KeyboardInterrupt as raised:
-            interrupt = raised
-        yield solved
-        if interrupt is not None:
-            raise interrupt
-        if stopped():
-            return
-
-
-def _mapped(
-    batch: Batch, problems: Problems, workers: Callable, stopped: Callable[[], bool]
-) -> Iterator[Solved]:
-    """Solve blocks through the caller's function, which is to return each of them once."""
-    out: set[int] = set()  # first problems of blocks that are not yet back
-
-    def blocks() -> Iterator[Block]:
-        for block in _equal_blocks(problems, os.cpu_count() or 1):
-            out.add(block.first)
-            yield block
-
-    returned = workers(partial(solve_block, batch), blocks())
-    if not isinstance(returned, Iterable):
-        raise TypeError(f"`workers` must return an iterable, as `map` does; got {returned!r}.")
-    solved = 0
-    for part in returned:
-        if not isinstance(part, Solved):
-            raise TypeError(
-                "`workers` must return what the function that it is given returned, as `map` does; got"
-                f" {type(part).__name__}."
-            )
-        if part.first not in out:
-            raise ValueError(
-                f"`workers` must return each block once, as `map` does; got problem {part.first} again."
-            )
-        out.remove(part.first)
-        solved += len(part)
-        yield part
-        if stopped():
-            return
-    if solved < problems.count:
-        raise ValueError(
-            f"`workers` must return all blocks, as `map` does; got {solved} of {problems.count} problems."
-        )
-
-
-def _in_processes(
-    batch: Batch, problems: Problems, workers: int, stopped: Callable[[], bool]
-) -> Iterator[Solved]:
-    """Solve blocks in processes of their own; one that dies is an error."""
-    solve = partial(solve_block, batch)
-    try:
-        pickle.dumps(solve)
-    except Exception as error:
-        raise TypeError(
-            f"`fun`, `jac`, `args` and options must pickle for `workers` = {workers}: {error}. Define"
-            f" functions at the top of a module; or use threads: {ON_THREADS}."
-        ) from error
-    blocks, pending = _equal_blocks(problems, workers), set[Future]()
-    pool = ProcessPoolExecutor(workers, get_context())
-    try:
-        while True:
-            pending |= {pool.submit(solve, b) for b in islice(blocks, 2 * workers - len(pending))}
-            if not pending or stopped():
-                return
-            done, pending = wait(pending, 0.2, FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(DIED) from error
-    finally:
-        for process in (pool._processes or {}).values() if pending else ():
-            process.terminate()  # nobody waits for what it is at
-        pool.shutdown(cancel_futures=True)
-
-
-def _threaded(
-    batch: Batch, problems: Problems, threads: int | None, stopped: Callable[..., bool]
-) -> Iterator[Solved]:
-    """Solve blocks on Python threads, which machine code does not hold up.
-
-    Not a parallel region of Numba's: that could neither be interrupted, nor started in a forked
-    process or beside another. The first problem is solved here: if it is the work of an instant, and
-    there are few more, these are as well, and no thread is started.
-    """
-    threads = min(threads or numba.config.NUMBA_NUM_THREADS, problems.count)
-    blocks = CompiledBlocks(batch, problems.block(0, 1))
-    queue: SimpleQueue = SimpleQueue()
-    lock, leave = threading.Lock(), threading.Event()
-    next_problem, started = 0, time.perf_counter()
-    team: list[threading.Thread] = []
-
-    def take(size: int) -> Block | None:
-        nonlocal next_problem
-        if batch.late():
-            return None
-        with lock:
-            left = problems.count - next_problem
-            share = max(1, left // (2 * threads)) if team else left
-            first, size = next_problem, min(size, share, left)
-            next_problem += size
-        return problems.block(first, size) if size else None
-
-    def work() -> None:
-        size = FIRST_BLOCK
-        try:
-            while not leave.is_set() and (block := take(size)) is not None:
-                begun = time.perf_counter()
-                queue.put(blocks.solve(block, lambda done: leave.is_set()))
-                if time.perf_counter() - begun < SECONDS:
-                    size = min(4 * size, LARGEST_BLOCK)
-        except BaseException as error:
-            queue.put(error)
-        queue.put(threading.current_thread())
-
-    def start() -> None:
-        team.extend(threading.Thread(target=work, daemon=True) for _ in range(threads))
-        for thread in team:
-            thread.start()
-
-    def alone(done: int) -> bool:
-        """Start the team if this takes long, and return whether to stop."""
-        if not team and time.perf_counter() - started > INSTANT:
-            start()
-        return stopped(done)
-
-    failure: BaseException | None = None
-    try:
-        size = 1
-        try:
-            while not team and (block := take(size)) is not None:
-                yield blocks.solve(block, alone)
-                left = problems.count - next_problem
-                each = (time.perf_counter() - started) / next_problem
-                if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
-                    start()
-                size = FIRST_BLOCK
-        except KeyboardInterrupt as interrupt:
-            failure = interrupt
-            leave.set()
-        working = set(team)
-        while working:
-            try:
-                part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
-            except Empty:
-                part = None
-            except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
-                part = interrupt
-            if isinstance(part, Solved):
-                yield part
-            elif isinstance(part, BaseException):
-                failure = part
-            else:
-                working.discard(part)
-            if failure is not None or stopped():
-                leave.set()
-    finally:
-        leave.set()
-        for thread in team:
-            thread.join()
-    if failure is not None:
-        raise failure
-
-
-class _Progress(ExitStack):
-    """A bar, the caller's function, or nothing."""
-
-    def __init__(self, progress: Any, total: int) -> None:
-        super().__init__()
-        self.total, self.done, self.ended = total, 0, False
-        self.within = 0  # problems that are done in a block under way
-        self.show: Callable[[int], Any] = lambda count: None
-        if callable(progress):
-            self.show = lambda count: progress(self.done, total)
-        elif progress is True:
-            try:
-                from tqdm.auto import tqdm
-            except ImportError:
-                raise ImportError(
-                    "`progress=True` needs tqdm: pip install tqdm, or give a function (done, total)."
-                ) from None
-            self.show = self.enter_context(tqdm(total=total, unit="fit", smoothing=0)).update
-        elif progress is not False:
-            raise TypeError(f"`progress` must be True, False or a callable; got {progress!r}.")
-
-    def stopped(self, within: int = 0) -> bool:
-        """Return whether the caller has had enough, once `within` problems of the block are shown."""
-        if within > self.within:
-            new, self.within = within - self.within, within
-            self._count(new)
-        return self.ended
-
-    def advance(self, count: int) -> None:
-        """Count and show the problems of a block."""
-        new, self.within = count - self.within, 0
-        self._count(new)
-
-    def _count(self, new: int) -> None:
-        self.done += new
-        try:
-            self.show(new)
-        except StopIteration:
-            self.ended = True

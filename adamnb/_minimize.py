@@ -22,9 +22,9 @@ from ._problem.arguments import (
     per_variable,
     start_vector,
 )
+from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
 from ._problem.methods import METHODS
-from ._problem.objective import is_compiled
 from ._problem.problem import Problem
 from ._problem.workers import mapping
 from ._run.finish import finish

@@ -23,9 +23,9 @@ from ._compiled.saddle import is_saddle
 from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors
 from ._minimize import minimize
 from ._problem.arguments import FORWARD
+from ._problem.compiled import gradient_into
 from ._problem.differences import learnt
 from ._problem.methods import METHODS
-from ._problem.objective import gradient_into
 from ._problem.options import complete
 from ._run.settings import is_plain, pair_count, pairs_of, settings
 

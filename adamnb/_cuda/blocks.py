@@ -22,7 +22,7 @@ from .._compiled.records import STATE
 from .._compiled.run import Span
 from .._compiled.vectors import X_ROWS, Vectors
 from .._forward.refusals import in_words
-from .._problem.objective import CompiledObjective, main_reason
+from .._problem.compiled import CompiledObjective, main_reason
 from .._run.block import Batch, Block, CompiledBlocks, Solved
 from .._run.settings import is_plain
 from .._run.state import State, first_rate, first_vectors

@@ -24,7 +24,7 @@ from .._compiled.reasons import BAD_START, GOING, RAISED
 from .._compiled.records import OPTIONS, STATE
 from .._compiled.run import Functions, iterate_on, run
 from .._compiled.vectors import G_ROWS, X_ROWS, Vectors
-from .._problem.objective import CompiledObjective
+from .._problem.compiled import CompiledObjective
 from .._run.run import span_type
 from .._run.state import vectors_type
 from .driver import DEVICE, KERNEL, SIMULATED, cuda, on_host

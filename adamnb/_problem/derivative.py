@@ -9,7 +9,13 @@ from numba.core.registry import CPUDispatcher
 
 from .._compiled.machine_code import array_type, compile_or_load
 from .arguments import ADAPTIVE, COMPILED, FORWARD
-from .objective import check_parameters, compiled_function, gradient_into, require_number, types_of
+from .compiled import (
+    check_parameters,
+    compiled_function,
+    gradient_into,
+    require_number,
+    types_of,
+)
 
 DIFFERENCED = ("finite_difference", "finite_diff_rel_step", "workers")  # options that ask for it
 

@@ -22,17 +22,17 @@ from .._compiled.reasons import (
 from .._compiled.records import OPTIONS
 from .._compiled.run import Functions, Span
 from .._problem.arguments import COMPILED
-from .._problem.differences import learnt
-from .._problem.methods import Method
-from .._problem.objective import (
+from .._problem.compiled import (
     CompiledObjective,
     explain_division,
     functions_type,
     learnt_type,
     tuple_type,
     types_of,
-    wrong_shape,
 )
+from .._problem.differences import learnt
+from .._problem.methods import Method
+from .._problem.objective import wrong_shape
 from .._problem.problem import Problem
 from .finish import finish
 from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in

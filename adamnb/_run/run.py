@@ -36,8 +36,9 @@ from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span, run
 from .._compiled.vectors import X_ROWS
 from .._problem.arguments import COMPILED, SCHEMES, gradient_name
+from .._problem.compiled import CompiledObjective, explain_division
 from .._problem.differences import Steps, learnt
-from .._problem.objective import CompiledObjective, Objective, explain_division, wrong_shape
+from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
 from .result import Result, attach, outcome
