@@ -325,6 +325,38 @@ def test_a_mixture_that_starts_symmetric():
     assert apart.fun < together.fun - 90
 
 
+def peak_beside_a_parabola(x):
+    e = np.exp(-(x[1] ** 2))
+    return 1e4 * (x[0] - 1) ** 2 - e, np.array([2e4 * (x[0] - 1), 2 * x[1] * e])
+
+
+def penalty_beside_a_parabola(x):
+    over = max(0.0, x[1] - 1)
+    return 1e4 * (x[0] - 1) ** 2 + over**2, np.array([2e4 * (x[0] - 1), 2 * over])
+
+
+@pytest.mark.parametrize(("gradients", "most"), [(True, 100), (False, 1000)])
+def test_a_component_that_has_left_the_data_is_found_again(gradients, most):
+    """The first step carries x[1] to where f does not change with it, and its gradient is 0."""
+    fun = peak_beside_a_parabola if gradients else lambda x: peak_beside_a_parabola(x)[0]
+    scale, jac = [1.0, 1000.0], gradients or None
+    lost = adamnb.minimize(fun, [3.0, 0.9], jac=jac, x_scale=scale, verify=0)
+    assert lost.fun > -0.1
+    assert abs(lost.x[1]) > 30
+    result = adamnb.minimize(fun, [3.0, 0.9], jac=jac, x_scale=scale)
+    assert result.success
+    assert result.nfev < most
+    np.testing.assert_allclose(result.x, [1, 0], atol=1e-6)
+
+
+def test_where_a_penalty_ends_is_a_minimum():
+    """f does not change with x[1] there either, and nowhere is it lower."""
+    result = adamnb.minimize(penalty_beside_a_parabola, [3.0, 1.9], jac=True, x_scale=[1.0, 1000.0])
+    assert result.success
+    assert result.x[1] < 1
+    assert result.nfev < 50
+
+
 @pytest.mark.parametrize(
     ("fun", "jac"),
     [(lambda x: -np.log(x[0]), lambda x: -1 / x), (lambda x: 1 / x[0], lambda x: -1 / x**2)],

@@ -89,7 +89,7 @@ class Finish:
             vanished=part**2 * abs(s.fun_first), differences=self.run.problem.jac in SCHEMES,
         )  # fmt: skip
         elsewhere = UNFINISHED if self.high else max(at.elsewhere, 10.0 * gtol**0.5)
-        return at._replace(elsewhere=elsewhere)
+        return at._replace(elsewhere=elsewhere, start=self.run.problem.x0)
 
     @property
     def high(self) -> bool:

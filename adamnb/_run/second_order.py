@@ -13,9 +13,11 @@ Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]  # f and its gradien
 
 PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in units of x_scale
 DESCENT = 200  # iterations of a descent
+HOPELESS = 5  # of them in which f has fallen so little that it will never be low enough
 ELSEWHERE = 0.1  # Newton's step, in units of x_scale, from which the minimum is elsewhere ...
 UNFINISHED = 1e-3  # ... where f started so high that nothing counts beside it
 NEWTON = (1.0, 0.1)  # parts of it that are tried
+EXTINCT = 1e-100  # gradient along a variable, relative to f, below which f may have lost it
 SIGNS, LANCZOS = 4, 12  # gradients for the lowest curvature of more variables than `verify`
 
 
@@ -32,6 +34,7 @@ class Stationary(NamedTuple):
     error: float  # relative error of the gradient: its rounding, or that of differences
     least: float  # fall of f that is neither its rounding nor what has all but vanished
     elsewhere: float = ELSEWHERE  # Newton's step from which the minimum is elsewhere
+    start: np.ndarray | None = None  # where the run began
 
     def moved(self, size: float, direction: np.ndarray) -> np.ndarray:
         """Return a point along a direction, in units of the scale of free variables."""
@@ -154,7 +157,33 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
         found = further(evaluate, at, at.moved(size, direction))
         if found is not None:
             return Lower(*found, saddle=False)
-    return None
+    return found_again(evaluate, at)
+
+
+def found_again(evaluate: Evaluate, at: Stationary) -> Lower | None:
+    """Return a lower point, found by a descent from where f knew of variables that it has lost, or None.
+
+    So it is where a component of a model has left the data: f does not change with its position and width
+    any more, whatever they are.
+    """
+    if at.start is None:
+        return None
+    point = at.x.copy()
+    for i in at.free[np.abs(at.g * at.scale)[at.free] <= EXTINCT * abs(at.f)]:
+        moved = (np.clip(at.x[i] + h * at.scale[i], at.low[i], at.high[i]) for h in PROBES[2:])
+        if all(evaluate(replaced(at.x, i, value))[0] == at.f for value in moved):
+            point[i] = at.start[i]
+    if (point == at.x).all():
+        return None
+    found = further(evaluate, at, point)
+    return None if found is None else Lower(*found, saddle=False)
+
+
+def replaced(x: np.ndarray, i: int, value: float) -> np.ndarray:
+    """Return a copy of x with another element i."""
+    point = x.copy()
+    point[i] = value
+    return point
 
 
 def hessian(evaluate: Evaluate, at: Stationary, side: float = 1.0) -> np.ndarray:
@@ -279,15 +308,17 @@ def further(
 def descent(
     evaluate: Evaluate, at: Stationary, point: np.ndarray, low_enough: float = -np.inf
 ) -> tuple[np.ndarray, float]:
-    """Return where a descent from a point leads, until f is low enough, and f there."""
-    size = np.where(point != 0, np.abs(point), at.scale)
+    """Return where a descent from a point leads, until f is low enough or hardly falls, and f there."""
+    size, values = np.where(point != 0, np.abs(point), at.scale), [np.inf] * HOPELESS
 
     def scaled(z: np.ndarray) -> tuple[float, np.ndarray]:
         value, g = evaluate(z * size)
         return value, g * size
 
     def callback(intermediate_result: optimize.OptimizeResult) -> None:
-        if intermediate_result.fun < low_enough:
+        values.append(intermediate_result.fun)
+        hopeless = not values[-1 - HOPELESS] - values[-1] > at.least * HOPELESS / DESCENT
+        if values[-1] < low_enough or hopeless:
             raise StopIteration
 
     with np.errstate(all="ignore"):  # of f far away
