@@ -26,9 +26,9 @@ from ._problem.arguments import (
 from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
 from ._problem.options import check_differences, check_polish, complete
-from ._progress import Progress
 from ._run.block import Batch, Solved
 from ._run.problems import Problems, several
+from ._run.progress import Progress
 from ._run.result import BatchResult, attach
 
 

@@ -2,27 +2,19 @@
 
 import os
 import pickle
-import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
-from queue import Empty, SimpleQueue
 from typing import Any
-
-import numba
 
 from ._compiled.reasons import GOING
 from ._problem.workers import DIED, ON_THREADS
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._run.problems import Problems
-
-FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
-SECONDS = 0.05  # a thread's blocks grow until they take so long
-INSTANT = 5e-3  # seconds; to start and end threads takes a good part of it
+from ._run.team import LARGEST_BLOCK, handed_out
 
 
 def solved_blocks(
@@ -148,86 +140,10 @@ def _in_processes(
 def _threaded(
     batch: Batch, problems: Problems, threads: int | None, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
-    """Solve blocks on Python threads, which machine code does not hold up.
-
-    Not a parallel region of Numba's: that could neither be interrupted, nor started in a forked
-    process or beside another. The first problem is solved here: if it is the work of an instant, and
-    there are few more, these are as well, and no thread is started.
-    """
-    threads = min(threads or numba.config.NUMBA_NUM_THREADS, problems.count)
+    """Solve blocks in machine code, on threads; the first problem shows the types of all."""
     blocks = CompiledBlocks(batch, problems.block(0, 1))
-    queue: SimpleQueue = SimpleQueue()
-    lock, leave = threading.Lock(), threading.Event()
-    next_problem, started = 0, time.perf_counter()
-    team: list[threading.Thread] = []
 
-    def take(size: int) -> Block | None:
-        nonlocal next_problem
-        if batch.late():
-            return None
-        with lock:
-            left = problems.count - next_problem
-            share = max(1, left // (2 * threads)) if team else left
-            first, size = next_problem, min(size, share, left)
-            next_problem += size
-        return problems.block(first, size) if size else None
+    def solve(first: int, size: int, stop: Callable[[int], bool]) -> Solved:
+        return blocks.solve(problems.block(first, size), stop)
 
-    def work() -> None:
-        size = FIRST_BLOCK
-        try:
-            while not leave.is_set() and (block := take(size)) is not None:
-                begun = time.perf_counter()
-                queue.put(blocks.solve(block, lambda done: leave.is_set()))
-                if time.perf_counter() - begun < SECONDS:
-                    size = min(4 * size, LARGEST_BLOCK)
-        except BaseException as error:
-            queue.put(error)
-        queue.put(threading.current_thread())
-
-    def start() -> None:
-        team.extend(threading.Thread(target=work, daemon=True) for _ in range(threads))
-        for thread in team:
-            thread.start()
-
-    def alone(done: int) -> bool:
-        """Start the team if this takes long, and return whether to stop."""
-        if not team and time.perf_counter() - started > INSTANT:
-            start()
-        return stopped(done)
-
-    failure: BaseException | None = None
-    try:
-        size = 1
-        try:
-            while not team and (block := take(size)) is not None:
-                yield blocks.solve(block, alone)
-                left = problems.count - next_problem
-                each = (time.perf_counter() - started) / next_problem
-                if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
-                    start()
-                size = FIRST_BLOCK
-        except KeyboardInterrupt as interrupt:
-            failure = interrupt
-            leave.set()
-        working = set(team)
-        while working:
-            try:
-                part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
-            except Empty:
-                part = None
-            except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
-                part = interrupt
-            if isinstance(part, Solved):
-                yield part
-            elif isinstance(part, BaseException):
-                failure = part
-            else:
-                working.discard(part)
-            if failure is not None or stopped():
-                leave.set()
-    finally:
-        leave.set()
-        for thread in team:
-            thread.join()
-    if failure is not None:
-        raise failure
+    return handed_out(solve, problems.count, threads, stopped, batch.late)

@@ -1,4 +1,4 @@
-"""How far many problems are: a bar, or the caller's function."""
+"""What is shown of a batch while it is solved."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
