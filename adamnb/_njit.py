@@ -246,7 +246,7 @@ def _njit_minimize(
         return Vectors(
             x, g, slots, x0.copy(), np.ones(n), np.zeros(n), sizes_of(x0), None, None, None,
             np.empty((m, n)), np.empty((m, n)), np.zeros((2 * m + EXTRA, m)), np.zeros(2 * m, np.int64),
-            np.ones(n), None, Algebra(judge, step), None,
+            np.ones(n), None, np.empty(2 * m + 2), None, Algebra(judge, step), None,
         )  # fmt: skip
 
     @part
@@ -255,7 +255,7 @@ def _njit_minimize(
         ones, zeros = np.ones(x0.size), np.zeros(x0.size)
         return Vectors(
             x, g, slots, x0.copy(), ones, zeros, sizes_of(x0), None, None, None, None, None, None, None, None,
-            None, None, None,
+            None, None, None, None, None,
         )  # fmt: skip
 
     @part

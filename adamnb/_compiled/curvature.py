@@ -14,6 +14,7 @@ from .elements import within
 from .kernels import largest_move
 from .loops import forget_all
 from .pairs import FLOOR, direction, go, remember
+from .passes import Sums
 from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
@@ -109,13 +110,13 @@ def rounding_of_f(s, o):
 
 
 @inner
-def learn(x, g, scale, steps, changes, table, metric, free, s, o):
+def learn(x, g, scale, steps, changes, table, metric, free, sums, s, o):
     """Remember the last step and the change of the gradient as a pair; return their product."""
     m, expected = table.shape[1], -s.part * s.slope
     k, count = s.newest + 1 if s.newest + 1 < m else 0, s.pairs + 1 if s.pairs < m else m
     product, mean, told = remember(
         steps, changes, table, metric, x[np.uintp(s.x)], x[np.uintp(s.x_best)], g[np.uintp(s.g)],
-        g[np.uintp(s.g_best)], scale, free, k, count, s.part, expected,
+        g[np.uintp(s.g_best)], scale, free, sums, k, count, s.part, expected,
         o.damping * expected if s.modelled else -inf,
     )  # fmt: skip
     if told:
@@ -135,7 +136,7 @@ def is_other(g, g_best, scale, s, o):
 
 
 @alone
-def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
+def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o, finite):
     """Learn from the current point, go back to the best if it is not better, and set the radius.
 
     Returns whether to go on by pairs: STAY, or PAUSE, or LEAVE where f is rough, or NOISY.
@@ -153,7 +154,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
     ratio = 1.0 if flat else fall / promised if finite else -1.0
     product = 0.0
     if finite:
-        product = learn(x, g, scale, steps, changes, table, metric, free, s, o)
+        product = learn(x, g, scale, steps, changes, table, metric, free, Sums(totals, parts), s, o)
     if ratio < o.ratio_low:
         cut = cut_of(-fall, -s.slope) if finite else CUT_LEAST
         s.learning_rate = cut * s.length_tried / root
@@ -196,7 +197,9 @@ def judge(x, g, scale, steps, changes, table, metric, free, s, o, finite):
 
 
 @alone
-def step(x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, s, o):
+def step(
+    x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, totals, parts, s, o
+):
     """Write the next point into a free row of x, and into `twin`; return whether there is one."""
     before, row, slope = s.x_best, (s.x_best + 1) % 3, g[np.uintp(s.g_best)]
     point, new, h = x[np.uintp(before)], x[np.uintp(row)], g[np.uintp(1 - s.g_best)]
@@ -206,13 +209,30 @@ def step(x, g, twin, scale, lower, upper, steps, changes, table, order, metric, 
             new[i] = twin[i] = point[i]
         return True
     floor = FLOOR * s.metric_mean if s.pairs > 0 else 0.0
-    modelled = direction(
-        steps, changes, table, order, metric, point, slope, scale, lower, upper, free, h, s.pairs, s.newest,
-        o.drift, o.pivot, floor,
+    sums = Sums(totals, parts)
+    modelled, square = direction(
+        steps, changes, table, order, metric, point, slope, scale, lower, upper, free, h, sums, s.pairs,
+        s.newest, o.drift, o.pivot, floor,
     )  # fmt: skip
     radius = s.learning_rate * sqrt(np.float64(new.size))
     part, s.slope, s.length_tried, size = go(
-        point, slope, h, new, twin, metric, scale, lower, upper, free, radius, floor, modelled
+        point,
+        slope,
+        h,
+        new,
+        twin,
+        steps,
+        order,
+        metric,
+        scale,
+        lower,
+        upper,
+        free,
+        sums,
+        radius,
+        floor,
+        modelled,
+        square,
     )
     s.modelled = 1 if part > 0.0 else 0
     s.part = part if part > 0.0 else 1.0

@@ -15,44 +15,37 @@ from math import sqrt
 import numpy as np
 
 from .cache import inner, seldom
-from .elements import held, within
-from .loops import chunk, chunk_count
+from .passes import move, take_difference, take_gradient, take_products, transform
 
-METRIC_LEAST = 1e-3  # part of an element of the diagonal that an update leaves at least
-FLOOR = 1e-6  # of these elements, relative to their mean
+FLOOR = 1e-6  # of the elements of the diagonal, relative to their mean
 SLIGHT = 1e-10  # cosine of step and change from which a pair says something
 # Rows of `Vectors.table`, for m pairs: products s_i . y_j, the factors of M, and ...
 EXTRA = 4  # ... these, from row 2 m on
 SCALES, FIRST, SECOND, APART = range(EXTRA)  # the scale of H0 by each pair; coefficients
-
-
-@inner
-def dot(lo, hi, a, b, free):
-    """Return the sum of a[i] b[i] over the free variables: four sums of every fourth element each."""
-    t0 = t1 = t2 = t3 = 0.0
-    one, lo, hi = np.uintp(1), np.uintp(lo), np.uintp(hi)
-    end = hi - (hi - lo) % np.uintp(4)
-    for i in range(lo, end, np.uintp(4)):
-        j, k, m = i + one, i + np.uintp(2), i + np.uintp(3)
-        p0, p1, p2, p3 = np.float64(a[i]), np.float64(a[j]), np.float64(a[k]), np.float64(a[m])
-        if free is not None:
-            p0, p1, p2, p3 = p0 * free[i], p1 * free[j], p2 * free[k], p3 * free[m]
-        t0, t1 = t0 + p0 * np.float64(b[i]), t1 + p1 * np.float64(b[j])
-        t2, t3 = t2 + p2 * np.float64(b[k]), t3 + p3 * np.float64(b[m])
-    for i in range(end, hi):
-        p = np.float64(a[i])
-        if free is not None:
-            p = p * free[i]
-        t0 = t0 + p * np.float64(b[i])
-    return t0 + t1 + t2 + t3
+NO_UPDATE = (0.0, 0.0, 0.0, 0.0)  # of the diagonal: see `update_metric`
 
 
 # ---------------------------------------------------------------------------------------- a new pair
 
 
-@seldom
+@inner
 def remember(
-    steps, changes, table, metric, x, best, g, g_best, scale, free, k, count, part, expected, least
+    steps,
+    changes,
+    table,
+    metric,
+    x,
+    best,
+    g,
+    g_best,
+    scale,
+    free,
+    sums,
+    k,
+    count,
+    part,
+    expected,
+    least,
 ):
     """Remember a step and the change of the gradient as pair k, one of `count`.
 
@@ -62,11 +55,8 @@ def remember(
     """
     n, m = x.size, table.shape[1]
     step, change = steps[np.uintp(k)], changes[np.uintp(k)]
-    ss = sy = yy = sds = 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        p, q, r, t = difference(lo, hi, x, best, g, g_best, scale, metric, step, change)
-        ss, sy, yy, sds = ss + p, sy + q, yy + r, sds + t
+    take_difference(sums, 4, n, (x, best, g, g_best, scale, metric, step, change))
+    ss, sy, yy, sds = sums.total[0], sums.total[1], sums.total[2], sums.total[3]
     product = sy
     if sy < least:
         share = (expected - least) / (expected - sy)
@@ -77,28 +67,10 @@ def remember(
         table[k, k] = 0.0
         return product, 0.0, False
     anew = sy / sds if count == 1 else 1.0  # of the diagonal, by the first pair
-    ydy = total = 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        p, q = update_metric(lo, hi, step, change, metric, anew, sy, anew * sds, sqrt(ss))
-        ydy, total = ydy + p, total + q
+    numbers = anew, sy, anew * sds, sqrt(ss)
+    ydy, total = note_products(steps, changes, table, metric, free, sums, k, count, numbers)
     table[2 * m + SCALES, k] = sy / ydy
-    note_products(steps, changes, table, free, k, count)
     return product, total / n, True
-
-
-@inner
-def difference(lo, hi, x, best, g, g_best, scale, metric, step, change):
-    """Write a step and the change of the gradient; return s.s, s.y, y.y and s.D s."""
-    ss = sy = yy = sds = 0.0
-    for i in range(np.uintp(lo), np.uintp(hi)):
-        unit = scale[i]
-        d, y = (x[i] - best[i]) / unit, (g[i] - g_best[i]) * unit
-        step[i], change[i] = d, y
-        d_, y_ = np.float64(d), np.float64(y)
-        ss, sy, yy = ss + d_ * d_, sy + d_ * y_, yy + y_ * y_
-        sds += d_ * d_ * np.float64(metric[i])
-    return ss, sy, yy, sds
 
 
 @inner
@@ -113,100 +85,79 @@ def damp(step, change, g_best, scale, share, part):
     return yy
 
 
-@inner
-def update_metric(lo, hi, step, change, metric, anew, sy, sds, length):
-    """Update the diagonal by a pair, as BFGS does with a matrix, and give the pair its unit.
-
-    Returns the sum of y^2 / D, and that of D (Gilbert & Lemarechal 1989).
-    """
-    ydy = total = 0.0
-    for i in range(np.uintp(lo), np.uintp(hi)):
-        d, y, e = np.float64(step[i]), np.float64(change[i]), np.float64(metric[i]) * anew
-        new = e + y * y / sy - (e * d) * (e * d) / sds
-        least = METRIC_LEAST * e
-        new = new if new > least else least
-        metric[i] = new
-        ydy, total = ydy + y * y / new, total + new
-        step[i], change[i] = d / length, y / length
-    return ydy, total
-
-
 @seldom
-def note_products(steps, changes, table, free, k, count):
-    """Note the products of pair k with the first `count` pairs, over the free variables."""
-    n, s, y = steps.shape[1], steps[np.uintp(k)], changes[np.uintp(k)]
+def note_products(steps, changes, table, metric, free, sums, k, count, numbers):
+    """Note the products of pair k with the first `count` pairs, after the diagonal has been updated by it.
+
+    `numbers` are those of `update_metric`, whose sums are returned.
+    """
+    n = steps.shape[1]
+    take_products(sums, 2 * count + 2, n, (steps, changes, metric, free, k, count, *numbers))
     for j in range(count):
-        table[k, j] = table[j, k] = 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        for j in range(count):
-            table[k, j] += dot(lo, hi, s, changes[np.uintp(j)], free)
-            if j != k:
-                table[j, k] += dot(lo, hi, steps[np.uintp(j)], y, free)
+        table[k, j] = sums.total[j]
+        if j != k:
+            table[j, k] = sums.total[count + j]
+    return sums.total[2 * count], sums.total[2 * count + 1]
 
 
 # ---------------------------------------------------------------------------- the inverse Hessian
 
 
-@seldom
-def gradient_into(h, x, g, scale, lower, upper, free):
-    """Write the gradient into h, projected and in units of the variables.
-
-    Returns how many variables are free, and whether they are others than before.
-    """
-    changed, count = False, 0
-    for i in range(h.size):
-        q, now = g[i], 1
-        if free is not None:
-            if held(x[i], q, lower[i], upper[i]):
-                now = 0
-            changed = changed or now != free[i]
-            free[i] = now
-            q = q if now == 1 else q - q
-        h[i], count = q * scale[i], count + now
-    return count, changed
-
-
-@seldom
+@inner
 def direction(
-    steps, changes, table, order, metric, x, g, scale, lower, upper, free, h, count, newest, drift, pivot,
-    floor,
+    steps, changes, table, order, metric, x, g, scale, lower, upper, free, h, sums, count, newest, drift,
+    pivot, floor,
 ):  # fmt: skip
-    """Write the inverse Hessian times the gradient into h; return whether there is a pair for it.
+    """Write the inverse Hessian times the gradient into h; return whether there is a pair for it, and h . h.
 
     Without, h is the gradient, projected and in units of the variables.
     """
     m = table.shape[1]
-    most, others = gradient_into(h, x, g, scale, lower, upper, free)
-    if others:
+    take_gradient(sums, 2, h.size, (h, x, g, scale, lower, upper, free))
+    most = np.int64(sums.total[0])
+    if sums.total[1] > 0.0:
         for k in range(count):
-            note_products(steps, changes, table, free, k, k + 1)
+            note_products(steps, changes, table, metric, free, sums, k, k + 1, NO_UPDATE)
     r, left = choose(table, order, count, newest, most, drift, pivot)
     if r == 0:
-        return False
-    first, second, apart = 2 * m + FIRST, 2 * m + SECOND, 2 * m + APART
-    solve_products(steps, table, order, free, h, r, first)
+        return False, 0.0
+    n, a, b = h.size, table[np.uintp(2 * m + FIRST)], table[np.uintp(2 * m + SECOND)]
+    apart, no, plain = table[np.uintp(2 * m + APART)], np.int64(0), 0.0
+    transform(sums, r, n, (h, free, order, steps, no, no, a, metric, plain, floor, steps, no, r))
+    solve(table, sums.total, a, r)
     if r == most:  # they say all
-        for i in range(h.size):
+        for i in range(n):
             h[i] = 0
-        add_rows(steps, table, order, free, h, r, first, 1.0)
-        return True
-    add_rows(changes, table, order, free, h, r, first, -1.0)
+        transform(
+            sums, 1, n, (h, free, order, steps, no, r, a, metric, plain, floor, steps, no, no)
+        )
+        return True, sums.total[0]
     size = 0.0
     for i in range(r):
-        size = max(size, table[2 * m + SCALES, order[i]])
+        b[i], size = -a[i], max(size, table[2 * m + SCALES, order[i]])
+    rows, first, last = changes, no, r  # these are to be added next, with factors b
     for i in range(left):
-        k = order[2 * m - 1 - i]
-        table[apart, i] = swap(steps, changes, table, free, h, k, 0.0)
-    divide(h, metric, size, floor)
+        k = 2 * m - 1 - i
+        transform(
+            sums, 1, n, (h, free, order, rows, first, last, b, metric, plain, floor, steps, k, k + 1)
+        )  # fmt: skip
+        apart[i] = sums.total[0] / table[order[k], order[k]]
+        b[0], first, last = -apart[i], k, k + 1
     for i in range(left - 1, -1, -1):
-        k = order[2 * m - 1 - i]
-        swap(changes, steps, table, free, h, k, table[apart, i])
-    solve_products(changes, table, order, free, h, r, second)
+        k = 2 * m - 1 - i
+        transform(
+            sums, 1, n, (h, free, order, rows, first, last, b, metric, size, floor, changes, k, k + 1)
+        )  # fmt: skip
+        b[0] = apart[i] - sums.total[0] / table[order[k], order[k]]
+        rows, first, last, size = steps, k, k + 1, plain
+    transform(
+        sums, r, n, (h, free, order, rows, first, last, b, metric, size, floor, changes, no, r)
+    )
+    solve(table, sums.total, b, r)
     for i in range(r):
-        table[second, i] = table[first, i] - table[second, i]
-    add_rows(steps, table, order, free, h, r, second, 1.0)
-    return True
+        b[i] = a[i] - b[i]
+    transform(sums, 1, n, (h, free, order, steps, no, r, b, metric, plain, floor, steps, no, no))
+    return True, sums.total[0]
 
 
 @inner
@@ -216,7 +167,7 @@ def choose(table, order, count, newest, most, drift, pivot_least):
     M = L D L', without roots, which would make bits depend on the unit of f.
     `order` gets the numbers of the first, and from its end those of the others, both newest first.
     """
-    m, r, left = table.shape[1], 0, 0
+    m, r, left, drift2 = table.shape[1], 0, 0, drift * drift
     for back in range(count):
         k = newest - back if newest >= back else newest - back + m
         own = table[k, k]
@@ -226,7 +177,7 @@ def choose(table, order, count, newest, most, drift, pivot_least):
         for i in range(r):
             j = order[i]
             p, q = table[k, j], table[j, k]
-            if abs(p - q) > drift * sqrt(own * table[j, j]):
+            if (p - q) * (p - q) > drift2 * (own * table[j, j]):
                 agrees = False
                 break
             a = 0.5 * (p + q)
@@ -249,119 +200,66 @@ def choose(table, order, count, newest, most, drift, pivot_least):
     return r, left
 
 
-@seldom
-def solve_products(rows, table, order, free, h, r, row):
-    """Write M^-1 times the products of h with steps or changes into a row of the table."""
-    n, m = h.size, table.shape[1]
+@inner
+def solve(table, products, into, r):
+    """Write M^-1 times the first r products into a vector."""
+    m = table.shape[1]
     for i in range(r):
-        table[row, i] = 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        for i in range(r):
-            table[row, i] += dot(lo, hi, rows[np.uintp(order[i])], h, free)
-    for i in range(r):
-        a = table[row, i]
+        a = products[i]
         for j in range(i):
-            a -= table[m + i, j] * table[row, j]
-        table[row, i] = a
+            a -= table[m + i, j] * into[j]
+        into[i] = a
     for i in range(r - 1, -1, -1):
-        a = table[row, i] / table[m + i, i]
+        a = into[i] / table[m + i, i]
         for j in range(i + 1, r):
-            a -= table[m + j, i] * table[row, j]
-        table[row, i] = a
-
-
-@seldom
-def add_rows(rows, table, order, free, h, r, row, sign):
-    """Add to h the steps or changes of the chosen pairs, times a row of coefficients."""
-    n = h.size
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        for i in range(r):
-            add_multiple(lo, hi, h, sign * table[row, i], rows[np.uintp(order[i])], free)
-
-
-@seldom
-def swap(rows, others, table, free, h, k, given):
-    """Apply one half of an update by pair k to h; return its coefficient."""
-    n, a = h.size, 0.0
-    for b in range(chunk_count(n)):
-        lo, hi = chunk(b, n)
-        a += dot(lo, hi, rows[np.uintp(k)], h, free)
-    a /= table[k, k]
-    add_multiple(0, n, h, given - a, others[np.uintp(k)], free)
-    return a
-
-
-@inner
-def add_multiple(lo, hi, h, a, y, free):
-    a = h.dtype.type(a)
-    for i in range(np.uintp(lo), np.uintp(hi)):
-        p = a * y[i]
-        if free is not None:
-            p = p * free[i]
-        h[i] += p
-
-
-@inner
-def divide(h, metric, factor, floor):
-    for i in range(h.size):
-        d = np.float64(metric[i])
-        h[i] = factor * h[i] / (d if d > floor else floor)
+            a -= table[m + j, i] * into[j]
+        into[i] = a
 
 
 # --------------------------------------------------------------------------------------------- a step
 
 
-@seldom
-def go(x, g, h, new, twin, metric, scale, lower, upper, free, radius, floor, modelled):
+@inner
+def go(
+    x,
+    g,
+    h,
+    new,
+    twin,
+    steps,
+    order,
+    metric,
+    scale,
+    lower,
+    upper,
+    free,
+    sums,
+    radius,
+    floor,
+    modelled,
+    square,
+):
     """Step along -h, no further than the radius and within the bounds; return (part, slope, length, size).
 
-    If not `modelled`, h is the gradient, and the step is as long as the radius. The slope is that along
-    the step, the part that of h which is gone, or -1 if h is not modelled, the size the length of x.
+    If not `modelled`, h is the gradient, and the step is as long as the radius; else `square` is h . h. The
+    slope is that along the step, the part that of h which is gone, or -1 if h is not modelled, the size the
+    length of x.
     """
-    part, slope, square, size = moved(
-        x, g, h, new, twin, metric, scale, lower, upper, radius, floor, modelled
-    )
-    if modelled and not slope < 0.0:  # bounds have spoilt it
-        gradient_into(h, x, g, scale, lower, upper, free)
+    part, slope, size, n, no = 1.0, 0.0, 0.0, h.size, np.int64(0)
+    for _ in range(2):
+        if not modelled:
+            transform(
+                sums, 1, n,
+                (h, free, order, steps, no, no, sums.total, metric, 1.0, floor, steps, no, no),
+            )  # fmt: skip
+            square = sums.total[0]
+        part, length = 1.0, sqrt(square)
+        if length > radius or not modelled:
+            part = radius / length if length > 0.0 else 0.0
+        move(sums, 3, n, (x, g, h, x.dtype.type(part), new, twin, scale, lower, upper))
+        slope, square, size = sums.total[0], sums.total[1], sums.total[2]
+        if slope < 0.0 or not modelled:
+            break
+        take_gradient(sums, 2, n, (h, x, g, scale, lower, upper, free))  # bounds have spoilt it
         modelled = False
-        part, slope, square, size = moved(
-            x, g, h, new, twin, metric, scale, lower, upper, radius, floor, modelled
-        )
-    return part, slope, sqrt(square), sqrt(size)
-
-
-@seldom
-def moved(x, g, h, new, twin, metric, scale, lower, upper, radius, floor, modelled):
-    """Return (part, slope, square of the length, square of the size) of a step that is made."""
-    if not modelled:
-        divide(h, metric, 1.0, floor)
-    square = 0.0
-    for b in range(chunk_count(x.size)):
-        lo, hi = chunk(b, x.size)
-        square += dot(lo, hi, h, h, None)
-    part, length = 1.0, sqrt(square)
-    if length > radius or not modelled:
-        part = radius / length if length > 0.0 else 0.0
-    share, slope, square, size = x.dtype.type(part), 0.0, 0.0, 0.0
-    for b in range(chunk_count(x.size)):
-        lo, hi = chunk(b, x.size)
-        p, q, r = move(lo, hi, x, g, h, share, new, twin, scale, lower, upper)
-        slope, square, size = slope + p, square + q, size + r
-    return part if modelled else -1.0, slope, square, size
-
-
-@inner
-def move(lo, hi, x, g, h, part, new, twin, scale, lower, upper):
-    """Step along -h within the bounds; return the slope along the step, and the squares of it and of x."""
-    slope = square = size = 0.0
-    for i in range(np.uintp(lo), np.uintp(hi)):
-        p, unit = x[i], scale[i]
-        q = p - part * h[i] * unit
-        if lower is not None:
-            q = within(q, lower[i], upper[i])
-        new[i] = twin[i] = q
-        d, e, z = np.float64((q - p) / unit), np.float64(g[i] * unit), np.float64(p / unit)
-        slope, square, size = slope + d * e, square + d * d, size + z * z
-    return slope, square, size
+    return part if modelled else -1.0, slope, sqrt(square), sqrt(size)

@@ -91,7 +91,8 @@ def _judged(method, v, s, o, m, reason):
     def by_pairs(method, v, s, o, m, reason):
         if s.curved:
             how = v.algebra.judge(
-                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free, s, o, reason == GOING
+                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free, v.sums, v.parts, s, o,
+                reason == GOING,
             )  # fmt: skip
             if how != STAY:
                 leave_pairs(method, v, s, o, how)
@@ -135,7 +136,7 @@ def _stepped(method, v, s, o, m, origin):
         if s.curved:
             if v.algebra.step(
                 v.x, v.g, v.spare, v.scale, v.lower, v.upper, v.steps, v.changes, v.table, v.order, v.metric,
-                v.free, s, o,
+                v.free, v.sums, v.parts, s, o,
             ):  # fmt: skip
                 return GOING
             take_best(s)

@@ -22,6 +22,8 @@ class Vectors(NamedTuple):
     order: Any = None  # shape (2 m,), int64: which pairs hold at once
     metric: Any = None  # the diagonal that pairs start from
     free: Any = None  # 1 for a variable that no bound holds, else 0
+    sums: Any = None  # shape (2 m + 2,), float64: what passes over all elements add up
+    parts: Any = None  # for threads: shape (chunks of elements, 2 m + 2), float64
     algebra: Any = None  # an `Algebra`
     chunks: Any = None  # shape (4, m), float64: norms and sums of chunks of elements, for threads
 

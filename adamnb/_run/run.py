@@ -14,7 +14,6 @@ from scipy.optimize import OptimizeResult
 from .._compiled import machine_code as code
 from .._compiled.curvature import begin_pairs
 from .._compiled.iteration import advance
-from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
@@ -44,7 +43,7 @@ from .._problem.problem import Problem
 from .result import Result, attach, outcome
 from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
-from .state import State
+from .state import State, on_threads
 from .threads import PARALLEL_REGION, thread_count, use_threads
 
 SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
@@ -81,8 +80,7 @@ class Run:
             self.rate is None, is_plain(o), self.parallel, pairs > 0
         )
         if self.parallel:
-            chunks = np.empty((4, chunk_count.py_func(problem.x0.size)))
-            self.state.vectors = self.state.vectors._replace(chunks=chunks)
+            self.state.vectors = on_threads(self.state.vectors)
 
     @property
     def s(self) -> Any:

@@ -10,6 +10,7 @@ from numba import from_dtype, types
 from .._compiled.curvature import judge, step
 from .._compiled.elements import sizes_of
 from .._compiled.functions import first_class
+from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.pairs import EXTRA
 from .._compiled.rate import AUTOMATIC
@@ -72,8 +73,20 @@ def with_pairs(vectors: Vectors, m: int) -> Vectors:
         steps=full((*problems, m, n), 0.0, dtype), changes=full((*problems, m, n), 0.0, dtype),
         table=full((*problems, 2 * m + EXTRA, m), 0.0, np.dtype(float)),
         order=np.zeros((*problems, 2 * m), np.int64), metric=full((*problems, n), 1.0, dtype), free=free,
-        algebra=algebra_of(dtype, free is not None)[1],
+        sums=np.empty((*problems, 2 * m + 2)), algebra=algebra_of(dtype, free is not None, False)[1],
     )  # fmt: skip
+
+
+def on_threads(vectors: Vectors) -> Vectors:
+    """Return the vectors of a run whose loops run on threads, in the host's memory."""
+    chunks = chunk_count.py_func(vectors.x.shape[1])
+    vectors = vectors._replace(chunks=np.empty((4, chunks)))
+    if vectors.steps is None:
+        return vectors
+    return vectors._replace(
+        parts=np.empty((chunks, vectors.sums.size)),
+        algebra=algebra_of(vectors.x.dtype, vectors.free is not None, True)[1],
+    )
 
 
 def first_rate(learning_rate: Any) -> Any:
@@ -244,20 +257,22 @@ class State:
 
 def vectors_type(vectors: Vectors) -> types.Type:
     """Return the Numba type of vectors that are arrays of NumPy or None."""
+    threads = vectors.chunks is not None
     return _vectors_type(
         vectors.free is not None,
+        threads,
         *[(a.dtype, a.ndim) if isinstance(a, np.ndarray) else None for a in vectors],
     )
 
 
 @cache
-def _vectors_type(bounded: bool, *kinds: tuple[np.dtype, int] | None) -> types.Type:
+def _vectors_type(bounded: bool, threads: bool, *kinds: tuple[np.dtype, int] | None) -> types.Type:
     named = {
         name: types.none if k is None else array_type(*k)
         for name, k in zip(Vectors._fields, kinds, strict=True)
     }
     if (rows := kinds[STEPS]) is not None:
-        named["algebra"] = algebra_of(rows[0], bounded)[0]
+        named["algebra"] = algebra_of(rows[0], bounded, threads)[0]
     return types.NamedTuple(list(named.values()), Vectors)
 
 
@@ -265,14 +280,16 @@ STEPS = Vectors._fields.index("steps")
 
 
 @cache
-def algebra_of(dtype: np.dtype, bounded: bool) -> tuple[types.Type, Algebra]:
+def algebra_of(dtype: np.dtype, bounded: bool, threads: bool) -> tuple[types.Type, Algebra]:
     """Return the type and the value of the functions of `curvature` for vectors of a dtype."""
     vector, rows, table = array_type(dtype, 1), array_type(dtype, 2), array_type(np.dtype(float), 2)
-    low = vector if bounded else types.none
+    low, sums = vector if bounded else types.none, array_type(np.dtype(float), 1)
+    parts = table if threads else types.none
     order, records = array_type(np.dtype(np.int64), 1), (from_dtype(STATE), from_dtype(OPTIONS))
     signatures = Algebra(
-        judge=(rows, rows, vector, rows, rows, table, vector, low, *records, types.boolean),
-        step=(rows, rows, *2 * (vector,), low, low, rows, rows, table, order, vector, low, *records),
+        judge=(rows, rows, vector, rows, rows, table, vector, low, sums, parts, *records, types.boolean),
+        step=(rows, rows, *2 * (vector,), low, low, rows, rows, table, order, vector, low, sums,
+              parts, *records),
     )  # fmt: skip
     found = []
     for function, signature in zip((judge, step), signatures, strict=True):
