@@ -6,6 +6,9 @@ import scipy.optimize
 
 import adamnb
 
+close = np.testing.assert_allclose
+ADAM = {"method": "adam", "extra_fit_funcs": {"adam": adamnb.statsmodels_fit}, "disp": False}
+
 
 def rosenbrock(**more):
     """Minimise through SciPy's protocol."""
@@ -37,3 +40,66 @@ def test_shgo_looks_up_what_a_method_takes():
     local = {"method": adamnb.adam}
     found = scipy.optimize.shgo(energy, [(-5.12, 5.12)] * 2, minimizer_kwargs=local)
     assert found.fun < 1e-10
+
+
+# ----------------------------------------------------------------------------------- statsmodels_fit
+
+
+@pytest.mark.parametrize("name", ["Logit", "Probit", "Poisson", "NegativeBinomial", "MNLogit"])
+def test_models_of_statsmodels(name):
+    api = pytest.importorskip("statsmodels.api", reason="statsmodels is not installed")
+    rng = np.random.default_rng(3)
+    columns = rng.normal(size=400), rng.normal(0, 3, 400), rng.uniform(20, 80, 400)
+    design = np.column_stack([np.ones(400), *columns])
+    mean = np.exp(design @ [0.5, 0.3, -0.1, 0.02])
+    response = {
+        "Poisson": rng.poisson(mean),
+        "NegativeBinomial": rng.negative_binomial(1.4, 1.4 / (1.4 + mean)),
+        "MNLogit": rng.integers(0, 3, 400),
+    }.get(name, (rng.random(400) < mean / (5 + mean)).astype(float))
+    model = getattr(api, name)(response, design)
+    fit, own = model.fit(**ADAM), model.fit(disp=False, maxiter=1000)
+    assert fit.mle_retvals["converged"]
+    close(fit.params, own.params, atol=1e-5)
+    close(fit.bse, own.bse, rtol=1e-5)
+
+
+def line(b):
+    return float((b - 1) @ (b - 1))
+
+
+def slope(b):
+    return 2 * (b - 1)
+
+
+def test_maxiter_of_statsmodels_is_not_read():
+    """Its default of 35 is Newton's; with a rate that is given many more are needed."""
+    given = {"learning_rate": 0.05, "extra_fit_funcs": {}}
+    x, values = adamnb.statsmodels_fit(
+        line, slope, np.full(2, 9.0), (), given, disp=False, maxiter=35, callback=None,
+        retall=False, full_output=True, hess=None,
+    )  # fmt: skip
+    close(x, 1, atol=1e-4)
+    assert values["converged"]
+    assert values["iterations"] > 100
+    assert given == {"learning_rate": 0.05, "extra_fit_funcs": {}}
+
+
+def test_what_statsmodels_hands_over(capsys):
+    def run(disp=0, **kwargs):
+        return adamnb.statsmodels_fit(line, slope, np.full(2, 9.0), (), kwargs, disp=disp)
+
+    x, values = run(bounds=[(2, None), (None, None)])
+    close(x, [2, 1], atol=1e-6)
+    assert list(values) == [
+        "fopt", "gopt", "iterations", "fcalls", "gcalls", "warnflag", "converged", "message",
+    ]  # fmt: skip
+    assert (values["fopt"], values["warnflag"]) == (line(x), 0)
+    with pytest.raises(TypeError, match=r"learnig_rate.*Did you mean `learning_rate`"):
+        run(learnig_rate=1.0)
+    with pytest.raises(ValueError, match="'adamq'"):
+        run(min_method="adamq")
+    assert not run(maxfun=2)[1]["converged"]
+    assert not capsys.readouterr().out
+    run(disp=5)
+    assert "Current function value" in capsys.readouterr().out
