@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._run.result import BatchResult as BatchResult
     from ._run.result import MultistartResult as MultistartResult
     from ._run.result import Result as Result
+    from ._statsmodels import statsmodels_fit as statsmodels_fit
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _LATER = {
     "Result": "_run.result",
     "Solution": "_njit",
     "njit_minimize": "_njit",
+    "statsmodels_fit": "_statsmodels",
 }
 
 

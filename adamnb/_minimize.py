@@ -145,14 +145,33 @@ def minimize(
     """
     given = merged(options, option)
     solver = solver_of(method)
-    return solver.solve(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, given)
+    for name, value, what in (("hess", hess, ""), ("hessp", hessp, "-vector product")):
+        if value is not None:
+            text = f"Method {solver.method.name} does not use Hessian{what} information ({name})."
+            _warn(text, RuntimeWarning)
+    return solver.solve(fun, x0, args, jac, bounds, constraints, tol, callback, given)
+
+
+class _CustomMethod(str):
+    """SciPy's name of a method that is a callable.
+
+    `scipy.optimize.shgo` looks it up. Who compares names, and runs a method of his own where he knows
+    none of them, as lmfit does, is stopped.
+    """
+
+    def startswith(self, *_: Any) -> bool:
+        raise TypeError(
+            "A method of adamnb is a callable, not a name: give it to what takes callables, as SciPy's"
+            " `minimize` and lmfit's `Minimizer.scalar_minimize` do."
+        )
 
 
 class Solver:
     """A method as a callable of SciPy's custom-method protocol.
 
-    ``scipy.optimize.minimize(fun, x0, jac=grad, method=adamnb.adam, options={{...}})``. Arguments
-    and result are those of `adamnb.minimize`; an unknown option is an `OptimizeWarning`.
+    ``scipy.optimize.minimize(fun, x0, jac=grad, method=adamnb.adam, options={...})``. Arguments
+    and result are those of `adamnb.minimize`; an unknown option is an `OptimizeWarning`. Callers hand a
+    Hessian to every method that is a callable, so that it is left aside without a word.
     """
 
     def __init__(self, name: str) -> None:
@@ -165,6 +184,10 @@ class Solver:
 
     def __reduce__(self) -> tuple:
         return solver_of, (self.method.name,)
+
+    def lower(self) -> str:
+        """Return the name by which `scipy.optimize.shgo` looks up what a method takes."""
+        return _CustomMethod("_custom")
 
     def __call__(
         self,
@@ -186,12 +209,10 @@ class Solver:
             _warn(
                 f"Unknown solver options: {name}.{_options.suggest(name, known)}", OptimizeWarning
             )
-        return self.solve(
-            fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options
-        )
+        return self.solve(fun, x0, args, jac, bounds, constraints, tol, callback, options)
 
     def solve(
-        self, fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, given
+        self, fun, x0, args, jac, bounds, constraints, tol, callback, given
     ) -> Result:  # fmt: skip
         """Check everything, then minimise."""
         clock = time.perf_counter(), code.seconds
@@ -206,10 +227,6 @@ class Solver:
             vector = np.clip(vector, *pair)
         _options.check_polish(o["polish"], bounded=pair is not None)
         _refuse(constraints)
-        for name, value, what in (("hess", hess, ""), ("hessp", hessp, "-vector product")):
-            if value is not None:
-                text = f"Method {method.name} does not use Hessian{what} information ({name})."
-                _warn(text, RuntimeWarning)
         args = argument_tuple(fun, args, 1 + (jac == "inplace"))
         if not there:
             jac, args = chosen_gradient(fun, jac, args, given, vector.dtype)

@@ -1,0 +1,64 @@
+"""`statsmodels_fit`: the optimiser of a statsmodels model."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ._minimize import minimize
+
+
+def statsmodels_fit(
+    f: Callable,
+    score: Callable | None,
+    start_params: Any,
+    fargs: tuple,
+    kwargs: Mapping[str, Any],
+    disp: Any = False,
+    callback: Callable | None = None,
+    **ignored: Any,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Fit a statsmodels model: an optimiser of the form that its `extra_fit_funcs` takes.
+
+    ``model.fit(method="adam", extra_fit_funcs={"adam": adamnb.statsmodels_fit})``. Standard errors come
+    from the Hessian of the model, as with every method of statsmodels.
+
+    Parameters
+    ----------
+    f, score : callable
+        Mean negative log-likelihood and its gradient.
+    start_params : ndarray, shape (n,)
+        Start.
+    fargs : tuple
+        Further arguments of both.
+    kwargs : dict
+        What `fit` got besides: options, `bounds` and `tol`, as `adamnb.minimize` has them, and
+        `min_method`, the name of another method.
+    disp, callback : optional
+        As in `adamnb.minimize`.
+    **ignored
+        What else statsmodels hands over. `maxiter` is among it: its default is for Newton's method, 35
+        for most models, and cannot be told from a value that was asked for. Use `maxfun` or `max_time`.
+
+    Returns
+    -------
+    x : ndarray, shape (n,)
+        Best parameters.
+    retvals : dict
+        `mle_retvals` of the fit, with the names that statsmodels uses.
+    """
+    given = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
+    method = given.pop("min_method", "adam")
+    result = minimize(
+        f, start_params, fargs, method, score, callback=callback, disp=bool(disp), **given
+    )
+    return result.x, {
+        "fopt": result.fun,
+        "gopt": result.jac,
+        "iterations": result.nit,
+        "fcalls": result.nfev,
+        "gcalls": result.njev,
+        "warnflag": result.status,
+        "converged": result.success,
+        "message": result.message,
+    }
