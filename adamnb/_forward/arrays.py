@@ -11,7 +11,7 @@ from numba.core.utils import pysignature
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable
 from numba.np.numpy_support import as_dtype, from_dtype
 
-from .dual import NUMBERS, Dual, met, real, with_dtype
+from .dual import NUMBERS, Dual, element, met, real, with_dtype
 from .preferred import overload_first
 
 TRAPEZOID = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009, before NumPy 2
@@ -198,22 +198,21 @@ def _vander(x, N):  # noqa: N803, NumPy's name
 
 
 def _append(arr, values):
-    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (arr, values)]
-    kind = met(*kinds)
-    if kind is None or not isinstance(arr, types.Array):
+    kind = met(element(arr), element(values))
+    if kind is None:
         return None
-    if isinstance(values, types.Array):
-        return lambda arr, values: np.concatenate(
-            (held(arr, kind).flatten(), held(values, kind).flatten())
-        )
+    return lambda arr, values: np.concatenate((listed(arr, kind), listed(values, kind)))
 
-    def with_one(arr, values):
-        out = np.empty(arr.size + 1, kind)
-        out[:-1] = held(arr, kind).flatten()
-        out[-1] = values
-        return out
 
-    return with_one
+def listed(a, kind):
+    """Return a vector with the elements of an array, or with a number."""
+
+
+@overload(listed)
+def _listed(a, kind):
+    if isinstance(a, types.Array):
+        return lambda a, kind: held(a, kind).flatten()
+    return lambda a, kind: np.full(1, as_element(kind, a))
 
 
 def _divmod(x, y):
@@ -312,14 +311,14 @@ def _norm(a):
 
 
 def _clip(a, a_min, a_max):
-    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (a, a_min, a_max)]
+    kinds = map(element, (a, a_min, a_max))
     if met(*kinds) is not None:
         return lambda a, a_min, a_max: np.minimum(np.maximum(a, a_min), a_max)
     return None
 
 
 def _where(condition, x, y):
-    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (x, y)]
+    kinds = map(element, (x, y))
     kind = met(*kinds)
     if kind is None:
         return None
@@ -340,7 +339,7 @@ def _where(condition, x, y):
 
 
 def _interp(x, xp, fp):
-    kinds = [kind.dtype if isinstance(kind, types.Array) else kind for kind in (x, xp, fp)]
+    kinds = map(element, (x, xp, fp))
     kind = met(*kinds)
     if kind is None or not (isinstance(xp, types.Array) and isinstance(fp, types.Array)):
         return None
