@@ -58,19 +58,21 @@ def value_and_grad(fun: Callable) -> Callable:
     ======================  ===============================================================================
     numbers                 arithmetic, ``//``, ``%``, ``**``, abs, min, max, round, divmod; `math`
     elements of arrays      exp, log, sqrt, cbrt, powers, trigonometric and hyperbolic functions, hypot,
-                            logaddexp, maximum, minimum, where, clip, sign, sinc; erf, gamma and lgamma of
-                            `math`
+                            logaddexp, maximum, minimum, where, clip, sign, sinc, nan_to_num; erf, gamma and
+                            lgamma of `math`
     arrays                  sum (and its `axis`), prod, mean, average, median, var, std, cumsum, cumprod, max,
-                            min, ptp, argmax, argmin, diff, nansum, nanmean, dot, ``@``, vdot, norm, trace,
-                            outer, kron, convolve, interp, searchsorted, trapezoid, linspace, vander
-    linear systems          solve, inv, det, slogdet, cholesky and matrix_power of `numpy.linalg`
+                            min, ptp, argmax, argmin, diff, nansum, nanmean, nanmax, nanvar, quantile,
+                            percentile, cov, corrcoef, bincount, dot, ``@``, vdot, norm, trace, outer, kron,
+                            cross, convolve, correlate, interp, searchsorted, trapezoid, linspace, vander
+    linear algebra          solve, inv, det, slogdet, cholesky, matrix_power, lstsq of full rank, eigh and
+                            eigvalsh (of levels that differ) of `numpy.linalg`
     what moves elements     slices, masks, lists of places, reshape, concatenate, stack, append, roll, repeat,
                             sort, copy
     ======================  ===============================================================================
 
     An array that `fun` makes for floats holds what depends on x where `fun` puts it there; an array of
     its caller, of integers or of complex numbers does not, nor does a list of floats. There is no rule
-    for lstsq, pinv, eigenvalues, singular values, FFTs, complex numbers, functions made by
+    for pinv, singular values, eigenvalues of other matrices, FFTs, complex numbers, functions made by
     ``@vectorize``, and SciPy's functions. The solvers are loops here, made for up to some hundred unknowns.
 
     Where there is no derivative it is, as in JAX, 0 for ``abs(x)`` at 0, half for each of two equal

@@ -113,10 +113,6 @@ def _variance(a):
     return np.mean((a - np.mean(a)) ** 2)
 
 
-def _norm(a):
-    return mp.sqrt(np.sum(a * a))
-
-
 def _interp(x, xp, fp):
     j = min(max(int(np.searchsorted(xp, x)), 1), len(xp) - 1)
     return fp[j - 1] + (x - xp[j - 1]) / (xp[j] - xp[j - 1]) * (fp[j] - fp[j - 1])
@@ -134,6 +130,37 @@ def _by_matrices(function):
         return _array(found.tolist()).reshape(shape) if isinstance(found, mp.matrix) else found
 
     return of_arrays
+
+
+def _norm(a, order=2):
+    return max(abs(a)) if order == math.inf else np.sum(abs(a) ** order) ** (mpf(1) / order)
+
+
+def _quantile(a, q):
+    place = np.asarray(q) * (len(a) - 1)
+    low = place.astype(int)
+    high, ordered = np.minimum(low + 1, len(a) - 1), np.sort(a)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _cov(*rows):
+    apart = [row - np.mean(row) for row in np.vstack(rows)]
+    return np.array([[a @ b / (a.size - 1) for a in apart] for b in apart])
+
+
+def _corrcoef(*rows):
+    c = _cov(*rows)
+    return np.array([[c[i, j] / mp.sqrt(c[i, i] * c[j, j]) for j in (0, 1)] for i in (0, 1)])
+
+
+def _eigh(a):
+    values, vectors = mp.eigsy(mp.matrix(a.tolist()))
+    return _array(list(values)), _array(vectors.tolist())
+
+
+def _lstsq(a, b):
+    x = _array(list(mp.lu_solve(mp.matrix(a.tolist()), mp.matrix(b.tolist()))))
+    return x, _array([np.sum((a @ x - b) ** 2)]), a.shape[1], None
 
 
 def _slogdet(a):
@@ -159,6 +186,7 @@ FUNCTIONS = {
     "ceil": _each(mp.ceil),
     "round": _each(mp.nint),
     "fmod": _each(lambda a, b: a - b * mp.sign(a / b) * mp.floor(abs(a / b)), 2),
+    "logaddexp2": _each(lambda a, b: mp.log(mpf(2) ** a + mpf(2) ** b, 2), 2),
     "logaddexp": _each(lambda a, b: mp.log(mp.exp(a) + mp.exp(b)), 2),
     "copysign": _each(lambda a, b: abs(a) if b > 0 else -abs(a), 2),
 }
@@ -176,8 +204,19 @@ NUMPY = Numpy(
     std=lambda a: mp.sqrt(_variance(a)),
     isclose=lambda a, b: abs(a - b) < 1e-8 + 1e-5 * abs(b),
     average=np.mean,
+    cov=_cov,
+    corrcoef=_corrcoef,
+    quantile=_quantile,
+    percentile=lambda a, q: _quantile(a, q / 100),
+    bincount=lambda a, weights: _array([np.sum(weights[a == i]) for i in range(max(a) + 1)]),
+    nan_to_num=lambda a: a,
     nansum=np.sum,
     nanmean=np.mean,
+    nanmax=np.max,
+    nanmin=np.min,
+    nanprod=np.prod,
+    nanvar=_variance,
+    nanstd=lambda a: mp.sqrt(_variance(a)),
     isnan=_each(mp.isnan),
     isfinite=_each(mp.isfinite),
     interp=_interp,
@@ -189,6 +228,9 @@ NUMPY = Numpy(
         cholesky=_by_matrices(mp.cholesky),
         matrix_power=_by_matrices(lambda a, n: a**n),
         norm=_norm,
+        lstsq=_lstsq,
+        eigh=_eigh,
+        eigvalsh=lambda a: _eigh(a)[0],
     ),
 )
 MATH = SimpleNamespace(
@@ -201,6 +243,7 @@ MATH = SimpleNamespace(
     gamma=mp.gamma,
     lgamma=mp.loggamma,
     pow=pow,
+    exp2=FUNCTIONS["exp2"],
     fabs=abs,
 )
 mpf.__floordiv__ = lambda a, b: mp.floor(a / b)

@@ -527,6 +527,21 @@ def voigt(x):
     return f
 
 
+def energy_levels(x):
+    """A spin in a field: levels, and how much of a state is in the lowest."""
+    matrix = np.array([[x[0], x[1], 0.1], [x[1], -x[0], x[2]], [0.1, x[2], 0.5]])
+    levels, states = np.linalg.eigh(matrix)
+    return np.sum((levels - T[:3]) ** 2) + states[0, 0] ** 2 + np.linalg.eigvalsh(matrix)[2] ** 2
+
+
+def separable(x):
+    """Least squares for the parts that are linear, of two columns."""
+    basis = np.column_stack((np.exp(-x[0] * T), T ** x[1], x[2] * np.ones(7)))
+    c, rest, _, _ = np.linalg.lstsq(basis, Y)
+    r = basis @ c - Y
+    return r @ r + c @ c + rest[0]
+
+
 @njit
 def growth(size, rate, capacity):
     return rate * size * (1 - size / capacity)
@@ -741,7 +756,7 @@ OBJECTIVES = [
     numbers, tables, gaussian_process, gaussian_process_by_cholesky, gaussian_process_by_hand,
     normal_and_counts, pseudo_voigt, voigt, logistic_growth, epidemic, relevance, weibull,
     negative_binomial, beta_binomial, student, moving_average, tracked, hill, von_mises,
-    quantiles, b_splines, ordinal_probit, exponentials, chemistry, random_effects,
+    quantiles, b_splines, ordinal_probit, energy_levels, separable, exponentials, chemistry, random_effects,
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import types
+from numba.extending import register_jitable
 
 from .arrays import as_element, at, duals, plain, refuse_shapes
 from .dual import Dual, element, met
@@ -16,7 +17,7 @@ def _argmax(a):
         def place(a):
             best = 0
             for i in range(1, a.size):
-                if a.flat[i] > a.flat[best]:
+                if not a.flat[i] <= a.flat[best] and not np.isnan(a.flat[best]):
                     best = i
             return best
 
@@ -30,7 +31,7 @@ def _argmin(a):
         def place(a):
             best = 0
             for i in range(1, a.size):
-                if a.flat[i] < a.flat[best]:
+                if not a.flat[i] >= a.flat[best] and not np.isnan(a.flat[best]):
                     best = i
             return best
 
@@ -46,6 +47,24 @@ def _min(a):
     return (lambda a: a.flat[np.argmin(a)]) if duals(a) else None
 
 
+def _nanmax(a):
+    if duals(a):
+
+        def largest(a):
+            best = a.flat[0]
+            for v in a.flat:
+                if v > best or np.isnan(best):
+                    best = v
+            return best
+
+        return largest
+    return None
+
+
+def _nanmin(a):
+    return (lambda a: -np.nanmax(-a)) if duals(a) else None
+
+
 def _median(a):
     if duals(a):
 
@@ -55,6 +74,36 @@ def _median(a):
 
         return middle
     return None
+
+
+def _quantile(a, q):
+    if not duals(a):
+        return None
+    if isinstance(q, types.Array):
+
+        def several(a, q):
+            ordered, out = np.sort(a.flatten()), np.empty(q.size, a.dtype)
+            for i in range(q.size):
+                out[i] = between(ordered, q[i])
+            return out
+
+        return several
+    return lambda a, q: between(np.sort(a.flatten()), q)
+
+
+def _percentile(a, q):
+    return (lambda a, q: np.quantile(a, q / 100)) if duals(a) else None
+
+
+@register_jitable
+def between(ordered, q):
+    """Return what a part q of the numbers lies below, which is between two of them."""
+    if not 0 <= q <= 1:
+        raise ValueError("quantiles must be between 0 and 1, percentiles between 0 and 100")
+    place = q * (ordered.size - 1)
+    low = int(place)
+    high = min(low + 1, ordered.size - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
 def _searchsorted(a, v, side="left"):
@@ -126,6 +175,26 @@ def _clip(a, a_min, a_max):
     return None
 
 
+def _nan_to_num(x, copy=True, nan=0.0):
+    if isinstance(x, Dual):
+        return lambda x, copy=True, nan=0.0: as_element(x, nan) if np.isnan(x) else x
+    if duals(x):
+
+        def numbers(x, copy=True, nan=0.0):
+            out = x.copy()
+            for i in range(x.size):
+                if np.isnan(x.flat[i]):
+                    out.flat[i] = nan
+            return out
+
+        return numbers
+    return None
+
+
+def _extract(condition, arr):
+    return (lambda condition, arr: arr[condition]) if duals(arr) else None
+
+
 def _isclose(a, b, rtol=1e-05, atol=1e-08):
     if met(a, b) is not None:
         return lambda a, b, rtol=1e-05, atol=1e-08: bool(
@@ -147,11 +216,17 @@ FUNCTIONS: dict[Callable, Callable] = {
     np.argmin: _argmin,
     np.max: _max,
     np.min: _min,
+    np.nanmax: _nanmax,
+    np.nanmin: _nanmin,
     np.median: _median,
+    np.quantile: _quantile,
+    np.percentile: _percentile,
     np.searchsorted: _searchsorted,
     np.interp: _interp,
     np.where: _where,
     np.clip: _clip,
+    np.nan_to_num: _nan_to_num,
+    np.extract: _extract,
     np.isclose: _isclose,
     np.round: _round,
     np.around: _round,
