@@ -395,6 +395,8 @@ def test_parts_are_loaded_at_once():
     inplace(np.ones(8), np.ones(8))
     (code,) = inplace.inspect_llvm().values()
     assert "load <8 x double>" in code
+    (line,) = [line for line in code.splitlines() if " alloca " in line and "[8 x double]" in line]
+    assert line.endswith("align 64")
 
 
 def test_gradients_in_place():
