@@ -41,12 +41,12 @@ def value_and_grad(fun: Callable) -> Callable:
     ===  =======================  ==========================  ===================================
     n    microseconds             over a gradient by hand     compiled differences over these
     ===  =======================  ==========================  ===================================
-    2    0.04 / 0.17              1.4 / 0.7                   2.6 / 2.7
-    4    0.04 / 0.25              1.4 / 0.8                   3.1 / 4.5
-    8    0.05 / 0.42              1.7 / 0.9                   4.0 / 7.9
-    16   0.11 / 1.5               3.4 / 1.9                   3.1 / 6.2
-    32   0.39 / 5.8               8 / 4.3                     2.0 / 6.0
-    100  4.2 / 58                 33 / 16                     1.5 / 5.8
+    2    0.03 / 0.16              1.0 / 0.7                   3.5 / 3.0
+    4    0.03 / 0.25              1.0 / 0.8                   4.0 / 4.6
+    8    0.04 / 0.40              1.2 / 0.8                   5.5 / 8.5
+    16   0.09 / 1.4               2.7 / 1.7                   3.7 / 6.9
+    32   0.31 / 7.6               6.7 / 3.8                   2.5 / 6.8
+    100  3.9 / 52                 25 / 15                     1.9 / 6.0
     ===  =======================  ==========================  ===================================
 
     Reverse mode does not grow with n: for hundreds of variables write the gradient, for thousands have it
@@ -58,19 +58,21 @@ def value_and_grad(fun: Callable) -> Callable:
     ======================  ===============================================================================
     numbers                 arithmetic, ``//``, ``%``, ``**``, abs, min, max, round, divmod; `math`
     elements of arrays      exp, log, sqrt, cbrt, powers, trigonometric and hyperbolic functions, hypot,
-                            logaddexp, maximum, minimum, where, clip, sign, sinc; erf, gamma and lgamma of
-                            `math`
+                            logaddexp, maximum, minimum, where, clip, sign, sinc, nan_to_num; erf, gamma and
+                            lgamma of `math`
     arrays                  sum (and its `axis`), prod, mean, average, median, var, std, cumsum, cumprod, max,
-                            min, ptp, argmax, argmin, diff, nansum, nanmean, dot, ``@``, vdot, norm, trace,
-                            outer, kron, convolve, interp, searchsorted, trapezoid, linspace, vander
-    linear systems          solve, inv, det, slogdet, cholesky and matrix_power of `numpy.linalg`
+                            min, ptp, argmax, argmin, diff, nansum, nanmean, nanmax, nanvar, quantile,
+                            percentile, cov, corrcoef, bincount, dot, ``@``, vdot, norm, trace, outer, kron,
+                            cross, convolve, correlate, interp, searchsorted, trapezoid, linspace, vander
+    linear algebra          solve, inv, det, slogdet, cholesky, matrix_power, lstsq of full rank, eigh and
+                            eigvalsh (of levels that differ) of `numpy.linalg`
     what moves elements     slices, masks, lists of places, reshape, concatenate, stack, append, roll, repeat,
                             sort, copy
     ======================  ===============================================================================
 
     An array that `fun` makes for floats holds what depends on x where `fun` puts it there; an array of
     its caller, of integers or of complex numbers does not, nor does a list of floats. There is no rule
-    for lstsq, pinv, eigenvalues, singular values, FFTs, complex numbers, functions made by
+    for pinv, singular values, eigenvalues of other matrices, FFTs, complex numbers, functions made by
     ``@vectorize``, and SciPy's functions. The solvers are loops here, made for up to some hundred unknowns.
 
     Where there is no derivative it is, as in JAX, 0 for ``abs(x)`` at 0, half for each of two equal

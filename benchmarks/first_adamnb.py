@@ -1,4 +1,4 @@
-"""A process for starts.py: import adamnb, minimise Rosenbrock, compiled or interpreted."""
+"""A process for starts.py: import adamnb, minimise Rosenbrock: compiled, without a gradient, interpreted."""
 
 import sys
 
@@ -7,6 +7,7 @@ from benchmarks import problems
 
 fun, jac = {
     "compiled": (problems.rosenbrock, problems.rosenbrock_gradient),
+    "forward": (problems.rosenbrock, None),
     "interpreted": (problems.rosenbrock_numpy, True),
 }[sys.argv[1]]
 result = adamnb.minimize(fun, problems.rosenbrock_start(10), jac=jac, **problems.exactly(1000))

@@ -9,18 +9,19 @@ from functools import cache, partial
 import numba
 import numpy as np
 import rivals
-from measure import alternate
+from measure import alternate, alternate_processes
 from numba import types
 from report import Row
 
 import adamnb
 from adamnb._forward import derivatives
 from adamnb._forward.named import derivative
+from benchmarks import fits
 
 njit = numba.njit(error_model="numpy")
 CALLS = 2_000
 SIZES = (2, 3, 4, 8, 16, 32, 64, 100)
-AS_BY_HAND, AS_A_LOOP = 1 / 1.6, 1 / 3
+AS_BY_HAND, AS_A_LOOP, AS_A_BATCH = 1 / 1.6, 1 / 3, 1 / 1.5
 
 
 @njit
@@ -99,6 +100,15 @@ def by_differences(fun, count):
     if count == 0:
         return njit(lambda x, g: differences(x, g, ()))
     return njit(lambda x, g, t, y: differences(x, g, (t, y)))
+
+
+@njit
+def decay(x, y, t):
+    f = 0.0
+    for i in range(t.size):
+        r = x[0] * np.exp(-x[1] * t[i]) + x[2] - y[i]
+        f += r * r
+    return f
 
 
 @cache
@@ -209,6 +219,7 @@ def rows(effort, threads):
                     *alternate(calls, effort), at_least=reach,
                 )  # fmt: skip
     yield _whole_arrays(effort)
+    yield _batch(effort)
 
 
 def _whole_arrays(effort):
@@ -219,3 +230,16 @@ def _whole_arrays(effort):
     ours, loop = alternate([called(write, x, args) for write in writes], effort) / CALLS
     work = "f and gradient, n = 3, 20 points, a decay"
     return Row(work, "forward mode, whole arrays", "the same as a loop", ours, loop, AS_A_LOOP)
+
+
+def _batch(effort):
+    fit = fits.decays(10_000 if effort.processes < 5 else 100_000)
+    calls = [
+        partial(adamnb.minimize_batch, fun, fit.x0, fit.args, fit.data, jac=jac)
+        for fun, jac in ((decay, None), (fit.inplace, "inplace"))
+    ]
+    ours, by_hand = alternate_processes(calls, effort) / len(fit.x0)
+    work = f"a fit, decay, {len(fit.x0):,} of them"
+    return Row(
+        work, "minimize_batch, no gradient", "minimize_batch, by hand", ours, by_hand, AS_A_BATCH
+    )

@@ -56,22 +56,32 @@ def import_rows(effort, threads):
 
 def first_rows(effort, threads):
     optax = [HERE / "first_optax.py"] if rivals.available("jax", "optax") else None
-    compiled, interpreted = (
-        [HERE / "first_adamnb.py", kind] for kind in ("compiled", "interpreted")
+    compiled, forward, interpreted = (
+        [HERE / "first_adamnb.py", kind] for kind in ("compiled", "forward", "interpreted")
     )
 
     work = "first result from starting Python, Rosenbrock n = 10, warm cache"
     with tempfile.TemporaryDirectory() as cache:
-        scripts = [compiled, interpreted] + ([optax] if optax else [])
+        scripts = [compiled, interpreted, forward] + ([optax] if optax else [])
         samples = alternate_processes([_python(*script, cache=cache) for script in scripts], effort)
-    jax = samples[2] if optax else None
+    jax = samples[3] if optax else None
     rival = "import jax, optax; lax.while_loop, its compilation cache on" if optax else "-"
     yield Row(work, "minimize, compiled", rival, samples[0], jax, at_least=1.0, within=1.2)
     yield Row(work, "minimize, interpreted", rival, samples[1], jax)
+    yield _added(work, samples, within=0.1)
 
     work = "first result ever, Rosenbrock n = 10, empty cache"
     samples = alternate_processes([_with_empty_cache(*script) for script in scripts], effort)
-    jax = samples[2] if optax else None
+    jax = samples[3] if optax else None
     rival = "import jax, optax; lax.while_loop" if optax else "-"
     yield Row(work, "minimize, compiled", rival, samples[0], jax, within=5.0)
     yield Row(work, "minimize, interpreted", rival, samples[1], jax, within=4.0)
+    yield _added(work, samples, within=1.5)
+
+
+def _added(work, samples, within):
+    """What it costs to have no gradient."""
+    work = f"{work}, beyond minimize with a gradient"
+    return Row(
+        work, "minimize, compiled, forward mode", "-", samples[2] - samples[0], within=within
+    )

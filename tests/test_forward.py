@@ -1,8 +1,9 @@
-"""Exact derivatives of Numba functions, against complex steps, closed forms and analytic gradients."""
+"""Exact derivatives of Numba functions: of all that has a rule, of any size; what is said elsewhere."""
 
 import inspect
 import math
 
+import many_digits
 import numba
 import numpy as np
 import pytest
@@ -16,590 +17,12 @@ from adamnb._forward import derivatives
 from adamnb._forward.named import derivative
 
 njit = numba.njit(error_model="numpy")
-RNG = np.random.default_rng(5)
 T = np.linspace(0.1, 2.0, 7)
-Y = 1.3 * np.exp(-0.6 * T) + 0.01 * RNG.normal(size=7)
-X = RNG.normal(size=(7, 3))
-COUNTS = np.array([0.0, 2, 1, 4, 0, 3, 1])
-LABELS = np.array([0.0, 1, 0, 1, 1, 0, 1])
-MEMBERS = np.array([0, 1, 2, 0, 1, 2, 0])
 POINT = np.array([1.1, 0.7, 0.4])
-# Numbers of NumPy, complex ones included, compare by their real parts first: branches work as they should.
-STEP = 1e-30
-
-
-def complex_step(function, x, *args):
-    """Return the derivatives of a Python function with respect to x, one row for each variable."""
-    rows = []
-    for i in range(x.size):
-        z = x.astype(complex)
-        z[i] += STEP * 1j
-        rows.append(np.imag(np.asarray(function(z, *args))) / STEP)
-    return np.array(rows)
 
 
 def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
-
-
-# ---------------------------------------------------------------- objectives as people write them
-
-
-@njit
-def half_square(r):
-    return 0.5 * r * r
-
-
-@njit
-def decay(x, t):
-    return x[0] * np.exp(-x[1] * t) + x[2]
-
-
-@njit
-def fill(out, x, t):
-    for i in range(t.size):
-        out[i] = decay(x, t[i])
-
-
-def loop(x):
-    f = 0.0
-    for i in range(T.size):
-        r = x[0] * np.exp(-x[1] * T[i]) + x[2] - Y[i]
-        f += r * r
-    return f
-
-
-def whole_arrays(x):
-    a, k, c = x
-    r = a * np.exp(-k * T) + c - Y
-    return r @ r
-
-
-def helpers(x):
-    f = 0.0
-    for i in range(T.size):
-        f += half_square(decay(x, T[i]) - Y[i])
-    return f
-
-
-def filled_by_a_helper(x):
-    out = np.empty(T.size)
-    fill(out, x, T)
-    return np.sum((out - Y) ** 2)
-
-
-def poisson(x):
-    f = 0.0
-    for i in range(T.size):
-        rate = np.exp(x[0] + x[1] * T[i]) + x[2]
-        f += rate - COUNTS[i] * np.log(rate)
-    return f
-
-
-def binomial(x):
-    p = 1 / (1 + np.exp(-(X @ x)))
-    return -np.sum(LABELS * np.log(p) + (1 - LABELS) * np.log1p(-p))
-
-
-def mixture(x):
-    f, terms = 0.0, np.empty(2)
-    for y in Y:
-        terms[0] = np.log(0.3) - 0.5 * ((y - x[0]) / x[2]) ** 2 - np.log(x[2])
-        terms[1] = np.log(0.7) - 0.5 * (y - x[1]) ** 2
-        top = terms.max()
-        f -= top + np.log(np.sum(np.exp(terms - top)))
-    return f
-
-
-def runge_kutta(x):
-    u, v, h, f = x[0], x[1], 0.1, 0.0
-    for i in range(20):
-        k1, l1 = v, -x[2] * u
-        k2, l2 = v + h / 2 * l1, -x[2] * (u + h / 2 * k1)
-        k3, l3 = v + h / 2 * l2, -x[2] * (u + h / 2 * k2)
-        k4, l4 = v + h * l3, -x[2] * (u + h * k3)
-        u += h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        v += h / 6 * (l1 + 2 * l2 + 2 * l3 + l4)
-        f += (u - 0.1 * i) ** 2
-    return f
-
-
-def runge_kutta_of_vectors(x):
-    state = np.zeros(2)
-    state[0] = x[0]
-    for _ in range(10):
-        middle = state + 0.05 * np.array([state[1], -x[2] * state[0]])
-        state = state + 0.1 * np.array([middle[1], -x[2] * middle[0] + x[1]])
-    return np.sum(state**2)
-
-
-def kepler(x):
-    f = 0.0
-    for t in T:
-        mean = x[0] * t + x[1]
-        e = mean
-        for _ in range(50):
-            change = (e - x[2] * np.sin(e) - mean) / (1 - x[2] * np.cos(e))
-            e -= change
-            if np.abs(change) < 1e-15:
-                break
-        f += (np.cos(e) - x[2]) ** 2 * t
-    return f
-
-
-def hidden_markov(x):
-    alpha, new, f = np.full(2, 0.5), np.zeros(2), 0.0
-    stay = 1 / (1 + np.exp(-x[0]))
-    for y in COUNTS:
-        for j in range(2):
-            rate = x[1] if j == 0 else x[1] + x[2]
-            s = 0.0
-            for i in range(2):
-                s += alpha[i] * (stay if i == j else 1 - stay)
-            new[j] = s * np.exp(-rate) * rate**y
-        total = new.sum()
-        f -= np.log(total)
-        alpha[:] = new / total
-    return f
-
-
-def swapped(x):
-    old, new = np.zeros(3), np.zeros(3)
-    old[0] = 1.0
-    for _ in range(4):
-        for j in range(3):
-            new[j] = old[(j + 1) % 3] * x[j] + x[0] * old[j]
-        old, new = new, old
-    return old.sum()
-
-
-def spline(x):
-    knots, f = np.array([0.0, 0.8, 2.1]), 0.0
-    for i in range(T.size):
-        j = np.searchsorted(knots, T[i]) - 1
-        w = (T[i] - knots[j]) / (knots[j + 1] - knots[j])
-        f += ((1 - w) * x[j] + w * x[j + 1] - Y[i]) ** 2
-    return f
-
-
-def early(x):
-    if x[0] < 0:
-        return 1e9
-    if not x[1] > 0:
-        return np.inf
-    return x[0] * np.log(x[1]) * x[2]
-
-
-def while_loop(x):
-    v, n = x[0], 0
-    while v < 100:
-        v = v * v + x[1]
-        n += 1
-    return np.log(v) + n
-
-
-def slices(x):
-    return np.sum((x[1:] - x[:-1] ** 2) ** 2) + len(x) + x.size * x[-1] + x.shape[0]
-
-
-def iterated(x):
-    product = 1.0
-    for v in x:
-        product *= v + 1
-    return product
-
-
-def in_place(x):
-    r = np.zeros_like(x)
-    r += x
-    r *= 2.0
-    r -= 0.5 * x
-    r /= x[0]
-    return np.sum(r * r * r)
-
-
-def matrices(x):
-    m = np.array([[x[0], x[1]], [x[1], x[2]]])
-    scaled = m @ m + np.outer(x[:2], x[1:])
-    return m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0] + np.trace(scaled) + np.sum(scaled.T @ x[:2])
-
-
-def statistics(x):
-    r = x[0] * T ** x[1] - Y
-    return np.mean(r) + np.var(r) + np.std(r) + np.dot(r, T) + r.max() - r.min() + np.prod(r + 1)
-
-
-def pieces(x):
-    s = np.concatenate((x[1:], x[:1]))
-    c = np.cumsum(s)
-    return (
-        np.sum(np.where(T > 1, x[0] * T, x[1] * T**2)) + np.diff(c) @ c[1:] + s.reshape(3, 1).sum()
-    )
-
-
-def lists(x):
-    values = []
-    for t in T:
-        values.append(x[0] * t + x[1])
-    pair = (x[0], x[1])
-    for _ in range(3):
-        pair = (pair[1], pair[0] * pair[1])
-    return sum([v * v for v in values]) + pair[0] * pair[1]
-
-
-def powers(x):
-    return (
-        x[0] ** 2 + x[0] ** 3 + x[0] ** -2 + x[1] ** 2.5 + 2 ** x[1] + x[0] ** x[1] + x[2] ** 0
-        + (x[0] + 1) ** 5 * x[2] ** -1
-    )  # fmt: skip
-
-
-def rotation(x):
-    c, s = np.cos(x[0]), np.sin(x[0])
-    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    moved = turn @ x
-    moved **= 3
-    weights = np.array([1.0, 2.0, 3.0])
-    weights[1] = x[2]
-    return np.sum(weights * moved) + np.sum(np.outer(moved, x).sum(axis=1) ** 2)
-
-
-def where_in_where(x):
-    return np.sum(np.where(T < 0.5, x[0] * T, np.where(T < 1.5, x[1] * T**2, x[2])) ** 2)
-
-
-@njit
-def kernel_matrix(x):
-    apart = T.reshape(-1, 1) - T
-    return x[0] ** 2 * np.exp(-0.5 * apart**2 / x[1] ** 2) + x[2] ** 2 * np.eye(7)
-
-
-def gaussian_process(x):
-    k = kernel_matrix(x)
-    return 0.5 * Y @ np.linalg.solve(k, Y) + 0.5 * np.linalg.slogdet(k)[1]
-
-
-def gaussian_process_by_cholesky(x):
-    lower = np.linalg.cholesky(kernel_matrix(x))
-    z = np.linalg.solve(lower, Y)
-    return 0.5 * z @ z + np.log(np.diag(lower)).sum()
-
-
-def gaussian_process_by_hand(x):
-    k = kernel_matrix(x)
-    return 0.5 * Y @ np.linalg.solve(k, Y) + 0.5 * np.log(np.linalg.det(k))
-
-
-def mixed_model(x):
-    v = np.eye(7) * x[0] + np.outer(T, T) * x[1]
-    r = Y - x[2]
-    return r @ np.linalg.inv(v) @ r + np.log(np.linalg.det(v))
-
-
-def markov_chain(x):
-    p = np.array([[1 - x[2], x[2]], [x[1], 1 - x[1]]])
-    return np.linalg.matrix_power(p, 5)[0, 1] ** 2 + np.linalg.matrix_power(p, -2)[1, 0]
-
-
-def profiled(x):
-    """Variable projection: what is linear is solved for."""
-    basis = np.column_stack((np.exp(-x[0] * T), np.exp(-x[1] * T), x[2] * T))
-    c = np.linalg.solve(basis.T @ basis + 0.1 * np.eye(3), basis.T @ Y)
-    r = basis @ c - Y
-    return r @ r + 0.1 * c @ c
-
-
-def implicit_euler(x):
-    """A stiff reaction, by Newton's method for the step."""
-    u, h = np.array([1.0, 0.0]), 0.1
-    for _ in range(5):
-        v = u.copy()
-        for _ in range(12):
-            rate = x[0] * v[0] ** 2 - x[1] * v[1]
-            g = np.array([v[0] - u[0] + h * rate, v[1] - u[1] - h * rate + h * x[2] * v[1]])
-            jac = np.array([
-                [1 + 2 * h * x[0] * v[0], -h * x[1]],
-                [-2 * h * x[0] * v[0], 1 + h * x[1] + h * x[2]],
-            ])  # fmt: skip
-            v = v - np.linalg.solve(jac, g)
-        u = v
-    return u[0] ** 2 + 3 * u[1] ** 2
-
-
-@njit
-def oscillator(t, s, x):
-    return np.array([s[1], -x[0] * s[0] - x[1] * s[1] + x[2] * np.sin(t)])
-
-
-@njit
-def heun(model, s, x):
-    for i in range(10):
-        k = model(0.1 * i, s, x)
-        s = s + 0.05 * (k + model(0.1 * (i + 1), s + 0.1 * k, x))
-    return s
-
-
-def integrator(x):
-    s = heun(oscillator, np.array([1.0, 0.0]), x)
-    return s @ s
-
-
-def kalman_filter(x):
-    mean, p, f = np.zeros(2), np.eye(2), 0.0
-    step, noise = np.array([[1.0, 0.1], [0.0, 1.0]]), np.eye(2) * 0.01
-    noise[1, 1] = x[1] ** 2
-    for y in Y:
-        mean = step @ mean
-        p = step @ p @ step.T + noise
-        s = p[0, 0] + x[2] ** 2
-        r = y - x[0] * mean[0]
-        gain = p[:, 0] / s
-        mean = mean + gain * r
-        p = p - np.outer(gain, p[0])
-        f += 0.5 * r * r / s + 0.5 * np.log(s)
-    return f
-
-
-def garch(x):
-    f, v = 0.0, 1.0
-    for y in Y:
-        v = x[0] * 0.1 + x[1] * 0.5 * v + x[2] * 0.3 * (y - 0.5) ** 2
-        f += np.log(v) + (y - 0.5) ** 2 / v
-    return f
-
-
-def tridiagonal(x):
-    """Thomas's algorithm, in place."""
-    b, d = np.full(7, 4.0), Y.copy()
-    d *= x[0]
-    b += x[1] * T
-    for i in range(1, 7):
-        w = x[2] / b[i - 1]
-        b[i] -= w * x[2]
-        d[i] -= w * d[i - 1]
-    out = np.zeros(7)
-    out[-1] = d[-1] / b[-1]
-    for i in range(5, -1, -1):
-        out[i] = (d[i] - x[2] * out[i + 1]) / b[i]
-    return out @ out
-
-
-def masks(x):
-    r = x[0] * T - x[1]
-    low = r < 0.3
-    r[low] *= x[2]
-    r[T > 1.8] = 0.0
-    return np.sum(r[r > 0.1] ** 2) + np.sum(r * ~low) + np.count_nonzero(low) * x[1]
-
-
-def groups(x):
-    effects = x[MEMBERS]
-    sums = np.zeros(3)
-    for i in range(7):
-        sums[MEMBERS[i]] += effects[i] * T[i]
-    return np.sum((effects - Y) ** 2) + np.sum(sums**2)
-
-
-def softmax(x):
-    scores = np.outer(T, x)
-    f = 0.0
-    for i in range(7):
-        top = np.max(scores[i])
-        f -= scores[i, i % 3] - top - np.log(np.sum(np.exp(scores[i] - top)))
-    return f
-
-
-def survival(x):
-    left = np.cumprod(1 - 0.1 * x)
-    return np.sum(np.log(left)) + np.sum(np.convolve(T, x)[1:4] ** 2) + np.median(x) * left[-1]
-
-
-def quadrature(x):
-    t = np.linspace(x[0], x[0] + x[1], 9)
-    return np.trapezoid(np.exp(-(t**2) * x[2]), t)
-
-
-def polynomials(x):
-    by_horner = 0.0
-    for c in x[::-1]:
-        by_horner = by_horner * 1.3 + c
-    series = 1.0
-    for k in range(1, 6):
-        series += (-1) ** k * x[0] ** k / math.gamma(k + 1)
-    return by_horner * series + np.sum((np.vander(T, 3) @ x - Y) ** 2) + pow(x[1], 3)
-
-
-@njit
-def peak(t, height, centre=1.0, width=0.5):
-    return height * np.exp(-(((t - centre) / width) ** 2))
-
-
-@njit
-def split(x):
-    return x[0], (x[1], x[2]), np.array([x[0], 1.0])
-
-
-def spectrum(x):
-    """Helpers with defaults and keywords, and with several results."""
-    height, (centre, width), pair = split(x)
-    f = pair[0] * pair[1]
-    for t, y in zip(T, Y):  # noqa: B905, Numba has no `strict`
-        f += (peak(t, height, width=width) + peak(t, 0.3, centre) - y) ** 2
-    return f
-
-
-def slices_in_place(x):
-    a = np.zeros(6)
-    a[:3] += x
-    a[3:] -= 2 * x
-    a[1:4] *= x[0]
-    a[::2] /= x[1]
-    b = 2 * T
-    b[0] = x[2]
-    c = np.arange(3.0)
-    c += x
-    return np.sum(a * a) + b @ b + c @ c
-
-
-@njit
-def factorial_power(a, n):
-    return 1.0 if n == 0 else a * n * factorial_power(a, n - 1)
-
-
-@njit
-def doubled(x):
-    for i in range(3):
-        yield x[i] * 2
-
-
-def python_things(x):
-    """Recursion, a generator, enumerate, dictionaries, a while with break."""
-    f = factorial_power(x[0], 4)
-    for i, v in enumerate(doubled(x)):
-        f += i * v * v
-    kept = {0: x[0] * 2, 1: x[1]}
-    p, k = 1.0, 0
-    while True:
-        k += 1
-        p *= x[2] / k
-        f += p
-        if k > 20:
-            break
-    return f * kept[0] * kept[1]
-
-
-def normal_and_counts(x):
-    """A censored normal and a negative binomial."""
-    f = 0.0
-    for i in range(7):
-        z = (T[i] - x[0]) / x[1]
-        f -= np.log(0.5 * math.erfc(-z / math.sqrt(2.0)))
-        f -= math.lgamma(COUNTS[i] + x[2]) - math.lgamma(x[2]) + x[2] * np.log(0.4)
-    return f
-
-
-def normal_and_counts_by_hand(x):
-    z = (T - x[0]) / x[1]
-    f = -np.sum(np.log(0.5 * (1 + scipy.special.erf(z / math.sqrt(2.0)))))
-    gammas = scipy.special.loggamma(COUNTS + x[2]) - scipy.special.loggamma(x[2])
-    return f - np.sum(gammas) - 7 * x[2] * math.log(0.4)
-
-
-def closed_over():
-    table, factor = np.linspace(0.0, 1.0, 7), 3.0
-
-    def closure(x):
-        return np.sum((table * x[0] ** 2 - factor * x[1]) ** 2) * x[2]
-
-    return closure
-
-
-closure = closed_over()
-
-
-def searched(x):
-    """Where x is what is searched in, and all that is sorted."""
-    place = np.searchsorted(np.sort(x), 0.5)
-    order = np.argsort(x)
-    return (
-        np.sort(x)[place] * 3 + x[order[0]] ** 2 + np.append(x, x[0])[3] + np.roll(x, 1)[0] * x[1]
-    )
-
-
-def tables(x):
-    """Where x chooses the place in a table; by hand below."""
-    j = np.searchsorted(T, x[0])
-    return (
-        np.interp(x[0], T, Y) + np.interp(1.3, np.array([0.0, 1.0, 2.0]), x) + T[j] * x[1]
-        + np.round(x[2] * 10) + np.float64(x[2]) + np.trapezoid(x[0] * T, T)
-    )  # fmt: skip
-
-
-def tables_by_hand(x):
-    j = int(np.searchsorted(T, POINT[0]))
-    slope = (Y[j] - Y[j - 1]) / (T[j] - T[j - 1])
-    return slope * x[0] + 0.7 * x[1] + 0.3 * x[2] + T[j] * x[1] + x[2] + x[0] * np.trapezoid(T, T)
-
-
-def numbers(x):
-    """What Python's numbers can do, beside what has complex values."""
-    return max(x[0], x[1], 0.3) * min(x[0], 2.0) + x[0] // 0.3 + x[0] % 0.3 + +x[2] - float(x[1])
-
-
-def numbers_by_hand(x):
-    return x[0] * x[0] + x[0] + x[2] - x[1]
-
-
-OBJECTIVES = [
-    loop, whole_arrays, helpers, filled_by_a_helper, poisson, binomial, mixture, runge_kutta,
-    runge_kutta_of_vectors, kepler, hidden_markov, swapped, spline, early, while_loop, slices, iterated,
-    in_place, matrices, statistics, pieces, lists, powers, rotation, where_in_where, mixed_model,
-    markov_chain, profiled, implicit_euler, integrator, kalman_filter, garch, tridiagonal, masks, groups,
-    softmax, survival, quadrature, polynomials, spectrum, slices_in_place, python_things, closure, searched,
-]  # fmt: skip
-WITHOUT_COMPLEX_VALUES = [
-    (numbers, numbers_by_hand), (tables, tables_by_hand), (gaussian_process, gaussian_process_by_hand),
-    (gaussian_process_by_cholesky, gaussian_process_by_hand),
-    (normal_and_counts, normal_and_counts_by_hand),
-]  # fmt: skip
-
-
-def python_only(function):
-    """Return a function that calls the Python functions behind Numba ones, which take no complex x."""
-    scope = {
-        name: value.py_func if hasattr(value, "py_func") else value
-        for name, value in globals().items()
-    }
-    for name, value in globals().items():
-        if hasattr(value, "py_func"):
-            helper = value.py_func
-            scope[name] = type(function)(helper.__code__, scope, name, helper.__defaults__)
-    complex_numpy = type("Numpy", (), {name: getattr(np, name) for name in dir(np)})
-    complex_numpy.empty = staticmethod(lambda n: np.zeros(n, complex))
-    complex_numpy.zeros = complex_numpy.empty
-    complex_numpy.array = staticmethod(lambda rows: np.array(rows, complex))
-    complex_numpy.full = staticmethod(lambda n, value: np.full(n, value, complex))
-    complex_numpy.var = staticmethod(lambda a: np.mean((a - np.mean(a)) ** 2))
-    complex_numpy.std = staticmethod(lambda a: np.sqrt(np.mean((a - np.mean(a)) ** 2)))
-    complex_numpy.arange = staticmethod(lambda n: np.arange(n).astype(complex))
-    complex_numpy.eye = staticmethod(lambda n: np.eye(n, dtype=complex))
-    scope["T"], scope["Y"] = T.astype(complex), Y.astype(complex)
-    scope["np"] = complex_numpy
-    return type(function)(function.__code__, scope, None, None, function.__closure__)
-
-
-@pytest.mark.parametrize("function", OBJECTIVES, ids=lambda f: f.__name__)
-def test_objectives(function):
-    f, g = adamnb.value_and_grad(njit(function))(POINT)
-    np.testing.assert_allclose(f, function(POINT), rtol=1e-13)
-    close(g, complex_step(python_only(function), POINT))
-
-
-@pytest.mark.parametrize(("function", "by_hand"), WITHOUT_COMPLEX_VALUES)
-def test_objectives_without_complex_values(function, by_hand):
-    f, g = adamnb.value_and_grad(njit(function))(POINT)
-    assert f == pytest.approx(function(POINT), rel=1e-14)
-    close(g, complex_step(python_only(by_hand), POINT))
 
 
 # ------------------------------------------------------------------------------------- functions
@@ -620,52 +43,25 @@ def functions(x):
     )  # fmt: skip
 
 
-def complex_functions(x):
-    a, b = x
-    power = np.power
-    gamma, lgamma, erf = scipy.special.gamma, scipy.special.loggamma, scipy.special.erf
-    return np.array([
-        np.exp(a), np.exp(a), power(2, a), np.exp(a) - 1, np.log(a), np.log(a) / math.log(2),
-        np.log10(a), np.log(1 + a), np.sqrt(a), power(a, 1 / 3), a * a, 1 / a, np.sin(a), np.cos(a),
-        np.tan(a), np.arcsin(a), np.arccos(a), np.arctan(a), np.sinh(a), np.cosh(a), np.tanh(a),
-        np.arcsinh(a), np.arccosh(1 + b), np.arctanh(a), a, a * (180 / np.pi), a * (np.pi / 180),
-        erf(a), 1 - erf(a), gamma(a), lgamma(b),
-        -np.pi / (np.sin(np.pi * a) * gamma(1 + a)), np.arctan(a / b),
-        np.sqrt(a * a + b * b), b, a, np.log(np.exp(a) + np.exp(b)), -a,
-        power(a, b), power(2, a), 1 / a**3, power(a, 2.5), power(a, b), b - 2 * a, 0.2,
-        a * b, 1, 0, 1, 1,
-    ])  # fmt: skip
-
-
 def test_functions():
     x = np.array([0.35, 0.9])
     found = adamnb.jacobian(functions)(x)
-    expected = complex_step(complex_functions, x).T
-    np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
+    _, expected = many_digits.jacobian(functions.py_func, x)
+    np.testing.assert_allclose(found, expected.T, rtol=2e-14, atol=2e-15)
 
 
 @njit
 def functions_of_arrays(x):
-    a, b, c = x
+    a, b, _ = x
     stacked = np.vstack((x, x * x))
     return (
         np.ptp(x), np.kron(x, x)[1], np.vdot(x, T[:3]), np.nansum(x), np.nanmean(x), np.average(x),
         np.median(x), np.linspace(a, b, 4)[1], np.vander(x, 3)[0, 0], np.cumprod(x)[2],
-        np.convolve(x, T)[1], np.append(x, c)[3], np.roll(x, 1)[0], np.repeat(x, 2)[2], stacked[1, 2],
-        x.astype(np.float64)[1], np.float64(a), divmod(a, 0.3)[1], pow(b, 3), np.fmod(-a, 0.3),
+        np.convolve(x, T)[1], np.roll(x, 1)[0], np.repeat(x, 2)[2], stacked[1, 2],
+        divmod(a, 0.3)[1], pow(b, 3), np.fmod(-a, 0.3),
         np.sinc(a), np.linalg.norm(x), x.std(), x.cumsum()[1], np.diff(x)[0],
-        a if np.isclose(a, a + 1e-12) else b, np.int64(a) * b, x[np.searchsorted(T, T[1])],
+        a if np.isclose(a, a + 1e-12) else b, x[np.searchsorted(T, T[1])],
     )  # fmt: skip
-
-
-def complex_functions_of_arrays(x):
-    a, b, c = x
-    mean = (a + b + c) / 3
-    return np.array([
-        a - c, a * b, x @ T[:3], a + b + c, mean, mean, b, a + (b - a) / 3, a * a, a * b * c,
-        a * T[1] + b * T[0], c, c, b, c * c, b, a, a, b**3, -a, np.sin(np.pi * a) / (np.pi * a),
-        np.sqrt(a * a + b * b + c * c), np.sqrt(np.sum((x - mean) ** 2) / 3), a + b, b - a, a, b, b,
-    ])  # fmt: skip
 
 
 @njit
@@ -710,10 +106,71 @@ def test_arrays_of_a_caller():
         adamnb.value_and_grad(changed)(POINT)
 
 
+@njit
+def further_functions_of_arrays(x):
+    a, b, c = x
+    pair, t = np.vstack((x, x * x)), T[:3]
+    return (
+        np.cross(x, t)[1], np.cov(pair)[0, 1], np.cov(x, t)[0, 0], np.corrcoef(pair)[0, 1],
+        np.corrcoef(t, x)[0, 1], np.convolve(T, x, "valid")[1], np.convolve(x, T, "same")[0],
+        np.correlate(T, x)[2], np.percentile(x, 30.0), np.quantile(x, 0.9),
+        np.quantile(x, np.array([0.0, 0.4, 1.0]))[1], np.nanmax(x), np.nanmin(x), np.nanprod(x),
+        np.nanvar(x), np.nanstd(x), np.ediff1d(x)[1], np.extract(x > 0.5, x)[1],
+        np.bincount(np.array([0, 1, 1]), x)[1], np.trapezoid(x), np.trapezoid(x, dx=0.5),
+        np.linalg.norm(x, 1), np.linalg.norm(x, np.inf), np.linalg.norm(-x, 3), np.nan_to_num(x)[2],
+        np.append(x, c)[3], np.append(a, x)[2], np.append(a, b)[1], np.logaddexp2(a, b),
+        math.exp2(c),
+    )  # fmt: skip
+
+
+def test_further_functions_of_arrays():
+    found = adamnb.jacobian(further_functions_of_arrays)(POINT)
+    _, expected = many_digits.jacobian(further_functions_of_arrays.py_func, POINT)
+    np.testing.assert_allclose(found, expected.T, rtol=1e-14, atol=2e-15)
+
+
+@njit
+def with_nan(x):
+    r = np.log(x - 0.5)
+    return (
+        np.nan_to_num(r)[2],
+        np.nanmax(r),
+        np.nanmin(r),
+        np.nansum(r),
+        np.nanmean(r),
+        np.nanprod(r),
+    )
+
+
+def test_nan():
+    """What is left out has no derivative; what is not, is not lost."""
+    f, g = 1 / 0.6, 1 / 0.2
+    a, b = math.log(0.6), math.log(0.2)
+    expected = [[0, 0], [f, 0], [0, g], [f, g], [f / 2, g / 2], [b * f, a * g]]
+    found = adamnb.jacobian(with_nan)(POINT)
+    np.testing.assert_allclose(found, np.column_stack((expected, np.zeros(6))), rtol=1e-14)
+
+    @njit
+    def largest(x):
+        return np.log(x - 0.5).max()
+
+    assert math.isnan(adamnb.value_and_grad(largest)(POINT)[0])
+
+
+@njit
+def casts(x):
+    return x.astype(np.float64)[1], np.float64(x[0]), np.int64(x[0]) * x[1]
+
+
+def test_casts():
+    found = adamnb.jacobian(casts)(POINT)
+    np.testing.assert_array_equal(found, [[0, 1, 0], [1, 0, 0], [0, 1, 0]])
+
+
 def test_functions_of_arrays():
     found = adamnb.jacobian(functions_of_arrays)(POINT)
-    expected = complex_step(complex_functions_of_arrays, POINT).T
-    np.testing.assert_allclose(found, expected, rtol=2e-14, atol=2e-15)
+    _, expected = many_digits.jacobian(functions_of_arrays.py_func, POINT)
+    np.testing.assert_allclose(found, expected.T, rtol=2e-14, atol=2e-15)
 
 
 @pytest.mark.parametrize("a", [0.35, 0.02, 7.5])
@@ -813,7 +270,7 @@ def test_numbers_of_variables(n):
     f, g = adamnb.value_and_grad(rosenbrock)(x)
     assert f == rosenbrock(x)
     assert g.shape == (n,)
-    close(g, complex_step(rosenbrock.py_func, x) if n > 1 else np.zeros(1))
+    close(g, many_digits.jacobian(rosenbrock.py_func, x)[1] if n > 1 else np.zeros(1))
     h = adamnb.hessian(rosenbrock)(x)
     close(h, rosenbrock_hessian(x))
     assert (h == h.T).all()
@@ -859,22 +316,6 @@ def test_float32_stays_float32():
     assert h.dtype == np.float32
     np.testing.assert_allclose(h, adamnb.hessian(fun)(x.astype(float), t.astype(float)), rtol=1e-4)
     assert f == pytest.approx(f64, rel=1e-6)
-
-
-def test_hessians():
-    for fun in (loop, mixture):
-        both, step = adamnb.value_and_grad(njit(fun)), 1e-3
-
-        def slope(i, h, both=both):
-            return both(POINT + h * np.eye(3)[i])[1]
-
-        rows = [
-            (8 * (slope(i, step) - slope(i, -step)) - slope(i, 2 * step) + slope(i, -2 * step))
-            / (12 * step)
-            for i in range(3)
-        ]
-        h = adamnb.hessian(njit(fun))(POINT)
-        np.testing.assert_allclose(h, rows, rtol=1e-7, atol=1e-7 * np.abs(h).max())
 
 
 def test_second_derivatives_of_linear_systems():
@@ -948,6 +389,16 @@ def test_memory():
     assert allocations(both, np.ones(33)) == 2
 
 
+def test_parts_are_loaded_at_once():
+    """Element by element, a gradient of Rosenbrock's function takes a third longer."""
+    inplace = derivative(derivatives.value_and_grad_inplace, rosenbrock)
+    inplace(np.ones(8), np.ones(8))
+    (code,) = inplace.inspect_llvm().values()
+    assert "load <8 x double>" in code
+    (line,) = [line for line in code.splitlines() if " alloca " in line and "[8 x double]" in line]
+    assert line.endswith("align 64")
+
+
 def test_gradients_in_place():
     """With the parameters of the function, whatever their names."""
 
@@ -970,6 +421,10 @@ def test_further_arguments():
     def fun(x, pair, model, power=2):
         (scale, shift), t = pair
         return (model(x, t[0]) * scale + shift) ** power
+
+    @njit
+    def decay(x, t):
+        return x[0] * np.exp(-x[1] * t) + x[2]
 
     f, g = adamnb.value_and_grad(fun)(POINT, ((2.0, 0.5), T), decay)
     e = np.exp(-POINT[1] * T[0])
@@ -1051,7 +506,7 @@ def test_a_division_by_zero_is_as_in_the_function_itself():
 
 @njit
 def decomposes(x):
-    return np.linalg.eigvalsh(np.outer(x, x))[0]
+    return np.linalg.svd(np.outer(x, x))[1][0]
 
 
 @njit
@@ -1110,8 +565,8 @@ def calls(x):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (decomposes, "no rule for `eigvalsh`"),
-        (calls, "no rule for `eigvalsh`"),
+        (decomposes, "no rule for `svd`"),
+        (calls, "no rule for `svd`"),
         (rounds, "no rule for `spacing`"),
         (drops, "no rule for `astype` of arrays with these arguments"),
         (fills, "an array or list that holds floats is given a number that depends on x"),
@@ -1142,4 +597,4 @@ def test_wrong_x(x):
 
 def test_python_functions():
     with pytest.raises(TypeError, match="needs a Numba function"):
-        adamnb.value_and_grad(loop)
+        adamnb.value_and_grad(rosenbrock.py_func)

@@ -8,8 +8,8 @@ from typing import Any
 
 from .._compiled.run import Functions
 from .._forward import preferred
-from .._forward.arrays import Methods
 from .._forward.derivatives import PARTS, passes
+from .._forward.methods import Methods
 from .._forward.seeds import room
 from .driver import DEVICE, SIMULATED, cuda
 from .problems import device_function

@@ -55,6 +55,7 @@ class Floats(types.Type):
 class _FloatsModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         self.element = manager.lookup(kind.dtype).get_value_type()
+        self.alignment = kind.dtype.bitwidth // 8
         super().__init__(manager, kind, ir.VectorType(self.element, kind.count))
 
     def get_data_type(self):
@@ -69,6 +70,11 @@ class _FloatsModel(models.PrimitiveModel):
     def from_data(self, builder, value):
         places = range(self.be_type.count)
         return vector([Real(builder, builder.extract_value(value, i)) for i in places]).code
+
+    def load_from_data_pointer(self, builder, ptr, align=None):
+        """Load all at once: LLVM does not always make that of one element after the other."""
+        place = builder.bitcast(ptr, self.be_type.as_pointer())
+        return builder.load(place, align=align or self.alignment)
 
 
 @register_model(Dual)

@@ -18,10 +18,15 @@ from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
 from numba.core.untyped_passes import ReconstructSSA
 
-from . import arrays
 from . import expressions as expressions
+from . import in_place as in_place
 from . import linalg as linalg
+from . import making
+from . import methods as methods
 from . import operations as operations
+from . import ordering as ordering
+from . import products as products
+from . import sums as sums
 from .dual import has_duals
 from .holders import hold_duals
 from .refusals import refusal
@@ -138,7 +143,7 @@ class Lift(FunctionPass):
                 if isinstance(function, CPUDispatcher):
                     function = lifted(function)
                 elif function is np.array:
-                    function = arrays.array
+                    function = making.array
                     if statement.target.name in calls:
                         rows_as_tuples(state.func_ir, calls[statement.target.name])
                 elif isinstance(function, type) and statement.target.name in calls:

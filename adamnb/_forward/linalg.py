@@ -211,12 +211,88 @@ def _matrix_power(a, n):
     return None
 
 
+def _eigh(a):
+    if not duals(a):
+        return None
+
+    def decomposed(a):
+        n, a_ = a.shape[0], numbers_of(a)
+        w, v = np.linalg.eigh(a_[:, :, 0].copy())
+        values, vectors = np.empty(n, a.dtype), np.empty((n, n), a.dtype)
+        values_, vectors_ = numbers_of(values), numbers_of(vectors)
+        for i in range(n):
+            values_[i, 0], vectors_[:, i, 0] = w[i], v[:, i]
+        for k in range(1, a_.shape[2]):
+            turned = v.T.copy() @ a_[:, :, k].copy() @ v.copy()
+            for i in range(n):
+                values_[i, k] = turned[i, i]
+                vectors_[:, i, k] = 0 * v[:, i]
+                for j in range(n):
+                    if j != i and turned[j, i] != 0:
+                        vectors_[:, i, k] += v[:, j] * (turned[j, i] / (w[i] - w[j]))
+        return values, vectors
+
+    return decomposed
+
+
+def _eigvalsh(a):
+    return (lambda a: np.linalg.eigh(a)[0]) if duals(a) else None
+
+
+def _lstsq(a, b):
+    if not duals(a, b):
+        return None
+    kind = met(a.dtype, b.dtype)
+    if b.ndim == 1:
+
+        def of_vector(a, b):
+            x, rest = fitted(held(a, kind), held(b, kind).reshape(b.size, 1))
+            return x.reshape(x.size), rest, a.shape[1], None
+
+        return of_vector
+
+    def of_matrix(a, b):
+        x, rest = fitted(held(a, kind), held(b, kind))
+        return x, rest, a.shape[1], None
+
+    return of_matrix
+
+
+@register_jitable
+def fitted(a, b):
+    """Return the solution and the sums of squares that are left, by modified Gram and Schmidt."""
+    m, n = a.shape
+    if m < n:
+        raise np.linalg.LinAlgError("The matrix must not have fewer rows than columns.")
+    r, x, rest = np.zeros((n, n), a.dtype), np.empty((n, b.shape[1]), a.dtype), b.copy()
+    for j in range(n):
+        r[j, j] = np.sqrt(np.dot(a[:, j], a[:, j]))
+        if not r[j, j] > 0:
+            raise np.linalg.LinAlgError("The matrix must have full rank.")
+        a[:, j] = a[:, j] / r[j, j]
+        for k in range(j + 1, n):
+            r[j, k] = np.dot(a[:, j], a[:, k])
+            a[:, k] -= a[:, j] * r[j, k]
+        for c in range(b.shape[1]):
+            x[j, c] = np.dot(a[:, j], rest[:, c])
+            rest[:, c] -= a[:, j] * x[j, c]
+    for j in range(n - 1, -1, -1):
+        for c in range(b.shape[1]):
+            for k in range(j + 1, n):
+                x[j, c] -= r[j, k] * x[k, c]
+            x[j, c] = x[j, c] / r[j, j]
+    return x, (rest * rest).sum(axis=0)
+
+
 FUNCTIONS: dict[Callable, Callable] = {
     np.linalg.solve: _solve,
     np.linalg.inv: _inv,
     np.linalg.det: _det,
     np.linalg.slogdet: _slogdet,
     np.linalg.cholesky: _cholesky,
+    np.linalg.lstsq: _lstsq,
+    np.linalg.eigh: _eigh,
+    np.linalg.eigvalsh: _eigvalsh,
     np.linalg.matrix_power: _matrix_power,
 }
 overload_first(FUNCTIONS)

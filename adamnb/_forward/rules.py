@@ -233,6 +233,12 @@ def logaddexp(x, y):
     return np.logaddexp(x, y), 1 / (1 + np.exp(y - x)), 1 / (1 + np.exp(x - y))
 
 
+def logaddexp2(x, y):
+    if x == y:
+        return np.logaddexp2(x, y), 0.5, 0.5
+    return np.logaddexp2(x, y), 1 / (1 + np.exp2(y - x)), 1 / (1 + np.exp2(x - y))
+
+
 def copysign(x, y):
     z = np.copysign(x, y)
     return z, np.copysign(1.0, z) * np.copysign(1.0, x), 0.0
@@ -250,7 +256,7 @@ def smaller(x, y):
 
 RULES = {
     exp: (math.exp, np.exp),
-    exp2: (np.exp2,),
+    exp2: (math.exp2, np.exp2),
     expm1: (math.expm1, np.expm1),
     log: (math.log, np.log),
     log2: (math.log2, np.log2),
@@ -284,6 +290,7 @@ RULES = {
     maximum: (np.maximum, np.fmax),
     minimum: (np.minimum, np.fmin),
     logaddexp: (np.logaddexp,),
+    logaddexp2: (np.logaddexp2,),
     copysign: (math.copysign, np.copysign),
     sinc: (np.sinc,),
 }
