@@ -26,14 +26,15 @@ def statsmodels_fit(
     Parameters
     ----------
     f, score : callable
-        Mean negative log-likelihood and its gradient.
+        Mean negative log-likelihood and its gradient, which is left aside where statsmodels makes it of
+        differences, as for state-space models.
     start_params : ndarray, shape (n,)
         Start.
     fargs : tuple
         Further arguments of both.
     kwargs : dict
         What `fit` got besides: options, `bounds` and `tol`, as `adamnb.minimize` has them, and
-        `min_method`, the name of another method.
+        `min_method`, the name of another method. `catch` is `LinAlgError` unless it is among them.
     disp, callback : optional
         As in `adamnb.minimize`.
     **ignored
@@ -47,10 +48,12 @@ def statsmodels_fit(
     retvals : dict
         `mle_retvals` of the fit, with the names that statsmodels uses.
     """
-    given = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
+    given = {"catch": np.linalg.LinAlgError} | dict(kwargs)  # a Kalman filter without a start
+    given.pop("extra_fit_funcs", None)
     method = given.pop("min_method", "adam")
+    jac = None if _by_differences(fargs) else score
     result = minimize(
-        f, start_params, fargs, method, score, callback=callback, disp=bool(disp), **given
+        f, start_params, fargs, method, jac, callback=callback, disp=bool(disp), **given
     )
     return result.x, {
         "fopt": result.fun,
@@ -62,3 +65,12 @@ def statsmodels_fit(
         "converged": result.success,
         "message": result.message,
     }
+
+
+def _by_differences(fargs: tuple) -> bool:
+    """Return whether the score is made of differences, as state-space models say in their flags.
+
+    Those of parameters that are transformed, as two or more AR or MA coefficients, are no gradient:
+    statsmodels 0.15 multiplies by the transposed Jacobian. Its own L-BFGS does without them.
+    """
+    return any(isinstance(arg, dict) and arg.get("score_method") == "approx" for arg in fargs)

@@ -609,6 +609,13 @@ def test_bad_input_is_one_clear_error(wrong, error, text):
     assert not calls
 
 
+class Column:
+    """What a column of a table is to us."""
+
+    def to_numpy(self):
+        return np.ones(12)
+
+
 @pytest.mark.parametrize(
     ("data", "args", "text"),
     [
@@ -618,6 +625,7 @@ def test_bad_input_is_one_clear_error(wrong, error, text):
             np.ones(12),
             r"`data\[0\]` is of a type that compiled .* do not take",
         ),
+        (np.ones((B, 12)), Column(), r"args\[0\].*do not take: Column\. Pass its `\.to_numpy\(\)`"),
         (np.ones((B, 12)), np.ones(12, ">f8"), r"`args\[0\]` must be in the machine's byte order"),
         (np.ones((B, 12)), np.ma.array(np.ones(12)), r"`args\[0\]` must not be a masked array"),
     ],

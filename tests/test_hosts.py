@@ -73,7 +73,8 @@ def own_likelihood(r):
 
 
 def time_series(r):
-    own = r["SARIMAX"](r["series"], order=(1, 0, 1)).fit(disp=False)
+    own = r["SARIMAX"](r["series"], order=(2, 0, 0)).fit(disp=False)
+    assert r["fit"].mle_retvals["converged"]
     close(r["fit"].params, own.params, atol=1e-3)
     close(r["fit"].bse, own.bse, rtol=1e-2)
     assert r["fit"].llf > own.llf - 1e-9
@@ -277,6 +278,28 @@ def test_maxiter_of_statsmodels_is_not_read():
     assert values["converged"]
     assert values["iterations"] > 100
     assert given == {"learning_rate": 0.05, "extra_fit_funcs": {}}
+
+
+def test_a_score_by_differences_is_left_aside():
+    """That of state-space models is no gradient, and where their filter fails f is infinite."""
+
+    calls = []
+
+    def wrong(b, flags):
+        return -slope(b)
+
+    def fun(b, flags):
+        calls.append(b)
+        if len(calls) == 20:
+            raise np.linalg.LinAlgError
+        return line(b)
+
+    flags = ({"score_method": "approx"},)
+    x, values = adamnb.statsmodels_fit(fun, wrong, np.array([9.0, -9.0]), flags, {})
+    close(x, 1, atol=1e-6)
+    assert values["converged"]
+    flags = ({"score_method": "harvey"},)
+    assert not adamnb.statsmodels_fit(fun, wrong, np.array([9.0, -9.0]), flags, {})[1]["converged"]
 
 
 def test_what_statsmodels_hands_over(capsys):

@@ -182,9 +182,12 @@ def _type_of(name: str, argument: Any) -> types.Type:
         kind = None
     if kind is None or (isinstance(kind, types.Array) and kind.dtype == types.pyobject):
         what = type(argument).__name__ + ("" if dtype is None else f" of {dtype}")
+        way = (
+            "Pass its `.to_numpy()`, or" if hasattr(argument, "to_numpy") else "To run interpreted,"
+        )
         raise TypeError(
             f"`{name}` is of a type that compiled functions do not take: {what}."
-            " To run them interpreted, pass `fun.py_func` instead of `fun`."
+            f" {way} pass `fun.py_func` instead of `fun`."
         )
     return kind
 
