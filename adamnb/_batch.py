@@ -25,7 +25,9 @@ from ._problem.arguments import (
 )
 from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
+from ._problem.flattened import flattened
 from ._problem.options import check_differences, check_polish, complete
+from ._problem.structure import starts_of
 from ._run.block import Batch, Solved
 from ._run.problems import Problems, several
 from ._run.progress import Progress
@@ -56,11 +58,13 @@ def minimize_batch(
     Parameters
     ----------
     fun : callable
-        Objective ``fun(x, *data_b, *args) -> float`` of one problem, x of shape (n,); `jac` says
-        what else it does, as in `minimize`.
-    x0 : array_like, shape (B, n) or (n,)
-        Starts, or one start for all problems. float32 stays float32; other real types become
-        float64. Never changed. A problem whose start is not finite fails alone.
+        Objective ``fun(x, *data_b, *args) -> float`` of one problem, x of shape (n,), or of the structure
+        of x0; `jac` says what else it does, as in `minimize`.
+    x0 : array_like, shape (B, n) or (n,), dict or NamedTuple
+        Starts, or one start for all problems. In a dict or NamedTuple, as `minimize` takes them, all parts
+        have a leading axis B, or none has; an array of more than two axes has one. float32 stays
+        float32; other real types become float64. Never changed. A problem whose start is not finite fails
+        alone.
     args : tuple
         Further arguments, the same for all problems.
     data : tuple of array_like, each of shape (B, ...)
@@ -69,7 +73,8 @@ def minimize_batch(
         than memory. A masked array is an error: hand the mask on as weights.
     method, tol, options, **option
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
-        number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch; a problem
+        number per problem, or (B, n); `x_scale` likewise, or with the structure of x0, with leading axes or
+        without. `max_time` is for the whole batch; a problem
         that has not begun by then is not evaluated.
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
@@ -77,8 +82,9 @@ def minimize_batch(
     jac : callable, True, "inplace", "forward", "2-point", "3-point", "cs" or None
         As in `minimize`: without one, Numba functions are differentiated in machine code, exactly or by
         differences. "2-point", "3-point" and "cs" are taken in Python, problem by problem.
-    bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
-        For all problems, or `Bounds` with arrays of shape (B, n) or (B, 1).
+    bounds : `scipy.optimize.Bounds`, sequence of (lower, upper) pairs, or dict of them, optional
+        For all problems, or `Bounds` with arrays of shape (B, n) or (B, 1), or a dict, as in `minimize`,
+        whose arrays may have a leading axis B.
     device : "auto", "cpu" or "cuda"
         "cuda" is an NVIDIA GPU, with a thread for each problem; "auto" chooses it where x0 or one of
         `data` is there already (any array with ``__cuda_array_interface__``). See Notes.
@@ -140,6 +146,8 @@ def minimize_batch(
     given = {"verify": 0} | merged(options, option)
     if "workers" in given:
         raise TypeError("`workers` is an argument of `minimize_batch`, not one of its options.")
+    structure, x0, count = starts_of(x0, several(data))
+    given, bounds = structure.options(given, count), structure.bounds(bounds, count)
     row = solver_of(method).method
     o = complete(row, given, tol)
     if o["history"]:
@@ -149,13 +157,14 @@ def minimize_batch(
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     check_differences(jac, given)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
+    fun, jac = flattened(fun, jac, structure)
     workers = _checked_workers(workers)
     on_gpu = _gpu_chosen(device, x0, data)
     if on_gpu:
         gradient, fun, jac = _gradient_on_gpu(fun, jac)
         _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
-    problems = Problems(x0, data, bounds, o, on_gpu)
+    problems = Problems(x0, data, bounds, o, on_gpu, structure.where)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
@@ -170,7 +179,7 @@ def minimize_batch(
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before
-        return BatchResult.of(solved, gradient, *seconds)
+        return structure.shown(BatchResult.of(solved, gradient, *seconds))
 
     try:
         _solve(batch, problems, workers, bar, solved)

@@ -7,10 +7,12 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from ._compiled.elements import sizes_of
-from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, on_device, start_vector
+from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, on_device
 from ._problem.derivative import chosen_gradient
 from ._problem.differences import Differences, Steps
+from ._problem.flattened import flattened
 from ._problem.objective import Objective
+from ._problem.structure import start_of
 
 DOUBT = 10.0  # differences may be wrong by so many times the error that is estimated for them
 SHOWN = 8  # elements in the table
@@ -27,7 +29,7 @@ def check_gradient(fun: Callable, x: Any, jac: Any, args: Any = ()) -> "Gradient
     ----------
     fun : callable
         Objective, as in `minimize`: Python or Numba.
-    x : array_like, shape (n,)
+    x : array_like, shape (n,), or any structure that x0 of `minimize` may have
         Where; a point at which no element is zero for a reason tells most. Never changed.
     jac : callable, True, "inplace" or "forward"
         Gradient, as in `minimize`.
@@ -66,8 +68,9 @@ def check_gradient(fun: Callable, x: Any, jac: Any, args: Any = ()) -> "Gradient
         )
     if on_device(x):
         raise TypeError("`x` must be an array on the host, where differences are taken.")
-    point = start_vector(x, "x")
+    structure, point = start_of(x, "x")
     args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
+    fun, jac = flattened(fun, jac, structure)
     jac, args = chosen_gradient(fun, jac, args, {}, point.dtype)
     given = np.empty_like(point)
     f = Objective(fun, jac, args, None, point).evaluate(point, given)
@@ -92,6 +95,7 @@ def check_gradient(fun: Callable, x: Any, jac: Any, args: Any = ()) -> "Gradient
     return GradientCheck(
         ok=wrong.size == 0, wrong=wrong, jac=given, differences=steps.slope, error=error, fun=f,
         nfev=int(objective.counts[0]) + 1, worst=np.argsort(-excess, kind="stable"),
+        names=structure.names,
     )  # fmt: skip
 
 
@@ -123,19 +127,27 @@ class GradientCheck(OptimizeResult):
         Objective at x.
     nfev : int
         Evaluations of `fun`.
+    names : tuple of str or None
+        What the elements are called, where x has a structure.
     """
 
     def __repr__(self) -> str:
         n = len(self.jac)
         found = f"{len(self.wrong)} of {n} elements" if len(self.wrong) else f"None of {n} elements"
         lines = [f"{found} of the gradient {'is' if len(self.wrong) < 2 else 'are'} wrong.", ""]
-        lines.append(f"{'index':>7}  {'jac':>16}  {'differences':>16}  {'uncertain by':>12}")
+        names = self.names or range(n)
+        shown = self.worst[:SHOWN].tolist()
+        wide = max(7, *(len(str(names[i])) for i in shown))
+        head = "name" if self.names else "index"
+        lines.append(f"{head:>{wide}}  {'jac':>16}  {'differences':>16}  {'uncertain by':>12}")
         wrong = set(self.wrong.tolist())
-        for i in self.worst[:SHOWN].tolist():
+        for i in shown:
             jac, differences, error = self.jac[i], self.differences[i], self.error[i]
             lost = jac != differences and error > max(abs(jac), abs(differences))
             verdict = "  wrong" if i in wrong else "  too small to tell" if lost else ""
-            lines.append(f"{i:7d}  {jac:16.9g}  {differences:16.9g}  {error:12.1e}{verdict}")
+            lines.append(
+                f"{names[i]:>{wide}}  {jac:16.9g}  {differences:16.9g}  {error:12.1e}{verdict}"
+            )
         return "\n".join(lines)
 
     __str__ = __repr__

@@ -20,15 +20,16 @@ from ._problem.arguments import (
     observer,
     on_device,
     per_variable,
-    start_vector,
 )
 from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
+from ._problem.flattened import flattened
 from ._problem.methods import METHODS
 from ._problem.problem import Problem
+from ._problem.structure import VECTOR, names_of, start_of
 from ._problem.workers import mapping
 from ._run.finish import finish
-from ._run.result import Result
+from ._run.result import SHOWN, Result
 from ._run.run import Run
 from .schedules import Plateau
 
@@ -56,38 +57,41 @@ def minimize(
     Parameters
     ----------
     fun : callable
-        Objective ``fun(x, *args) -> float``, x of shape (n,) and of the dtype of x0. It gets a copy
-        of the solver's vector. With ``jac=True`` it returns ``(f, gradient)``, with
+        Objective ``fun(x, *args) -> float``, x of shape (n,), or of the structure of x0, and of its dtype.
+        It gets a copy of the solver's vector. With ``jac=True`` it returns ``(f, gradient)``, with
         ``jac="inplace"`` it is ``fun(x, g, *args) -> float`` and writes the gradient into ``g``.
         A Numba function has these arrays during the call only: it copies what it keeps.
-    x0 : array_like, shape (n,)
-        Start. float32 stays float32; other real types become float64. Never changed. An array on
-        an NVIDIA GPU (CuPy, PyTorch, JAX, Numba: any with ``__cuda_array_interface__``) is minimised
-        there; see Notes.
+    x0 : array_like, dict or NamedTuple
+        Start: a vector, an array of any shape, or a dict or NamedTuple of numbers, arrays, dicts and
+        NamedTuples; see Notes. float32 stays float32; other real types become float64. Never changed. A
+        vector on an NVIDIA GPU (CuPy, PyTorch, JAX, Numba: any with ``__cuda_array_interface__``) is
+        minimised there; see Notes.
     args : tuple
         Further arguments of `fun` and `jac`; data belongs here, so that new data compiles nothing.
     method : str or callable of this package
         {methods}; or `adamnb.adam` and so on.
     jac : callable, True, "inplace", "forward", "2-point", "3-point", "cs" or None
-        Gradient ``jac(x, *args)`` of shape (n,), or how it is had. A Python function may return a row
-        or a column. None: a Numba function is differentiated exactly, in machine code, if it does
-        nothing with x that has no rule (see `adamnb.value_and_grad`), as "forward" insists; all else
-        by differences, whose steps come from the noise of f, which is measured, and from its
-        curvature along each variable: forward ones where these are exact enough, else of both sides,
-        which machine code takes always. They take n to 2 n evaluations, and a handful now and then.
+        Gradient ``jac(x, *args)`` of shape (n,), or of the structure of x0, or how it is had. A Python
+        function may return a row or a column for a vector. None: a Numba function is differentiated exactly,
+        in machine code, if it does nothing with x that has no rule (see `adamnb.value_and_grad`), as
+        "forward" insists; all else by differences, whose steps come from the noise of f, which is
+        measured, and from its curvature along each variable: forward ones where these are exact enough,
+        else of both sides, which machine code takes always. They take n to 2 n evaluations, and a handful
+        now and then.
         "2-point" and "3-point" keep to forward differences and to both sides, called from Python.
         "cs" takes the imaginary part of a `fun` that computes with complex numbers.
         `adamnb.check_gradient` tells whether a `jac` of your own is right.
     hess, hessp : ignored, with a warning
-    bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs, optional
-        Every point evaluated is within; None or an infinity is no bound. x0 is clipped.
+    bounds : `scipy.optimize.Bounds`, sequence of (lower, upper) pairs, or dict of them, optional
+        Every point evaluated is within; None or an infinity is no bound. x0 is clipped. A dict or NamedTuple
+        has a pair for each part of such an x0 that is bounded, of numbers or of arrays of its shape.
     constraints : empty
         Anything else is an error that names the way out.
     tol : float, optional
         Sets `gtol` and `ftol` where they are not given.
     callback : callable, optional
-        ``callback(x)`` or ``callback(intermediate_result=...)`` after each iteration, with copies;
-        raise `StopIteration` to stop.
+        ``callback(x)`` or ``callback(intermediate_result=...)`` after each iteration, with copies, x as
+        `fun` gets it; raise `StopIteration` to stop.
     options : dict, optional
     **option
         Options, here or in `options`; see Notes.
@@ -113,6 +117,13 @@ def minimize(
     tests are made on the GPU and read some 50 times a second, so that `fun` may be called a few
     times more than the result says. x is lent: it is valid during the call and not to be
     changed. Exact derivatives, differences, `polish` and `verify` are of the host alone.
+
+    An x0 with names or shapes is a vector to the solver, with the bits of a flat call: its parts one after
+    another, as they stand. `fun` gets them with their names and shapes, numbers as NumPy scalars, and so does
+    `jac`, which returns the same structure. ``result.params`` has it, ``result.x`` is flat, ``result.names``
+    says what its elements are called. `x_scale`, `learning_rate` and `finite_diff_rel_step` may have it as
+    well, with a number for an array of equal ones. Lists are arrays. All parts are of float32 if all of them
+    are so in x0. Numba functions take NamedTuples and arrays, and no dict.
 
     Exact derivatives cost some two to three evaluations of `fun` for each eight variables, and about a
     second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. That a
@@ -142,6 +153,16 @@ def minimize(
     >>> res = adamnb.minimize(misfit, [1.0, 1.0], (t, 3 * np.exp(-0.7 * t)))
     >>> res.gradient, res.x.round(4).tolist()
     ('forward', [3.0, 0.7])
+
+    Parameters may have names:
+
+    >>> def misfit(p, t, y):
+    ...     r = p["height"] * np.exp(-p["rate"] * t) - y
+    ...     return r @ r
+    >>> start = {"height": 1.0, "rate": 1.0}
+    >>> res = adamnb.minimize(misfit, start, (t, 3 * np.exp(-0.7 * t)), bounds={"rate": (0, None)})
+    >>> res.names, round(float(res.params["rate"]), 4)
+    (('height', 'rate'), 0.7)
     """
     given = merged(options, option)
     solver = solver_of(method)
@@ -216,18 +237,20 @@ class Solver:
     ) -> Result:  # fmt: skip
         """Check everything, then minimise."""
         clock = time.perf_counter(), code.seconds
-        method = self.method
+        method, there = self.method, on_device(x0)
+        structure, x0 = (VECTOR, x0) if there else start_of(x0)
+        given, bounds = structure.options(given), structure.bounds(bounds)
         o = _options.complete(method, given, tol)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
         _options.check_differences(jac, given)
-        there = on_device(x0)
-        vector: Any = device_start(x0, fun, jac, o) if there else start_vector(x0)
-        pair = limits(bounds, vector.shape, vector.dtype)
+        vector: Any = device_start(x0, fun, jac, o) if there else x0
+        pair = limits(bounds, vector.shape, vector.dtype, structure.where)
         if pair is not None and not there:
             vector = np.clip(vector, *pair)
         _options.check_polish(o["polish"], bounded=pair is not None)
         _refuse(constraints)
         args = argument_tuple(fun, args, 1 + (jac == "inplace"))
+        fun, jac = flattened(fun, jac, structure)
         if not there:
             jac, args = chosen_gradient(fun, jac, args, given, vector.dtype)
         rate = o["learning_rate"]
@@ -243,7 +266,7 @@ class Solver:
         result = _solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, scale, observer(callback),
-                is_compiled(fun, jac) and not there, map, *clock,
+                is_compiled(fun, jac) and not there, structure, map, *clock,
             )
         )  # fmt: skip
         if o["disp"]:
@@ -320,6 +343,9 @@ def _report(result: Result) -> None:
     print(f"         Iterations: {result.nit:d}")
     print(f"         Function evaluations: {result.nfev:d}")
     print(f"         Gradient evaluations: {result.njev:d}")
+    if "params" in result:
+        for name, value in zip(names_of(result.params, 0, SHOWN), result.x, strict=False):
+            print(f"         {name}: {value:.6g}")
     if result.status == LIMIT:
         _warn(result.message, OptimizeWarning)
 

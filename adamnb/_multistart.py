@@ -10,10 +10,12 @@ from scipy.stats import qmc
 from ._batch import minimize_batch
 from ._compiled.elements import sizes_of
 from ._minimize import merged
-from ._problem.arguments import SCHEMES, argument_tuple, gradient_form, limits
+from ._problem.arguments import SCHEMES, Pair, argument_tuple, gradient_form, limits
 from ._problem.derivative import chosen_gradient
+from ._problem.flattened import flattened
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
+from ._problem.structure import VECTOR, Structure, Vector, is_tree, structure_of_bounds
 from ._run.contradiction import contradiction
 from ._run.result import BatchResult, MultistartResult, attach
 from ._run.second_order import lower_point, stationary
@@ -41,8 +43,9 @@ def multistart(
     ----------
     fun, args, method, jac
         As in `minimize`; a Numba function needs no `jac`.
-    bounds : `scipy.optimize.Bounds` or sequence of (lower, upper) pairs
-        Finite; starts are spread between them.
+    bounds : `scipy.optimize.Bounds`, sequence of (lower, upper) pairs, or dict or NamedTuple of them
+        Finite; starts are spread between them. A dict or NamedTuple of pairs, of numbers or arrays, says what
+        structure the parameters have, as x0 does for `minimize`.
     n_starts : int
         Number of starts, at least 1.
     sampler : "sobol", "halton", "lhs" or `scipy.stats.qmc.QMCEngine`
@@ -89,7 +92,7 @@ def multistart(
         raise ValueError(f"`same_tol` must be a number >= 0; got {same_tol!r}.")
     if "data" in batch:
         raise TypeError("`data` is for `minimize_batch`: here all starts share `args`.")
-    lower, upper = _box(bounds)
+    structure, (lower, upper) = _box(bounds)
     starts = lower + (upper - lower) * _unit_points(sampler, lower.size, int(n_starts), rng)
     options = OPTIONS.keys() - {"workers"}  # of `minimize_batch` it is an argument
     given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in options})
@@ -98,8 +101,9 @@ def multistart(
     check("verify", verify, OPTIONS["verify"])
     args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
     limit, pair = (Bounds(lower, upper), (lower, upper)) if keep_bounds else (None, None)
+    x0 = structure.take(starts)
     found = minimize_batch(
-        fun, starts, args, method=method, jac=jac, bounds=limit, options=given, **batch
+        fun, x0, args, method=method, jac=jac, bounds=limit, options=given, **batch
     )
     rows = np.flatnonzero(found.success)
     rows = rows[np.argsort(found.fun[rows], kind="stable")]
@@ -111,6 +115,7 @@ def multistart(
     rows = rows[first]
     if verify:
         fun, jac = gradient_form(fun, jac, None)
+        fun, jac = flattened(fun, jac, structure)
         jac, args = chosen_gradient(fun, jac, args, given, starts.dtype)
         objective = Objective(
             fun, jac, args, pair, starts[0],
@@ -124,7 +129,7 @@ def multistart(
             attach(error, found)
             raise
         rows, counts = rows[true], counts[true]
-    return MultistartResult.of(found, starts, rows, counts)
+    return structure.shown(MultistartResult.of(found, starts, rows, counts))
 
 
 def _is_minimum(
@@ -147,21 +152,25 @@ def _is_minimum(
     return lower_point(evaluate, at, verify) is None
 
 
-def _box(bounds: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return finite lower and upper bounds."""
+def _box(bounds: Any) -> tuple[Vector | Structure, Pair]:
+    """Return the structure that bounds have, if they have one, and finite lower and upper bounds."""
+    structure: Vector | Structure = VECTOR
     if bounds is None:
         raise ValueError("`bounds` must be given: starts are spread between them.")
     if isinstance(bounds, Bounds):
         n = np.broadcast(bounds.lb, bounds.ub).size
+    elif is_tree(bounds):
+        structure = structure_of_bounds(bounds)
+        bounds, n = structure.bounds(bounds), structure.size
     else:
         bounds = list(bounds)
         n = len(bounds)
-    pair = limits(bounds, (n,), np.dtype(float))
+    pair = limits(bounds, (n,), np.dtype(float), structure.where)
     if pair is None or not (np.isfinite(pair[0]).all() and np.isfinite(pair[1]).all()):
         raise ValueError(
             f"`bounds` must be finite: starts are spread between them; got {bounds!r}."
         )
-    return pair
+    return structure, pair
 
 
 def _unit_points(sampler: Any, n: int, count: int, rng: Any) -> np.ndarray:

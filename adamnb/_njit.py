@@ -27,6 +27,7 @@ from ._problem.compiled import gradient_into
 from ._problem.differences import learnt
 from ._problem.methods import METHODS
 from ._problem.options import complete
+from ._problem.structure import VECTOR, start_of
 from ._run.settings import is_plain, pair_count, pairs_of, settings
 
 
@@ -106,6 +107,11 @@ def njit_minimize(
     >>> nearest(np.array([1.0, 2.0, 3.0])).round(4).tolist()
     [1.0, 2.0, 3.0]
     """
+    structure, x0 = start_of(x0)
+    if structure is not VECTOR:
+        raise TypeError(
+            "`x0` must be a vector, as in compiled code; `adamnb.minimize` takes names and shapes."
+        )
     result = minimize(
         fun,
         x0,

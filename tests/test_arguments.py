@@ -66,7 +66,6 @@ class Series:
         (np.ma.array(X0), TypeError, ["`x0`", "masked"]),
         ([1.0, np.ma.masked], TypeError, ["`x0`", "masked"]),
         ([[1.0, 2.0], [3.0]], ValueError, ["`x0`", "real numbers", "inhomogeneous"]),
-        (np.eye(2), ValueError, ["'x0' must only have one dimension."]),
         ([], ValueError, ["`x0`", "at least one element", "empty"]),
         ([1.0, NAN], ValueError, ["`x0`", "finite", "nan at index 1"]),
         ([1.0, 2.0, -INF], ValueError, ["`x0`", "finite", "-inf at index 2"]),

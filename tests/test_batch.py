@@ -559,7 +559,7 @@ class Masking:
 
 WRONG = {
     "no axis of problems": ({"x0": [1.0, 2.0], "data": ()}, ValueError, "`x0` must have shape"),
-    "three axes": ({"x0": np.ones((2, 2, 2))}, ValueError, "`x0` must have shape"),
+    "three axes": ({"x0": np.ones((2, 2, 2))}, ValueError, "`x0` has 2, `data.0.` has 23"),
     "no variable": ({"x0": np.ones((B, 0))}, ValueError, "at least one variable"),
     "scalar data": ({"data": (1.0, 2.0)}, ValueError, r"`data\[0\]` must have a leading axis"),
     "two lengths": ({"x0": np.ones((B + 1, 2))}, ValueError, "`x0` has 24, `data.0.` has 23"),
@@ -567,7 +567,8 @@ WRONG = {
     "scales": ({"x_scale": np.ones(3)}, ValueError, "`x_scale` must have shape"),
     "bounds": ({"bounds": Bounds(0, np.ones((3, 2)))}, ValueError, "number of bounds"),
     "crossed": (
-        {"bounds": Bounds(np.eye(B, 2) * 2, 1)}, ValueError, r"upper bound is less .*\(0, 0\)"
+        {"bounds": Bounds(np.eye(B, 2) * 2, 1)}, ValueError,
+        "upper bound is less .*index 0 of problem 0: 2.0 > 1.0",
     ),
     "history": ({"history": True}, ValueError, "`history` is not kept"),
     "device": ({"device": "tpu"}, ValueError, "`device` must"),

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -16,7 +17,9 @@ from adamnb._compiled.run import Functions
 from adamnb._compiled.vectors import Vectors
 from adamnb._forward import derivatives
 from adamnb._forward.named import derivative
+from adamnb._problem.flattened import flattened
 from adamnb._problem.methods import METHODS
+from adamnb._problem.structure import start_of
 
 DTYPES = (np.float32, np.float64)
 
@@ -183,6 +186,31 @@ def test_code_of_exact_gradients(no_device, capability, dtype, tmp_path):
         said = assembled(ptx, capability, tmp_path) or "Used 0 registers"
         used.append(int(re.search(r"Used (\d+) registers", said)[1]))
     assert used[0] <= used[1] + 8
+
+
+class Decay(NamedTuple):
+    height: float
+    rest: np.ndarray  # shape (2, 1)
+
+
+@numba.njit
+def decay_of_names(p, y, t):
+    """`decay` of parameters with names and shapes."""
+    f = 0.0 * y[0]
+    for i in range(t.size):
+        r = p.height * np.exp(-p.rest[0, 0] * t[i]) + p.rest[1, 0] - y[i]
+        f += r * r
+    return f
+
+
+@compiles
+@pytest.mark.parametrize("many", [False, True])
+def test_code_of_parameters_with_names(no_device, many, tmp_path, monkeypatch):
+    structure, _ = start_of(Decay(1.0, np.ones((2, 1))))
+    flat, _ = flattened(decay_of_names, "forward", structure)
+    monkeypatch.setitem(SHAPES, flat, SHAPES[decay])
+    ptx = code(np.float64, n=3, form=(flat, "forward"), many=many)
+    check_code(ptx, (9, 0), tmp_path, frame(np.float64, 3))
 
 
 @compiles

@@ -1,9 +1,12 @@
 """How code is compiled, and what its copies on disk are stamped with."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import numba
+from numba.core.serialize import dumps
 from numba.extending import register_jitable
 
 # "numpy": a division by zero is infinite instead of an exception, without which nothing vectorises.
@@ -39,6 +42,21 @@ def alone(function):
     """Compile `function` on demand as an entry that takes no method: its name bears the stamp."""
     function.__qualname__ += f".{STAMP}"
     return entry(function)
+
+
+def own_name(function: Callable) -> str:
+    """Return a name that no other function has.
+
+    Symbols of machine code are named after functions, and two of one name would be mixed up when they are
+    loaded from disk: those that ``def make(power)`` returns differ in what they close over alone.
+    """
+    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    try:
+        content = dumps(cells)
+    except Exception:  # of many kinds, from what cannot be pickled; nor can it be kept on disk
+        content = uuid4().bytes
+    digest = hashlib.sha256(function.__code__.co_code + content).hexdigest()
+    return f"{function.__qualname__}.{digest[:16]}"
 
 
 def stamp_of(folder: Path) -> str:

@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 import numpy as np
-from scipy.optimize import OptimizeResult
 
 from .._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from .._problem.objective import as_scalar
 from .._problem.options import checked_rate
+from .._run.result import Result
 from .._run.run import MOST_STEPS, SECONDS, Run, steps_in
 from .arrays import device_of, interface_of, like, sharing, stream_of
 from .number import Number
@@ -104,11 +104,11 @@ class DeviceRun(Run):
             if not one_by_one:
                 steps = steps_in(SECONDS, steps, now - begun, min(2 * steps, MOST_STEPS))
 
-    def seen(self, gradient: Any) -> OptimizeResult:
+    def seen(self, gradient: Any) -> Result:
         """Return what a callback sees, in copies."""
         vector, s = self.vector, self.s
         x, g = (like(vector.owner, vector.copy(a)) for a in (self.point, gradient))
-        return OptimizeResult(
+        return Result(
             x=x, fun=float(s.fun), jac=g, nit=int(s.nit), nfev=int(s.nfev) + 1, njev=int(s.njev) + 1,
             gradient_norm=self.state.gradient_norm(self.point, gradient.reshape(vector.size)),
         )  # fmt: skip

@@ -1,10 +1,8 @@
 """The user's function, and every one that it calls, compiled for dual numbers."""
 
-import hashlib
 from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
-from uuid import uuid4
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -15,9 +13,9 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numba.core.ir_utils import get_definition, guard
 from numba.core.registry import CPUDispatcher
-from numba.core.serialize import dumps
 from numba.core.untyped_passes import ReconstructSSA
 
+from .._compiled.cache import own_name
 from . import expressions as expressions
 from . import in_place as in_place
 from . import linalg as linalg
@@ -49,21 +47,6 @@ def lifted(function: Dispatcher) -> Dispatcher:
     if function not in _known:
         _known[function] = Lifted(function)
     return _known[function]
-
-
-def own_name(function: Callable) -> str:
-    """Return a name that no other function has.
-
-    Symbols of machine code are named after functions, and two of one name would be mixed up when they are
-    loaded from disk: those that ``def make(power)`` returns differ in what they close over alone.
-    """
-    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    try:
-        content = dumps(cells)
-    except Exception:  # of many kinds, from what cannot be pickled; nor can it be kept on disk
-        content = uuid4().bytes
-    digest = hashlib.sha256(function.__code__.co_code + content).hexdigest()
-    return f"{function.__qualname__}.{digest[:16]}"
 
 
 def _renamed(function: Any) -> Callable:

@@ -11,8 +11,9 @@ import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 
+from .._compiled.cache import own_name
 from .._compiled.intrinsics import lend
-from .lifted import INNER, Refusing, own_name
+from .lifted import INNER, Refusing
 from .stamp import STAMP
 
 _known: WeakKeyDictionary[Dispatcher, dict[Callable, Dispatcher]] = WeakKeyDictionary()

@@ -14,21 +14,30 @@ FORWARD = "forward"  # exact derivatives of a Numba function
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def start_vector(x0: Any, name: str = "x0") -> np.ndarray:
-    """Return x0 as a new contiguous vector: float32 stays, every other real type becomes float64.
+def start_vector(array: np.ndarray, name: str) -> np.ndarray:
+    """Return real numbers as a new contiguous vector: float32 stays, all other types become float64.
 
-    `name` is what errors call it.
+    `name` is what errors call them.
     """
-    array = np.atleast_1d(real_array(x0, name))
-    if array.ndim != 1:
-        raise ValueError(f"'{name}' must only have one dimension.")
+    if array.ndim == 0:
+        array = array.reshape(1)
     if array.size == 0:
         raise ValueError(f"`{name}` must have at least one element; got an empty array.")
     vector = np.array(array, working_dtype(array), order="C")
-    if not np.isfinite(vector).all():
-        index = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"`{name}` must be finite; got {vector[index]} at index {index}.")
+    check_finite(vector, name, index_of)
     return vector
+
+
+def index_of(i: int) -> str:
+    """Return what errors call element i of a vector; a structure has names for them."""
+    return f"index {i}"
+
+
+def check_finite(vector: np.ndarray, name: str, name_of: Callable[[int], str]) -> None:
+    """Raise a `ValueError` that names the first element of a start that is not finite."""
+    if not np.isfinite(vector).all():
+        i = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ValueError(f"`{name}` must be finite; got {vector[i]} at {name_of(i)}.")
 
 
 def refuse_masked(name: str, value: Any) -> None:
@@ -88,11 +97,16 @@ def working_dtype(x0: np.ndarray) -> np.dtype:
     return np.dtype(np.float32 if keep else np.float64)
 
 
-def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
+def limits(
+    bounds: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    name_of: Callable[[int], str] = index_of,
+) -> Pair | None:
     """Return lower and upper bounds of this shape and dtype, or None where no variable has one.
 
     The arrays may be read-only; with a leading axis of problems they take no more memory than
-    what the caller gave.
+    what the caller gave. `name_of` is what errors call an element.
     """
     if bounds is None:
         return None
@@ -120,12 +134,12 @@ def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
     if impossible.any():
         raise ValueError(
             "`bounds` must leave room for a number; use None or an infinity for no bound"
-            f" ({_first(impossible, lower, upper, ', ')})."
+            f" ({_first(impossible, lower, upper, ', ', name_of)})."
         )
     if crossed.any():
         raise ValueError(
             "An upper bound is less than the corresponding lower bound."
-            f" ({_first(crossed, lower, upper, ' > ')})"
+            f" ({_first(crossed, lower, upper, ' > ', name_of)})"
         )
     if np.isinf(lower).all() and np.isinf(upper).all():
         return None
@@ -136,14 +150,18 @@ def limits(bounds: Any, shape: tuple[int, ...], dtype: np.dtype) -> Pair | None:
     return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
 
 
-def _first(wrong: np.ndarray, lower: np.ndarray, upper: np.ndarray, between: str) -> str:
+def _first(
+    wrong: np.ndarray, lower: np.ndarray, upper: np.ndarray, between: str,
+    name_of: Callable[[int], str],
+) -> str:  # fmt: skip
     """Return where the first wrong pair of bounds is, and the pair."""
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     low, high = (
         np.broadcast_to(lower, wrong.shape)[index],
         np.broadcast_to(upper, wrong.shape)[index],
     )
-    return f"index {index[0] if len(index) == 1 else index}: {low}{between}{high}"
+    where = name_of(index[-1]) + (f" of problem {index[0]}" if len(index) > 1 else "")
+    return f"{where}: {low}{between}{high}"
 
 
 def _number(bound: Any) -> Any:
@@ -224,7 +242,7 @@ def observer(callback: Any) -> Callable[[Any], Any] | None:
     try:
         signature = inspect.signature(callback)
     except (TypeError, ValueError):  # some builtins have none
-        return lambda result: callback(result.x)
+        return lambda result: callback(result.params)
     if set(signature.parameters) == {"intermediate_result"}:
         return lambda result: callback(intermediate_result=result)
     try:
@@ -233,4 +251,4 @@ def observer(callback: Any) -> Callable[[Any], Any] | None:
         raise TypeError(
             f"`callback` must be callable as callback(x) or callback(intermediate_result=...): {error}."
         ) from None
-    return lambda result: callback(result.x)
+    return lambda result: callback(result.params)

@@ -10,6 +10,7 @@ from scipy.optimize import OptimizeResult
 
 from .._compiled import machine_code as code
 from .methods import Method
+from .structure import VECTOR, Structure, Vector
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Problem:
     x_scale: np.ndarray | None
     observe: Callable[[OptimizeResult], Any] | None
     compiled: bool
+    structure: Vector | Structure = VECTOR  # of the caller's parameters
     map: Callable = map  # evaluates differences
     started: float = field(default_factory=perf_counter)
     compile_before: float = field(default_factory=lambda: code.seconds)

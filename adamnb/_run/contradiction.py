@@ -1,5 +1,6 @@
 """Does f change as its gradient says?"""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,9 @@ class Contradiction(NamedTuple):
     changed: float
     said: float
 
-    def __str__(self) -> str:
-        along = "a line" if self.variable is None else f"x[{self.variable}]"
+    def said_of(self, name_of: Callable[[int], str]) -> str:
+        """Return it in words; `name_of` is what variables are called."""
+        along = "a line" if self.variable is None else name_of(self.variable)
         return f"along {along} f changed by {self.changed:.3g}, the gradient says {self.said:.3g}"
 
 

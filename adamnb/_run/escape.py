@@ -11,8 +11,8 @@ AROUND = (1e-3, -1e-3, 0.1, -0.1)  # where to see whether f changes, in units of
 
 def falls_for_ever(
     evaluate: Evaluate, at: Stationary, x0: np.ndarray, size: np.ndarray
-) -> tuple[str, float] | None:
-    """Return in which variable f still falls and by how much, where a way leads on and on, or None."""
+) -> tuple[int, bool, float] | None:
+    """Return where a way leads on and on in which variable, whether up, and by how much f falls, or None."""
     way = at.x - x0
     far = np.abs(way) > FAR * size
     if not far.any():
@@ -28,7 +28,7 @@ def falls_for_ever(
             return None
         f = value
     i = int(np.argmax(np.abs(way) / size))
-    return f"x[{i}] {'grows' if way[i] > 0 else 'falls'}", at.f - f if f < at.f else np.inf
+    return i, bool(way[i] > 0), at.f - f if f < at.f else np.inf
 
 
 def unchanged(evaluate: Evaluate, at: Stationary, steps: np.ndarray) -> bool:

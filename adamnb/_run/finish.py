@@ -107,7 +107,8 @@ class Finish:
         at, run = self.best(), self.run
         falls = falls_for_ever(self.evaluate, at, run.problem.x0, self.first_size)
         if falls is not None:
-            run.detail, fall = falls
+            i, up, fall = falls
+            run.detail = f"{run.problem.structure.name_of(i)} {'grows' if up else 'falls'}"
             if fall > at.least:
                 return FALLS, None
             lower = lower_point(self.evaluate, at, self.o["verify"]) if self.high else None
@@ -115,7 +116,7 @@ class Finish:
         if run.problem.jac not in SCHEMES:
             found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
-                run.detail = str(found)
+                run.detail = found.said_of(run.problem.structure.name_of)
                 return CONTRADICTION, None
         if reason not in MET:
             return reason, None

@@ -1,10 +1,18 @@
 """The caller's arrays of many problems: checked against each other, and cut into blocks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._problem.arguments import limits, per_variable, real_array, refuse_masked, working_dtype
+from .._problem.arguments import (
+    index_of,
+    limits,
+    per_variable,
+    real_array,
+    refuse_masked,
+    working_dtype,
+)
 from ..schedules import Plateau
 from .block import Block
 
@@ -16,8 +24,9 @@ class Problems:
     """
 
     def __init__(
-        self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False
-    ) -> None:
+        self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False,
+        where: Callable[[int], str] = index_of,
+    ) -> None:  # fmt: skip
         self.on_gpu = on_gpu
         x = np.atleast_1d(real_array(x0))
         if x.ndim > 2:
@@ -41,7 +50,7 @@ class Problems:
             raise ValueError(f"`x0` must have at least one variable; got shape {x.shape}.")
         self.dtype, shape = working_dtype(x), (self.count, self.n)
         self.x0 = np.broadcast_to(x, shape)
-        self.bounds = limits(bounds, shape, self.dtype)
+        self.bounds = limits(bounds, shape, self.dtype, where)
         self.learning_rate = self._per_problem("learning_rate", o["learning_rate"])
         self.x_scale = self._per_problem("x_scale", o["x_scale"])
         if self.x_scale is not None:

@@ -14,6 +14,9 @@ from .._compiled.reasons import (
     REASONS,
     STOPPED,
 )
+from .._problem.structure import as_dict, names_of
+
+SHOWN = 8  # names of variables
 
 
 class Result(OptimizeResult):
@@ -51,15 +54,29 @@ class Result(OptimizeResult):
         Seconds in all, and those of them spent compiling or loading compiled code.
     compiled : bool
         Whether the whole loop ran in machine code.
+    params : ndarray, dict or NamedTuple
+        `x` in the structure of x0: the same names and shapes, its arrays yours to keep. `x` itself where x0
+        was a vector; then it is no item of the result.
+    names : tuple of str
+        What the elements of `x` are called: "rate", "width[0]", "peak.position"; "x[0]" of a vector.
     history : dict of ndarray
         If asked for: `fun`, `gradient_norm` (the largest element of the projected gradient, times
         x_scale) and `learning_rate` of every point evaluated.
     """
 
+    @property
+    def params(self) -> Any:
+        return self.get("params", self.x)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return names_of(self.params)
+
     def __repr__(self) -> str:
-        return repr(
-            OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")})
-        )
+        shown = {k: v for k, v in self.items() if k not in ("state", "history")}
+        if "params" in shown:
+            shown["params"] = as_dict(shown["params"])
+        return repr(OptimizeResult(shown))
 
 
 class BatchResult(OptimizeResult):
@@ -85,6 +102,10 @@ class BatchResult(OptimizeResult):
         For every status that occurs, why the problems of that status stopped, and how many.
     errors : dict
         What `fun` or `jac` raised, by problem.
+    params : ndarray, dict or NamedTuple
+        `x` in the structure of x0, a leading axis B in each part; `x` itself where x0 had none.
+    names : tuple of str
+        What the variables are called, as in `Result`.
     failed : ndarray of int
         Numbers of the problems without success.
     best : int
@@ -112,6 +133,14 @@ class BatchResult(OptimizeResult):
         )  # fmt: skip
 
     @property
+    def params(self) -> Any:
+        return self.get("params", self.x)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return names_of(self.params, axes=1)
+
+    @property
     def failed(self) -> np.ndarray:
         """Numbers of the problems without success."""
         return np.flatnonzero(~self.success)
@@ -124,11 +153,19 @@ class BatchResult(OptimizeResult):
             raise ValueError("No problem has a finite `fun`.")
         return int(np.argmin(known))
 
+    def _named(self) -> str:
+        """Return the first names, where the variables have some."""
+        if "params" not in self:
+            return ""
+        more = ", ..." if self.x.shape[1] > SHOWN else ""
+        return f" ({', '.join(names_of(self.params, 1, SHOWN))}{more})"
+
     def __repr__(self) -> str:
         count, n = self.x.shape
         lines = [
-            f"{count:,} problems of {n} variable{'s' * (n > 1)}: {int(self.success.sum()):,} converged,"
-            f" {len(self.failed):,} not, in {self.time:.3g} s (compiling {self.compile_time:.3g} s)"
+            f"{count:,} problems of {n} variable{'s' * (n > 1)}{self._named()}:"
+            f" {int(self.success.sum()):,} converged, {len(self.failed):,} not, in {self.time:.3g} s"
+            f" (compiling {self.compile_time:.3g} s)"
         ]
         lines += [f"  status {code:>2}: {text}" for code, text in self.message.items()]
         for name in ("fun", "nit", "nfev"):
@@ -164,7 +201,13 @@ class MultistartResult(OptimizeResult):
         What every start led to.
     nit, nfev, njev : int
         Of all starts together.
+    params : ndarray, dict or NamedTuple
+        `x` in the structure of the bounds; `x` itself where they had none.
     """
+
+    @property
+    def params(self) -> Any:
+        return self.get("params", self.x)
 
     @classmethod
     def of(
@@ -200,13 +243,13 @@ def attach(error: BaseException, result: Any) -> None:
 
 
 def outcome(
-    reason: int, s: Any, o: dict[str, Any], bad: int | None, detail: str = ""
+    reason: int, s: Any, o: dict[str, Any], where: str, detail: str = ""
 ) -> tuple[int, str]:
-    """Return status and message for a reason to stop; `bad` is where the gradient is not finite."""
+    """Return status and message for a reason to stop; `where` says where the gradient is not finite."""
     polished = o["polish"] and ("L-BFGS-B" if o["polish"] is True else o["polish"])
     first = s.gradient_norm_first
     message = REASONS[reason].message.format(
-        s=s, o=o, detail=detail, where="" if bad is None else f" at index {bad}",
+        s=s, o=o, detail=detail, where=where,
         relative=s.gradient_norm_best / first if 0 < first < np.inf else 0.0,
         polish="" if polished else ", or polish",
     )  # fmt: skip

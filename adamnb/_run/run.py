@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from scipy.optimize import OptimizeResult
 
 from .._compiled import machine_code as code
 from .._compiled.curvature import begin_pairs
@@ -249,14 +248,15 @@ class Run:
             self.s.fun = np.nan  # of the point that raised
             attach(error, self.result(RAISED))
 
-    def intermediate(self, g: np.ndarray) -> OptimizeResult:
+    def intermediate(self, g: np.ndarray) -> Result:
         """Return what a callback sees, in copies."""
         s, v = self.s, self.state.vectors
         unit = self.unit
-        return OptimizeResult(
+        seen = Result(
             x=v.x[s.x].copy(), fun=s.fun / unit, jac=g / unit, nit=s.nit, nfev=s.nfev, njev=s.njev,
             gradient_norm=self.state.gradient_norm(v.x[s.x], g) / unit,
         )  # fmt: skip
+        return self.problem.structure.shown(seen)
 
     def result(self, reason: int) -> Result:
         """Return the result of a run that stopped for `reason`."""
@@ -280,7 +280,8 @@ class Run:
                 reason = ALL_FIXED
         if reason == STUCK and self.rate is not None:
             reason = RATE_ENDED
-        status, message = outcome(reason, s, problem.options, bad, self.detail)
+        where = "" if bad is None else f" at {problem.structure.where(bad)}"
+        status, message = outcome(reason, s, problem.options, where, self.detail)
         rate: Any = s.learning_rate
         if v.factors is not None and not state.automatic:
             rate = state.own(v.factors)
@@ -295,7 +296,7 @@ class Run:
         if self.history is not None:
             columns = np.concatenate(self.history).T / [[unit], [unit], [1.0]]
             result.history = dict(zip(HISTORY, columns, strict=True))
-        return result
+        return problem.structure.shown(result)
 
 
 HISTORY = ("fun", "gradient_norm", "learning_rate")
