@@ -22,10 +22,11 @@ from ._problem.arguments import (
     gradient_name,
     on_device,
     per_variable,
+    unbounded,
 )
 from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
-from ._problem.options import check_differences, check_polish, complete
+from ._problem.options import check_differences, check_errors, check_polish, complete
 from ._progress import Progress
 from ._run.block import Batch, Solved
 from ._run.problems import Problems, several
@@ -156,6 +157,8 @@ def minimize_batch(
         _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu)
+    box = problems.bounds or unbounded((problems.count, problems.n))
+    check_errors(o, *box, single=False)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
@@ -166,7 +169,7 @@ def minimize_batch(
         gradient = gradient_name(jac)
     batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
     bar = Progress(progress, problems.count)
-    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before

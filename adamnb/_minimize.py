@@ -21,12 +21,14 @@ from ._problem.arguments import (
     on_device,
     per_variable,
     start_vector,
+    unbounded,
 )
 from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
 from ._problem.methods import METHODS
 from ._problem.problem import Problem
 from ._problem.workers import mapping
+from ._run.errors import of_run, with_errors
 from ._run.finish import finish
 from ._run.result import Result
 from ._run.run import Run
@@ -205,6 +207,7 @@ class Solver:
         if pair is not None and not there:
             vector = np.clip(vector, *pair)
         _options.check_polish(o["polish"], bounded=pair is not None)
+        _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
         _refuse(constraints)
         for name, value, what in (("hess", hess, ""), ("hessp", hessp, "-vector product")):
             if value is not None:
@@ -240,7 +243,12 @@ def _solve(problem: Problem) -> Result:
         with mapping(problem.options["workers"]) as problem.map:
             run = Run(problem)
             try:
-                return run.result(finish(run, run.iterate()))
+                reason = finish(run, run.iterate())
+                found = of_run(run)
+                result = run.result(reason)
+                if found is not None:
+                    with_errors(run, result, found)
+                return result
             except BaseException as error:
                 run.accompany(error)
                 raise

@@ -287,7 +287,7 @@ def test_an_exception_leaves_a_mark(monkeypatch):
     raised, clean = w_all > 1.0, solve(maxiter=20)
     assert (found.status[raised] == 5).all()
     assert found.x[~raised].tobytes() == clean.x[~raised].tobytes()
-    assert "device='cpu' shows which" in str(found.errors[np.flatnonzero(raised)[0]])
+    assert "device='cpu' shows which" in str(found.exceptions[np.flatnonzero(raised)[0]])
     with pytest.raises(RuntimeError, match="raised on the GPU"):
         solve(raises_above, data=(y_all, w_all + 1))
 

@@ -1,5 +1,6 @@
 """What a minimisation returns: results, and what they say."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,8 @@ from .._compiled.reasons import (
     REASONS,
     STOPPED,
 )
+from .covariance import Covariances
+from .verdicts import VERDICTS
 
 
 class Result(OptimizeResult):
@@ -51,19 +54,67 @@ class Result(OptimizeResult):
         Seconds in all, and those of them spent compiling or loading compiled code.
     compiled : bool
         Whether the whole loop ran in machine code.
+    stderr : ndarray, shape (n,)
+        With the option `errors`, as all up to `intervals`: standard errors, NaN where there are none.
+    covariance, correlation : ndarray, shape (n, n)
+        Of the variables that no bound holds; NaN in the rows and columns of the others.
+    at_bound : ndarray of bool, shape (n,)
+        Variables on a bound that f does not pull away from it. They have no standard error.
+    covariance_status, covariance_message : int, str
+        0 where there are standard errors; else why there are none: 1 x is off the minimum, 2 the Hessian is
+        not positive definite, 3 f does not determine some variables, 4 f is not finite beside x, 5 the
+        Hessian is lost in noise, 6 all variables are at bounds, 7 there is no fit.
+    intervals, intervals_message : ndarray, shape (n, 2), and str
+        With the option `profile`: ends of the intervals of these variables, at a bound where f does not rise
+        so far before it, infinite where it never does; NaN for the others.
     history : dict of ndarray
         If asked for: `fun`, `gradient_norm` (the largest element of the projected gradient, times
         x_scale) and `learning_rate` of every point evaluated.
     """
 
     def __repr__(self) -> str:
-        return repr(
-            OptimizeResult({k: v for k, v in self.items() if k not in ("state", "history")})
-        )
+        hidden = {"state", "history"}
+        if "stderr" not in self:
+            return repr(OptimizeResult({k: v for k, v in self.items() if k not in hidden}))
+        hidden |= {"x", "stderr", "covariance", "correlation", "at_bound", "intervals"}
+        rest = repr(OptimizeResult({k: v for k, v in self.items() if k not in hidden}))
+        return f"{self.table()}\n{rest}"
+
+    def table(self) -> str:
+        """Return a table of the variables with their standard errors, intervals and correlations."""
+        n, ends = self.x.size, self.get("intervals")
+        names = [name_of(i) for i in range(n)]
+        width = max(map(len, names))
+        lines = []
+        for i, name in enumerate(names):
+            value, error = rounded(float(self.x[i]), float(self.stderr[i]))
+            line = (
+                f"{name:>{width}} = {value:>13} +- {'at bound' if self.at_bound[i] else error:<9}"
+            )
+            if ends is not None and not np.isnan(ends[i]).any():
+                line += f"  {ends[i, 0]:.6g} to {ends[i, 1]:.6g}"
+            if 1 < n <= MOST_SHOWN:
+                line += " " + " ".join(f"{c:6.3f}" for c in self.correlation[i, :i])
+            lines.append(line.rstrip())
+        return "\n".join(lines)
+
+
+MOST_SHOWN = 8  # variables whose correlations are in the table
+
+
+def rounded(value: float, error: float) -> tuple[str, str]:
+    """Return a value and its standard error as text, with two digits of the latter."""
+    if not (np.isfinite(error) and error > 0 and np.isfinite(value)):
+        return f"{value:.8g}", f"{error:.2g}"
+    digits = int(np.floor(np.log10(max(abs(value), error)))) - int(np.floor(np.log10(error))) + 2
+    return f"{value:#.{min(max(digits, 1), 17)}g}", f"{error:#.2g}"
 
 
 class BatchResult(OptimizeResult):
     """Results of `minimize_batch`: arrays with one row per problem.
+
+    ``result[17]`` is the `Result` of problem 17, ``pandas.DataFrame(result.columns)`` a table of all.
+    `len` and iteration are those of a dict of the names.
 
     Attributes
     ----------
@@ -83,8 +134,17 @@ class BatchResult(OptimizeResult):
         Where `status` is 0.
     message : dict
         For every status that occurs, why the problems of that status stopped, and how many.
-    errors : dict
+    reason : ndarray of str, shape (B,)
+        Why each problem stopped.
+    stderr, covariance, at_bound, covariance_status : ndarray, shape (B, n), (B, n, n), (B, n) and (B,)
+        With the option `errors`: as in `Result`, for each problem.
+    covariance_message : dict
+        For every status of these that occurs its meaning, and how many.
+    exceptions : dict
         What `fun` or `jac` raised, by problem.
+    columns : dict
+        Flat arrays of shape (B,) by name: x0, x1, ..., stderr_x0, ..., fun, status, success, nit, nfev,
+        and message.
     failed : ndarray of int
         Numbers of the problems without success.
     best : int
@@ -104,12 +164,65 @@ class BatchResult(OptimizeResult):
             status[solved.reason == kind] = code
             before = f"{message[code]}; " if code in message else ""
             message[code] = f"{before}{REASONS[kind].brief}: {count:,}"
-        return cls(
+        briefs = np.array([REASONS[kind].brief for kind in kinds.tolist()], object)
+        result = cls(
             x=solved.x, fun=solved.fun, jac=solved.jac, gradient=gradient, nit=solved.nit,
             nfev=solved.nfev, njev=solved.njev, status=status, success=status == CONVERGED,
-            message=dict(sorted(message.items())), errors=dict(sorted(solved.errors.items())), time=time,
-            compile_time=compile_time,
+            message=dict(sorted(message.items())), reason=briefs[np.searchsorted(kinds, solved.reason)],
+            exceptions=dict(sorted(solved.errors.items())), time=time, compile_time=compile_time,
         )  # fmt: skip
+        if solved.covariances is not None:
+            result._take(solved.covariances)
+        return result
+
+    def _take(self, found: Covariances) -> None:
+        """Take over covariances."""
+        with np.errstate(invalid="ignore"):
+            self.stderr = np.sqrt(np.einsum("bii->bi", found.covariance))
+        self.covariance, self.at_bound = found.covariance, found.at_bound
+        self.covariance_status = found.verdict
+        kinds, counts = np.unique(found.verdict, return_counts=True)
+        self.covariance_message = {
+            kind: f"{VERDICTS[kind].brief}: {count:,}"
+            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
+        }
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return an attribute by its name, or the `Result` of a problem by its number."""
+        if isinstance(key, int | np.integer):
+            return self._problem(int(key))
+        return super().__getitem__(key)
+
+    def _problem(self, b: int) -> Result:
+        count = len(self.fun)
+        if not -count <= b < count:
+            raise IndexError(f"The number of a problem must be below {count}; got {b}.")
+        rows = ("x", "jac", "stderr", "covariance", "at_bound")
+        numbers = ("fun", "nit", "nfev", "njev", "status", "success", "covariance_status")
+        own = {name: self[name][b].copy() for name in rows if name in self}
+        own |= {name: self[name][b].item() for name in numbers if name in self}
+        result = Result(own, gradient=self.gradient, message=self.reason[b])
+        if "covariance" in own:
+            result.correlation = correlation_of(result.covariance)
+            result.covariance_message = VERDICTS[result.covariance_status].brief
+        return result
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Flat arrays of shape (B,) by name."""
+        n = self.x.shape[1]
+        columns = {f"x{i}": self.x[:, i] for i in range(n)}
+        if "stderr" in self:
+            columns |= {f"stderr_x{i}": self.stderr[:, i] for i in range(n)}
+        columns |= {name: self[name] for name in ("fun", "status", "success", "nit", "nfev")}
+        return columns | {"message": self.reason}
+
+    def maps(self, *shape: int) -> dict[str, np.ndarray]:
+        """Return the columns in the shape of a map, as of data of shape (ny, nx, m) row after row.
+
+        ``minimize_batch(fun, x0, data=data.reshape(ny * nx, m)).maps(ny, nx)["x1"]``
+        """
+        return {name: column.reshape(shape) for name, column in self.columns.items()}
 
     @property
     def failed(self) -> np.ndarray:
@@ -137,7 +250,9 @@ class BatchResult(OptimizeResult):
             if values.size:
                 low, middle, high = np.quantile(values, (0, 0.5, 1))
                 lines.append(f"  {name:>9}: {low:.6g} .. median {middle:.6g} .. {high:.6g}")
-        for b, error in list(self.errors.items())[:1]:
+        for code, text in self.get("covariance_message", {}).items():
+            lines.append(f"  errors {code:>2}: {text}")
+        for b, error in list(self.exceptions.items())[:1]:
             lines.append(f"  problem {b} raised {type(error).__name__}: {error}")
         return "\n".join(lines)
 
@@ -191,6 +306,18 @@ class MultistartResult(OptimizeResult):
         return "\n".join(lines)
 
     __str__ = __repr__
+
+
+def name_of(i: int, names: Sequence[str] | None = None) -> str:
+    """Return what variable i is called."""
+    return f"x[{i}]" if names is None else names[i]
+
+
+def correlation_of(covariance: np.ndarray) -> np.ndarray:
+    """Return correlations, shape (..., n, n)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(np.einsum("...ii->...i", covariance))
+        return covariance / (error[..., :, np.newaxis] * error[..., np.newaxis, :])
 
 
 def attach(error: BaseException, result: Any) -> None:
