@@ -72,6 +72,8 @@ def minimize_batch(
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
         number per problem, or (B, n); `x_scale` likewise. `max_time` is for the whole batch; a problem
         that has not begun by then is not evaluated.
+        `errors` gives standard errors and covariances row by row; `n_data` may be an array of shape (B,),
+        and `profile` is for a single problem.
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
         the fit.
@@ -95,7 +97,9 @@ def minimize_batch(
     Returns
     -------
     BatchResult
-        Arrays with one row per problem.
+        Arrays with one row per problem. ``result[b]`` is the `Result` of one, ``result.columns`` a table
+        for ``pandas.DataFrame``, and ``result.maps(ny, nx)`` the same as maps, where the problems are the
+        points of one, row after row.
 
     Raises
     ------
@@ -117,7 +121,8 @@ def minimize_batch(
     without its text, as status 5. Up to 9 variables in float32, or 5 in float64, stay in
     registers; more are right, and slower. Data may be on the GPU, C-contiguous, and are then only
     reordered; the result's arrays are NumPy's always. `polish` and `verify` run on the host,
-    problem by problem. Sums and products are rounded differently there, so bits are not the CPU's;
+    problem by problem, and so does what `errors` takes, in machine code. Sums and products are rounded
+    differently there, so bits are not the CPU's;
     they repeat, and depend on no other problem.
 
     Examples

@@ -114,12 +114,20 @@ def minimize(
     x0, f may be one too, and the result's arrays are of that kind; float32 and float64 only. Stop
     tests are made on the GPU and read some 50 times a second, so that `fun` may be called a few
     times more than the result says. x is lent: it is valid during the call and not to be
-    changed. Exact derivatives, differences, `polish` and `verify` are of the host alone.
+    changed. Exact derivatives, differences, `polish`, `verify` and `errors` are of the host alone.
 
     Exact derivatives cost some two to three evaluations of `fun` for each eight variables, and about a
     second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. That a
     function has none is found out anew in each process, in a quarter of a second. Threads of a `fun`
     compiled with ``parallel=True`` are not used in them.
+
+    With `errors` the result has standard errors, `stderr`, with `covariance` and `correlation`, or says why
+    it has none. The Hessian is had by differences of gradients, some 2 n of them, or of f where there are
+    none, some 2 n (n + 3) values; the directions and steps of these come from the Hessian itself, so that
+    neither scales nor correlations of the variables matter, and four digits are right. Beside variables at
+    a bound, errors are those of the fit without them. Of a sum of squares it is the whole Hessian, with the
+    curvature of the model, which `scipy.optimize.curve_fit` leaves out: where residuals are large, errors
+    differ by some per cent.
 
     The method's hyper-parameters ({hyperparameters}, as far as it has them) and:
 
@@ -144,6 +152,13 @@ def minimize(
     >>> res = adamnb.minimize(misfit, [1.0, 1.0], (t, 3 * np.exp(-0.7 * t)))
     >>> res.gradient, res.x.round(4).tolist()
     ('forward', [3.0, 0.7])
+
+    Standard errors of a chi-square, and an interval by the profile of one parameter:
+
+    >>> fit = adamnb.minimize(lambda x: ((x - [1, 2]) ** 2 / [0.01, 0.04]).sum(), [0.0, 0.0],
+    ...                       errors="chi2", profile=[1])
+    >>> fit.stderr.round(4).tolist(), fit.intervals[1].round(4).tolist()
+    ([0.1, 0.2], [1.8, 2.2])
     """
     given = merged(options, option)
     solver = solver_of(method)

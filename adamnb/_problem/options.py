@@ -74,7 +74,7 @@ def _finite_numbers(value: Any, positive: bool) -> bool:
 
 
 def _listed(value: Any) -> bool:
-    return isinstance(value, list | tuple | np.ndarray)
+    return isinstance(value, list | tuple | range | np.ndarray)
 
 
 def _whole_numbers(value: Any) -> bool:
@@ -165,9 +165,10 @@ OPTIONS = {
     "errors": Option(
         None, f"be None or one of {', '.join(map(repr, CONVENTIONS))}",
         lambda value: isinstance(value, str) and value in CONVENTIONS,
-        "standard errors by the Hessian at the minimum, for an f that is a negative log-likelihood"
-        " ('likelihood'), a chi-square ('chi2'), or a sum of squares of residuals of an unknown sigma"
-        " ('least_squares', with `n_data`); what they take is counted, and limited by nothing",
+        "standard errors from the Hessian at the minimum, of an f that is a negative log-likelihood"
+        " ('likelihood'), a chi-square ('chi2'), or a sum of squares of residuals whose sigma is unknown"
+        " ('least_squares', with `n_data`); Newton's steps improve x where it is off by more than a ten"
+        " thousandth of them. What this takes is counted, and no limit ends it",
     ),
     "n_data": Option(
         None, "be a whole number >= 1, or of a batch an array of them",

@@ -69,10 +69,11 @@ def combination(direction: np.ndarray, size: np.ndarray, names: Sequence[str] | 
     """Return a direction as a sum of variables, of those that change by a good part of their size."""
     parts = direction / size
     largest = int(np.abs(parts).argmax())
-    text = ""
-    for i in np.flatnonzero(np.abs(parts) >= NAMED * np.abs(parts[largest])):
-        factor = direction[i] / direction[largest]
-        sign = ("-" if factor < 0 else "") if not text else (" - " if factor < 0 else " + ")
+    named = np.flatnonzero(np.abs(parts) >= NAMED * np.abs(parts[largest]))
+    first, text = np.sign(direction[named[0]]), ""
+    for i in named:
+        factor = first * direction[i] / abs(direction[largest])
+        sign = "" if not text else " - " if factor < 0 else " + "
         shown = "" if abs(abs(factor) - 1) < 5e-3 else f"{abs(factor):.3g} "
         text += f"{sign}{shown}{name_of(int(i), names)}"
     return text

@@ -14,10 +14,10 @@ from .verdicts import DOWNWARDS, FOUND, INFINITE, NOISY, UNDETERMINED
 # First steps of differences of gradients in sizes of variables; further ones in standard errors, and at least
 # so many sizes; what is left of a curvature that is none; how far x may be off in standard errors.
 FIRST, STEP, LEAST, FLAT, OFF = np.array(
-    [(1e-5, 1e-3, 1e-7, 1e-9, 1e-3), (1e-2, 0.2, 1e-3, 1e-4, 1e-2)]  # float64, float32
+    [(1e-5, 1e-3, 1e-7, 1e-9, 1e-4), (1e-2, 0.2, 1e-3, 1e-4, 1e-2)]  # float64, float32
 ).T
 # The same of second differences of f, unless its noise asks for more.
-SECOND, SECOND_LEAST = 0.02, 1e-9
+SECOND, SECOND_LEAST = 0.01, 1e-9
 # Times the steps, one after the other where a Hessian is not symmetric.
 OTHERS = (1.0, 0.1, 10.0, 100.0)
 STRETCHED = 10.0  # squares of lengths that say nothing yet of the directions
@@ -245,8 +245,9 @@ class Measured:
             move = steps[:, k, None] * self.ways[rows, k]
             ends = [self._points(rows, centre + sign * move) for sign in (1.0, -1.0)]
             moves[:, k] = (ends[0].astype(float) - ends[1])[:, self.free]
-            (_, up), (_, down) = (self.points.gradients(numbers, end) for end in ends)
+            (above, up), (below, down) = (self.points.gradients(numbers, end) for end in ends)
             changes[:, k] = (up.astype(float) - down)[:, self.free]
+            changes[~np.isfinite(above + below), k] = np.nan
         ways = self.ways[rows]
         unit = 2 * steps[:, :, None]
         taken = np.swapaxes(
