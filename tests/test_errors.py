@@ -245,6 +245,37 @@ def test_certified_regressions(name):
         np.testing.assert_allclose(found.stderr, expected, rtol=1e-4)
 
 
+def curve(x, t, y):
+    r = x[0] * np.exp(-x[1] * t) + x[2] - y
+    return r @ r
+
+
+@pytest.mark.parametrize(("noise", "rtol"), [(1e-10, 1e-4), (1e-8, 5e-4), (1e-7, 1e-3)])
+def test_noise_of_f(noise, rtol):
+    """Steps are as long as the noise, a part of f here, asks for."""
+    t = np.linspace(0, 5, 200)
+    y = 3 * np.exp(-0.7 * t) + 1 + np.random.default_rng(0).normal(0, 0.05, 200)
+    rng = np.random.default_rng(1)
+
+    def noisy(x, t, y):
+        return curve(x, t, y) * (1 + noise * rng.uniform(-1, 1))
+
+    exact, found = (
+        adamnb.minimize(fun, [1.0, 1.0, 1.0], (t, y), errors="least_squares", n_data=200)
+        for fun in (curve, noisy)
+    )
+    np.testing.assert_allclose(found.stderr, exact.stderr, rtol=rtol)
+
+
+def test_data_that_are_matched_exactly():
+    t = np.linspace(0, 5, 200)
+    found = adamnb.minimize(
+        curve, [1.0, 1.0, 1.0], (t, 3 * np.exp(-0.7 * t) + 1), errors="least_squares", n_data=200
+    )
+    assert found.covariance_status == 0
+    assert (found.stderr < 1e-12).all()
+
+
 # ------------------------------------------------------------------------------------ where there are none
 
 

@@ -18,11 +18,13 @@ FIRST, STEP, LEAST, FLAT, OFF = np.array(
 ).T
 # The same of second differences of f, unless its noise asks for more.
 SECOND, SECOND_LEAST = 0.01, 1e-9
-# Times the steps, one after the other where a Hessian is not symmetric.
-OTHERS = (1.0, 0.1, 10.0, 100.0)
+# Times the steps, one after the other where a Hessian is not symmetric; where one of values is not repeated.
+OTHERS, LONGER = np.array([(1.0, 0.1, 10.0, 100.0), (1.0, 3.0, 10.0, 30.0)])
+LONGEST = 0.3  # standard errors that steps are lengthened to for what is not repeated
 STRETCHED = 10.0  # squares of lengths that say nothing yet of the directions
 NEAR_BOUND = 0.1  # of the step, where a bound is so near that differences are taken beside x
 SETTLED = 0.3  # what the Hessian may differ from the unit matrix by
+ROUNDED = 1e3  # roundings of x that Newton's step may be
 UNEVEN, UNCERTAIN = 1e-3, 0.05  # asymmetry of a Hessian: take longer steps; give up
 # First steps in standard errors, and their errors, that need no further ones.
 SHORT, CLEAR = 0.1, 1e-4
@@ -113,6 +115,7 @@ class Measured:
         """Find directions and the Hessian along them."""
         left, others = np.arange(len(self.rows)), np.zeros(len(self.rows), int)
         by_gradients = self.at.noise is None
+        factors = OTHERS if by_gradients else LONGER
         self._look(left, np.ones_like(self.slope) if by_gradients else self._steps(left))
         for turn in range(PASSES):
             finite = np.isfinite(self.hessian[left]).all(axis=(1, 2))
@@ -126,15 +129,22 @@ class Measured:
                 left = np.setdiff1d(left, clear)
                 if left.size == 0:
                     return
-            self._look(left, np.take(OTHERS, others[left])[:, None] * self._steps(left))
+            steps = self._steps(left)
+            other = factors[others[left], None] * steps
+            self._look(left, other if by_gradients else np.minimum(other, np.fmax(steps, LONGEST)))
             h, error = self.hessian[left], self.error[left]
             finite = np.isfinite(h).all(axis=(1, 2))
             self.verdict[left] = np.where(finite, int(NOISY), int(INFINITE))
-            settled = np.abs(h - self.expected[left]).max(axis=(1, 2)) <= SETTLED
-            uneven = by_gradients & (error > UNEVEN * np.maximum(np.abs(h).max(axis=(1, 2)), 1))
+            apart = np.abs(h - self.expected[left]).max(axis=(1, 2))
+            settled = apart <= SETTLED
+            if by_gradients:
+                uneven = error > UNEVEN * np.maximum(np.abs(h).max(axis=(1, 2)), 1)
+            else:
+                uneven = settled & (apart > np.maximum(UNEVEN, 4 * error))
+                settled &= apart <= UNCERTAIN
             good = settled & (error <= UNCERTAIN) & ~(uneven & (turn < PASSES - 1))
             self._judge(left[good])
-            others[left[uneven]] = np.minimum(others[left[uneven]] + 1, len(OTHERS) - 1)
+            others[left[uneven]] = np.minimum(others[left[uneven]] + 1, len(factors) - 1)
             left = left[~good]
             if left.size == 0:
                 return
@@ -316,4 +326,8 @@ class Measured:
         square = np.einsum("rk,rkl,rl->r", self.slope[good], inverse, self.slope[good])
         with np.errstate(all="ignore"):
             off[good] = np.where(unit > 0, np.sqrt(square * self.height[good] / unit), 0.0)
+        rounding = ROUNDED * float(np.finfo(self.at.x.dtype).eps)
+        off[(np.abs(step) <= rounding * self.size).all(axis=1)] = (
+            0.0  # as where the data are matched exactly
+        )
         return covariance, step, off
