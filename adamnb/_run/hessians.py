@@ -21,7 +21,6 @@ SECOND, SECOND_LEAST = 0.01, 1e-9
 # Times the steps, one after the other where a Hessian is not symmetric; where one of values is not repeated.
 OTHERS, LONGER = np.array([(1.0, 0.1, 10.0, 100.0), (1.0, 3.0, 10.0, 30.0)])
 LONGEST = 0.3  # standard errors that steps are lengthened to for what is not repeated
-STRETCHED = 10.0  # squares of lengths that say nothing yet of the directions
 NEAR_BOUND = 0.1  # of the step, where a bound is so near that differences are taken beside x
 SETTLED = 0.3  # what the Hessian may differ from the unit matrix by
 ROUNDED = 1e3  # roundings of x that Newton's step may be
@@ -182,22 +181,14 @@ class Measured:
     def _turn(self, rows: np.ndarray, longer: bool) -> np.ndarray:
         """Take directions in which the Hessian is diagonal, of a length that makes it 1, or -1, or 0.
 
-        Returns the lowest eigenvalues, in units of the diagonal.
-
         What is 0 is looked at once more along steps that are as long as those along the variables; where it
-        is so for the noise of f, and `longer`, along steps so long that it would be seen.
+        is so for the noise of f, and `longer`, along steps so long that it would be seen. Returns the lowest
+        eigenvalues, in units of the diagonal.
         """
         h = self.hessian[rows]
-        square = np.abs(np.einsum("rii->ri", h))
-        square[square == 0] = 1.0
-        root = np.sqrt(square)
-        h = h / (root[:, :, None] * root[:, None, :])
-        if (
-            self.at.noise is not None
-        ):  # where steps were of another length than meant, no more is known
-            far = (square.max(axis=1) > STRETCHED) | (square.min(axis=1) < 1 / STRETCHED)
-            h[far] *= np.eye(h.shape[1])
-        values, vectors = np.linalg.eigh(h)
+        root = np.sqrt(np.abs(np.einsum("rii->ri", h)))
+        root[root == 0] = 1.0
+        values, vectors = np.linalg.eigh(h / (root[:, :, None] * root[:, None, :]))
         flat = FLAT[self.single[rows], None]
         lost = 10 * self.error[rows, None] if self.at.noise is not None else 0.0
         is_flat = np.abs(values) < np.maximum(flat, lost)
