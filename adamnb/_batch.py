@@ -22,11 +22,12 @@ from ._problem.arguments import (
     gradient_name,
     on_device,
     per_variable,
+    unbounded,
 )
 from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
 from ._problem.flattened import flattened
-from ._problem.options import check_differences, check_polish, complete
+from ._problem.options import check_differences, check_errors, check_polish, complete
 from ._problem.structure import starts_of
 from ._run.block import Batch, Solved
 from ._run.problems import Problems, several
@@ -76,6 +77,8 @@ def minimize_batch(
         number per problem, or (B, n); `x_scale` likewise, or with the structure of x0, with leading axes or
         without. `max_time` is for the whole batch; a problem
         that has not begun by then is not evaluated.
+        `errors` gives standard errors and covariances row by row; `n_data` may be an array of shape (B,),
+        and `profile` is for a single problem.
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
         the fit.
@@ -100,7 +103,9 @@ def minimize_batch(
     Returns
     -------
     BatchResult
-        Arrays with one row per problem.
+        Arrays with one row per problem. ``result[b]`` is the `Result` of one, ``result.columns`` a table
+        for ``pandas.DataFrame``, and ``result.maps(ny, nx)`` the same as maps, where the problems are the
+        points of one, row after row.
 
     Raises
     ------
@@ -122,7 +127,8 @@ def minimize_batch(
     without its text, as status 5. Up to 9 variables in float32, or 5 in float64, stay in
     registers; more are right, and slower. Data may be on the GPU, C-contiguous, and are then only
     reordered; the result's arrays are NumPy's always. `polish` and `verify` run on the host,
-    problem by problem. Sums and products are rounded differently there, so bits are not the CPU's;
+    problem by problem, and so does what `errors` takes, in machine code. Sums and products are rounded
+    differently there, so bits are not the CPU's;
     they repeat, and depend on no other problem.
 
     Examples
@@ -165,6 +171,8 @@ def minimize_batch(
         _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu, structure.where)
+    box = problems.bounds or unbounded((problems.count, problems.n))
+    check_errors(o, *box, single=False)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
@@ -175,7 +183,7 @@ def minimize_batch(
         gradient = gradient_name(jac)
     batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
     bar = Progress(progress, problems.count)
-    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before

@@ -58,7 +58,7 @@ def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
 def _interpreted(batch: Batch, problems: Problems, stopped: Callable[[], bool]) -> Iterator[Solved]:
     """Solve block after block here; what Ctrl-C leaves of one is to be had."""
     for block in _equal_blocks(problems, 1):
-        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
+        solved = Solved.nothing(block.first, block.x0.copy(), GOING, batch.options)
         interrupt: KeyboardInterrupt | None = None
         try:
             solve_interpreted(batch, block, stopped, solved)

@@ -20,6 +20,7 @@ from ._problem.arguments import (
     observer,
     on_device,
     per_variable,
+    unbounded,
 )
 from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
@@ -28,6 +29,7 @@ from ._problem.methods import METHODS
 from ._problem.problem import Problem
 from ._problem.structure import VECTOR, names_of, start_of
 from ._problem.workers import mapping
+from ._run.errors import of_run, with_errors
 from ._run.finish import finish
 from ._run.result import SHOWN, Result
 from ._run.run import Run
@@ -116,7 +118,7 @@ def minimize(
     x0, f may be one too, and the result's arrays are of that kind; float32 and float64 only. Stop
     tests are made on the GPU and read some 50 times a second, so that `fun` may be called a few
     times more than the result says. x is lent: it is valid during the call and not to be
-    changed. Exact derivatives, differences, `polish` and `verify` are of the host alone.
+    changed. Exact derivatives, differences, `polish`, `verify` and `errors` are of the host alone.
 
     An x0 with names or shapes is a vector to the solver, with the bits of a flat call: its parts one after
     another, as they stand. `fun` gets them with their names and shapes, numbers as NumPy scalars, and so does
@@ -129,6 +131,14 @@ def minimize(
     second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. That a
     function has none is found out anew in each process, in a quarter of a second. Threads of a `fun`
     compiled with ``parallel=True`` are not used in them.
+
+    With `errors` the result has standard errors, `stderr`, with `covariance` and `correlation`, or says why
+    it has none. The Hessian is had by differences of gradients, some 2 n of them, or of f where there are
+    none, some 2 n (n + 3) values; the directions and steps of these come from the Hessian itself, so that
+    neither scales nor correlations of the variables matter, and four digits are right. Beside variables at
+    a bound, errors are those of the fit without them. Of a sum of squares it is the whole Hessian, with the
+    curvature of the model, which `scipy.optimize.curve_fit` leaves out: where residuals are large, errors
+    differ by some per cent.
 
     The method's hyper-parameters ({hyperparameters}, as far as it has them) and:
 
@@ -163,6 +173,13 @@ def minimize(
     >>> res = adamnb.minimize(misfit, start, (t, 3 * np.exp(-0.7 * t)), bounds={"rate": (0, None)})
     >>> res.names, round(float(res.params["rate"]), 4)
     (('height', 'rate'), 0.7)
+
+    Standard errors of a chi-square, and an interval by the profile of one parameter:
+
+    >>> fit = adamnb.minimize(lambda x: ((x - [1, 2]) ** 2 / [0.01, 0.04]).sum(), [0.0, 0.0],
+    ...                       errors="chi2", profile=[1])
+    >>> fit.stderr.round(4).tolist(), fit.intervals[1].round(4).tolist()
+    ([0.1, 0.2], [1.8, 2.2])
     """
     given = merged(options, option)
     solver = solver_of(method)
@@ -248,6 +265,7 @@ class Solver:
         if pair is not None and not there:
             vector = np.clip(vector, *pair)
         _options.check_polish(o["polish"], bounded=pair is not None)
+        _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
         _refuse(constraints)
         args = argument_tuple(fun, args, 1 + (jac == "inplace"))
         fun, jac = flattened(fun, jac, structure)
@@ -280,7 +298,12 @@ def _solve(problem: Problem) -> Result:
         with mapping(problem.options["workers"]) as problem.map:
             run = Run(problem)
             try:
-                return run.result(finish(run, run.iterate()))
+                reason = finish(run, run.iterate())
+                found = of_run(run)
+                result = run.result(reason)
+                if found is not None:
+                    with_errors(run, result, found)
+                return result
             except BaseException as error:
                 run.accompany(error)
                 raise

@@ -80,6 +80,22 @@ def _adamnb(fit, gtol=None):
     )
 
 
+def _with_errors(fit):
+    """A callable that solves all problems and has the standard errors as well."""
+    count = fit.data[0].shape[1]
+    return lambda: (
+        adamnb.minimize_batch(
+            fit.inplace,
+            fit.x0,
+            fit.args,
+            fit.data,
+            jac="inplace",
+            errors="least_squares",
+            n_data=count,
+        ).stderr
+    )
+
+
 def _loosest(fit, judge):
     """The largest tolerance that leaves the minimum by a part of the statistical error."""
     for gtol in TOLERANCES:
@@ -125,6 +141,12 @@ def rows(effort, threads):
             samples = alternate_processes(calls, effort)
             distances = [judge.distance(call()) for call in calls]
         work = f"a fit, {fit.name}, {len(fit.x0):,} of them"
+        if fit.model is not None:
+            both = alternate_processes([_with_errors(fit), _adamnb(fit)], effort)
+            yield Row(
+                work, "minimize_batch, default, with standard errors", "the same without them",
+                *(sample / len(fit.x0) for sample in both),
+            )  # fmt: skip
         for i, ours_name in enumerate(ours):
             for j, (name, (_, count, label)) in enumerate(theirs.items()):
                 k = j + len(ours)

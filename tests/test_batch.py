@@ -184,8 +184,8 @@ def test_an_exception_stays_in_its_problem(form):
     for name in NAMES:
         assert np.array_equal(result[name][others], clean[name][others]), name
     assert result.status[~others].tolist() == [5, 5]
-    assert isinstance(result.errors[2], ValueError)
-    assert isinstance(result.errors[5], ArithmeticError)
+    assert isinstance(result.exceptions[2], ValueError)
+    assert isinstance(result.exceptions[5], ArithmeticError)
     assert 0.5 <= result.x[2, 0] < 1  # the best point before
     assert result.fun[2] == (result.x[2, 0] + 3) ** 2
     assert np.isnan(result.fun[5])
@@ -208,7 +208,7 @@ def test_a_gradient_of_wrong_length_fails_alone():
     solve = partial(adamnb.minimize_batch, gradient_of_any_length, [1.0, 2.0], jac=True)
     result = solve(data=(np.array([2, 3, 2]),), maxiter=3)
     assert result.status.tolist() == [1, 5, 1]
-    assert "shape (3,), expected (2,)" in str(result.errors[1])
+    assert "shape (3,), expected (2,)" in str(result.exceptions[1])
     with pytest.raises(ValueError, match=r"shape \(3,\), expected \(2,\)"):
         solve(data=(np.array([3, 3]),))
 
@@ -295,7 +295,7 @@ def test_an_exception_while_polishing_stays_in_its_problem():
         raises_at_the_end, [3.0], data=(np.arange(3.0),), jac=True, polish=True, maxiter=3
     )
     assert result.status.tolist() == [0, 5, 0]
-    assert isinstance(result.errors[1], ArithmeticError)
+    assert isinstance(result.exceptions[1], ArithmeticError)
     assert np.isfinite(result.fun).all()
 
 
@@ -456,7 +456,7 @@ def test_exceptions_come_back_from_other_processes():
     kind = np.array([0, 2, 0])
     result = adamnb.minimize_batch(python_raises, [1.0], (-3.0,), (kind,), jac=True, workers=2)
     assert result.status.tolist() == [0, 5, 0]
-    assert isinstance(result.errors[1], ArithmeticError)
+    assert isinstance(result.exceptions[1], ArithmeticError)
 
 
 @pytest.mark.parametrize("form", ["inplace", "python"])
@@ -507,7 +507,7 @@ def test_what_every_problem_raises_carries_their_best_points(form):
     found = caught.value.adamnb_result
     assert (found.status == 5).all()
     assert (found.fun < 16).all()
-    assert list(found.errors) == [0, 1, 2, 3]
+    assert list(found.exceptions) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("form", ["compiled", "python"])
@@ -521,7 +521,7 @@ def test_what_is_caught_in_a_problem(form):
         alone = adamnb.minimize(f, [1.0], (kind[b], -3.0), **options)
         for name in NAMES:
             assert np.asarray(alone[name]).tobytes() == result[name][b].tobytes(), (name, b)
-    assert list(result.errors) == [2]
+    assert list(result.exceptions) == [2]
     assert result.fun[1] < 16
     assert 0.5 <= result.x[1, 0] < 0.6  # where it raises
 

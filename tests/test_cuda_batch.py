@@ -208,6 +208,14 @@ def test_arrays_that_are_there_stay_there():
 
 
 @on_device
+def test_standard_errors_are_computed_on_the_host():
+    found = solve(data=(put(y_all), put(w_all)), errors="chi2")
+    expected = solve(device="cpu", errors="chi2")
+    np.testing.assert_array_equal(found.covariance_status, 0)
+    np.testing.assert_allclose(found.stderr, expected.stderr, rtol=1e-4)
+
+
+@on_device
 def test_repeat_and_order_change_no_bit():
     order = np.random.default_rng(0).permutation(B)
     expected = solve(maxiter=60)
@@ -287,7 +295,7 @@ def test_an_exception_leaves_a_mark(monkeypatch):
     raised, clean = w_all > 1.0, solve(maxiter=20)
     assert (found.status[raised] == 5).all()
     assert found.x[~raised].tobytes() == clean.x[~raised].tobytes()
-    assert "device='cpu' shows which" in str(found.errors[np.flatnonzero(raised)[0]])
+    assert "device='cpu' shows which" in str(found.exceptions[np.flatnonzero(raised)[0]])
     with pytest.raises(RuntimeError, match="raised on the GPU"):
         solve(raises_above, data=(y_all, w_all + 1))
 

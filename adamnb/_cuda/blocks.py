@@ -24,6 +24,7 @@ from .._compiled.vectors import X_ROWS, Vectors
 from .._forward.refusals import in_words
 from .._problem.compiled import CompiledObjective, main_reason
 from .._run.block import Batch, Block, CompiledBlocks, Solved
+from .._run.covariance import Covariances
 from .._run.settings import is_plain
 from .._run.state import State, first_rate, first_vectors
 from .arrays import contiguous, device_of, interface_of, stream_of, view
@@ -173,7 +174,7 @@ class DeviceBlockAtWork:
             word = self.words[WORD[name]].copy_to_host()
             records[name] = word.view(records.dtype[name])
         scale = None
-        if v.scale is not None and blocks.finishes():
+        if v.scale is not None and (blocks.finishes() or blocks.batch.options["errors"]):
             scale = v.scale.copy_to_host().T
         reasons = self.reasons.copy_to_host().astype(np.int64)
         raised = np.flatnonzero(reasons == RAISED)
@@ -191,6 +192,7 @@ class DeviceBlocks(CompiledBlocks):
         self.n, self.dtype, rate = n, dtype, batch.options["learning_rate"]
         like = tuple(np.zeros(array.shape[1:], array.dtype)[()] for array in sample.data)
         own = CompiledObjective(batch.fun, batch.jac, batch.args, dtype, like)
+        self._take(own)
         devices = {device_of(interface_of(a)) for a in sample.data if interface_of(a) is not None}
         if len(devices) > 1:
             raise ValueError(f"`data` must be on one GPU; got {sorted(devices)}.")
@@ -244,8 +246,16 @@ class DeviceBlocks(CompiledBlocks):
 
     def _finish(self, block: Block, *ended: Any) -> None:
         if self.finishes():
-            here = tuple(a if interface_of(a) is None else a.copy_to_host() for a in block.data)
-            super()._finish(replace(block, data=here), *ended)
+            super()._finish(on_host(block), *ended)
+
+    def _covariances(self, block: Block, *ended: Any) -> Covariances:
+        return super()._covariances(on_host(block), *ended)
+
+
+def on_host(block: Block) -> Block:
+    """Return a block with its data on the host."""
+    here = tuple(a if interface_of(a) is None else a.copy_to_host() for a in block.data)
+    return replace(block, data=here)
 
 
 def nbytes(array: Any) -> int:

@@ -97,6 +97,11 @@ def working_dtype(x0: np.ndarray) -> np.dtype:
     return np.dtype(np.float32 if keep else np.float64)
 
 
+def unbounded(shape: tuple[int, ...]) -> Pair:
+    """Return the bounds of variables that have none, as arrays not to be written."""
+    return np.broadcast_to(-np.inf, shape), np.broadcast_to(np.inf, shape)
+
+
 def limits(
     bounds: Any,
     shape: tuple[int, ...],

@@ -50,7 +50,7 @@ class Objective:
         steps: Steps = CHOSEN,
     ) -> None:
         self.fun, self.jac, self.args, self.bounds = fun, jac, args, bounds
-        self.callers_fun, self.unit = fun, 1.0
+        self.callers_fun, self.unit, self.map = fun, 1.0, steps.map
         self.dtype, self.shape = like.dtype, like.shape
         self.differences: Any = None
         self.counts: Any = np.zeros(2, np.int64).data if counts is None else counts
@@ -64,7 +64,6 @@ class Objective:
             self.differences = CompiledDifferences(fun, args, bounds, like, steps)
             self.at = self._compiled_differences
         elif jac in SCHEMES:
-            self.map = steps.map
             self.differences = (
                 ComplexStep(self._complex_values, like, bounds, steps)
                 if jac == "cs"
@@ -132,6 +131,16 @@ class Objective:
         if gradient is not g:
             g[...] = gradient
         return f
+
+    def values(self, points: list[ndarray]) -> list[float]:
+        """Return f at several points, evaluated side by side where differences are; the caller's unit.
+
+        It is infinite where `fun` raised what is caught.
+        """
+        try:
+            return self._values(points)
+        except CaughtError:
+            return [np.inf] * len(points)
 
     def _separate(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
         counts, args = self.counts, self.args

@@ -73,6 +73,15 @@ def _finite_numbers(value: Any, positive: bool) -> bool:
     return bool(np.all(np.isfinite(array)) and np.all(array > 0 if positive else array >= 0))
 
 
+def _listed(value: Any) -> bool:
+    return isinstance(value, list | tuple | range | np.ndarray)
+
+
+def _whole_numbers(value: Any) -> bool:
+    array = np.asarray(value)
+    return array.ndim == 1 and array.dtype.kind in "iu" and bool((array >= 1).all())
+
+
 def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
 
@@ -81,6 +90,9 @@ def _exceptions(value: Any) -> bool:
     kinds = value if isinstance(value, tuple) else (value,)
     return all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
 
+
+CONVENTIONS = ("likelihood", "chi2", "least_squares")  # what f is, where errors are asked for
+ONE_SIGMA = math.erf(0.5**0.5)  # 68.27 %
 
 _NOT_NEGATIVE = "be a number >= 0"
 
@@ -150,6 +162,30 @@ OPTIONS = {
         " differences of as many gradients as there are variables, has no negative eigenvalue; of more than"
         " `verify` variables its lowest is estimated by 16; 0 is off",
     ),
+    "errors": Option(
+        None, f"be None or one of {', '.join(map(repr, CONVENTIONS))}",
+        lambda value: isinstance(value, str) and value in CONVENTIONS,
+        "standard errors from the Hessian at the minimum, of an f that is a negative log-likelihood"
+        " ('likelihood'), a chi-square ('chi2'), or a sum of squares of residuals whose sigma is unknown"
+        " ('least_squares', with `n_data`); Newton's steps improve x where it is off by more than a ten"
+        " thousandth of them. What this takes is counted, and no limit ends it",
+    ),
+    "n_data": Option(
+        None, "be a whole number >= 1, or of a batch an array of them",
+        lambda value: _whole(value, 1, 2**62) or _whole_numbers(value),
+        "number of residuals, for errors='least_squares'",
+    ),
+    "profile": Option(
+        None, "be the number of a variable, or a list of them",
+        lambda value: all(_whole(i, -(2**31), 2**31) for i in (value if _listed(value) else [value])),
+        "variables, by number, or by name where they have names, that get an interval by their profile"
+        " likelihood, as by MINOS: f, at its minimum over all"
+        " others, rises by what `level` and `errors` say",
+    ),
+    "level": Option(
+        ONE_SIGMA, "satisfy 0 < level < 1", lambda value: _number(value) and 0 < value < 1,
+        "probability of these intervals",
+    ),
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",
         lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
@@ -204,6 +240,9 @@ ELSEWHERE = {
     ("x_scale",): "scale scaling typical_x diag",
     ("disp",): "verbose verbosity display iprint",
     ("history",): "return_all trace",
+    ("errors",): "stderr uncertainty uncertainties absolute_sigma errordef hesse",
+    ("profile",): "minos",
+    ("level",): "cl confidence_level",
     ("threads",): "n_jobs num_threads nthreads",
     ("method='amsgrad'",): "amsgrad",
     ("method='nesterov'",): "nesterov",
@@ -275,6 +314,52 @@ def check_polish(polish: Any, bounded: bool) -> None:
     """Raise a `ValueError` if `polish` names a method that does not keep bounds."""
     if bounded and polish in ("BFGS", "CG"):
         raise ValueError(f"`polish` must keep the bounds; got {polish!r}: use True or 'TNC'.")
+
+
+def check_errors(o: Mapping[str, Any], low: Any, high: Any, single: bool) -> None:
+    """Raise a `ValueError` for options of standard errors that do not go together.
+
+    Parameters
+    ----------
+    low, high : ndarray of shape (..., n)
+        Bounds.
+    single : bool
+        Whether it is for one problem.
+    """
+    convention, n_data, profile = o["errors"], o["n_data"], o["profile"]
+    for name in ("n_data", "profile"):
+        if o[name] is not None and convention is None:
+            raise ValueError(
+                f"`{name}` needs `errors`, which says what f is; got {name}={o[name]!r} without."
+            )
+    if convention == "least_squares":
+        fitted = (low < high).sum(axis=-1)
+        if n_data is None:
+            raise ValueError(
+                "`errors='least_squares'` needs `n_data`, the number of residuals, for their sigma."
+            )
+        counts = np.asarray(n_data)
+        if counts.ndim and (single or counts.shape != fitted.shape):
+            wanted = "one number" if single else f"a number or have shape {fitted.shape}"
+            raise ValueError(f"`n_data` must be {wanted}; got shape {counts.shape}.")
+        if (counts <= fitted).any():
+            raise ValueError(
+                f"`n_data` must be larger than the number of variables, {fitted.max()}; got"
+                f" {int(counts.min())}."
+            )
+    elif n_data is not None:
+        raise ValueError(
+            f"`n_data` is for errors='least_squares'; got errors={convention!r}: leave it out."
+        )
+    if profile is not None:
+        n = low.shape[-1]
+        if not single:
+            raise ValueError(
+                "`profile` is for a single problem: `minimize` it, from its row of the batch."
+            )
+        for i in profile if _listed(profile) else [profile]:
+            if not -n <= i < n:
+                raise ValueError(f"`profile` must name variables from 0 to {n - 1}; got {i}.")
 
 
 def check_differences(jac: Any, given: Mapping[str, Any]) -> None:

@@ -166,10 +166,25 @@ class Structure:
     def options(self, given: dict[str, Any], count: int | None = None) -> dict[str, Any]:
         """Return options given with those of them as vectors that have this structure."""
         known = dict.fromkeys(PER_PROBLEM, count) | {"finite_diff_rel_step": None}
-        return {
+        options = {
             name: self.option(name, value, known[name]) if name in known else value
             for name, value in given.items()
         }
+        if "profile" in given:
+            options["profile"] = self.numbers("profile", given["profile"])
+        return options
+
+    def numbers(self, option: str, names: Any) -> Any:
+        """Return the numbers of variables that are given by name, one or a list, and numbers as they are."""
+        if isinstance(names, list | tuple):
+            return [self.numbers(option, name) for name in names]
+        if not isinstance(names, str):
+            return names
+        if names not in self.names:
+            near = get_close_matches(names, self.names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"`{option}` must name variables of x0; got {names!r}.{hint}")
+        return self.names.index(names)
 
     def bounds(self, bounds: Any, count: int | None = None) -> Any:
         """Return bounds as vectors, if they have this structure, and else as they are."""

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numba import types
 
 from .._compiled.machine_code import array_type, machine_code
+from .._compiled.points import evaluate_problems
 from .._compiled.problems import run_problems
 from .._compiled.reasons import (
     BAD_START,
@@ -19,9 +21,9 @@ from .._compiled.reasons import (
     RAISED,
     WRONG_SHAPE,
 )
-from .._compiled.records import OPTIONS
+from .._compiled.records import OPTIONS, STATE
 from .._compiled.run import Functions, Span
-from .._problem.arguments import COMPILED
+from .._problem.arguments import COMPILED, unbounded
 from .._problem.compiled import (
     CompiledObjective,
     explain_division,
@@ -34,7 +36,11 @@ from .._problem.differences import learnt
 from .._problem.methods import Method
 from .._problem.objective import wrong_shape
 from .._problem.problem import Problem
+from .covariance import Covariances, covariances
+from .errors import by_values, of_run, unit_of
 from .finish import finish
+from .hessians import Minima
+from .points import BlockPoints
 from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in
 from .settings import is_plain, pairs_of, settings
 from .state import State, vectors_type
@@ -74,6 +80,7 @@ class Block:
     bounds: tuple[np.ndarray, np.ndarray] | None
     x_scale: np.ndarray | None
     learning_rate: Any
+    n_data: Any = None
 
     def __len__(self) -> int:
         return len(self.x0)
@@ -92,13 +99,16 @@ class Solved:
     njev: np.ndarray
     reason: np.ndarray
     errors: dict[int, Exception] = field(default_factory=dict)
+    covariances: Covariances | None = None  # where standard errors are asked for
 
     @classmethod
-    def nothing(cls, first: int, x: np.ndarray, reason: int) -> "Solved":
+    def nothing(cls, first: int, x: np.ndarray, reason: int, o: dict[str, Any]) -> "Solved":
         """Return the results of problems of which nothing is known but their start `x`."""
         nit, nfev, njev = np.zeros((3, len(x)), np.int64)
         fun, jac = np.full(len(x), np.nan), np.full_like(x, np.nan)
-        return cls(first, x, fun, jac, nit, nfev, njev, np.full(len(x), reason))
+        found = None if o["errors"] is None else Covariances.nothing(*x.shape)
+        reasons = np.full(len(x), reason)
+        return cls(first, x, fun, jac, nit, nfev, njev, reasons, covariances=found)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -114,6 +124,8 @@ class Solved:
         self.put(rows, vars(part))
         self.reason[rows] = part.reason
         self.errors |= {part.first + b: error for b, error in part.errors.items()}
+        if self.covariances is not None and part.covariances is not None:
+            self.covariances.put(rows, part.covariances)
 
 
 class BlockAtWork:
@@ -191,23 +203,27 @@ class CompiledBlocks:
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, self.dtype = batch, sample.x0.shape[1], sample.x0.dtype
         first = tuple(array[0] for array in sample.data)
-        own = CompiledObjective(batch.fun, batch.jac, batch.args, self.dtype, first)
-        self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
+        self._take(CompiledObjective(batch.fun, batch.jac, batch.args, self.dtype, first))
         self.roots = np.zeros(ROOTS)
-        fun_type, jac_type, _ = own.type
-        jac_type = learnt_type(2) if batch.jac == COMPILED else jac_type
         rate = batch.options["learning_rate"]
         self.method = batch.method.numba_type(
             rate is None, is_plain(batch.options), False, pairs_of(batch.options, self.n) > 0
         )
         whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
         signature = (
-            self.method, functions_type(fun_type, jac_type, types_of("args", batch.args)),
-            tuple_type(types_of("data", sample.data)), whole,
+            self.method, self.functions_type, tuple_type(types_of("data", sample.data)), whole,
             vectors_type(records.vectors), records.state.types()[1], array_type(OPTIONS, 1),
             span_type(callable(rate)),
         )  # fmt: skip
         self.run = machine_code(run_problems, signature)
+
+    def _take(self, own: CompiledObjective) -> None:
+        """Take over the user's functions."""
+        batch = self.batch
+        self.functions = Functions(own.functions.fun, own.functions.jac, batch.args)
+        fun_type, jac_type, _ = own.type
+        jac_type = learnt_type(2) if batch.jac == COMPILED else jac_type
+        self.functions_type = functions_type(fun_type, jac_type, types_of("args", batch.args))
 
     @cached_property
     def options(self) -> np.ndarray:
@@ -251,7 +267,44 @@ class CompiledBlocks:
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
             errors[int(b)], reasons[b] = ValueError(error), RAISED
         self._finish(block, state, reasons, errors, stopped)
-        return self._solved(block, state, reasons, errors)
+        solved = self._solved(block, state, reasons, errors)
+        if batch.options["errors"] is not None:
+            functions = getattr(work, "functions", self.functions)
+            solved.covariances = self._covariances(block, state, functions, solved)
+        return solved
+
+    def _covariances(
+        self, block: Block, state: State, functions: Functions, solved: Solved
+    ) -> Covariances:
+        """Return the covariances of fits, which Newton's steps may improve on the way."""
+        jac, dtype = self.batch.jac, self.dtype
+        low, high = block.bounds or unbounded(block.x0.shape)
+        size = state.vectors.scale
+        noise = curvature = None
+        if by_values(jac):
+            noise, curvature = functions.jac.known["noise"][:, 0], functions.jac.curvature
+        at = Minima(
+            solved.x, solved.fun, solved.jac, np.ones_like(solved.x) if size is None else size,
+            low, high, noise, curvature,
+        )  # fmt: skip
+        known = np.isfinite(solved.fun) & np.isfinite(solved.jac).all(axis=1)
+        rows = np.flatnonzero(known & (solved.reason != RAISED) & (solved.reason != GOING))
+
+        def run(with_gradients: bool) -> Callable:
+            whole, real = array_type(np.dtype(np.int64), 1), array_type(np.dtype(float), 1)
+            g = array_type(dtype, 2) if with_gradients else types.none
+            signature = (
+                self.functions_type, tuple_type(types_of("data", block.data)), whole, whole,
+                array_type(dtype, 3), real, g, array_type(STATE, 1),
+            )  # fmt: skip
+            return machine_code(evaluate_problems, signature)
+
+        points = BlockPoints(run, functions, block.data, state.records)
+        fitted = (low < high).sum(axis=1)
+        unit = unit_of(self.batch.options, fitted, block.n_data)
+        found = covariances(points, at, rows, unit)
+        solved.nfev, solved.njev = (state.records[name].copy() for name in ("nfev", "njev"))
+        return found
 
     def finishes(self) -> bool:
         """Return whether Python has the last word."""
@@ -302,7 +355,7 @@ def problem_of(batch: Batch, block: Block, b: int) -> Problem:
 
     options = batch.options | {
         "learning_rate": own(block.learning_rate), "max_time": batch.deadline - time.time(),
-        "threads": 1,
+        "threads": 1, "n_data": own(block.n_data),
     }  # fmt: skip
     bounds = None if block.bounds is None else (block.bounds[0][b], block.bounds[1][b])
     args = tuple(array[b] for array in block.data) + batch.args
@@ -327,6 +380,7 @@ def solve_interpreted(
             run = Run(problem_of(batch, block, b))
             try:
                 reason = finish(run, run.iterate())
+                found = of_run(run)
             except Exception as error:
                 explain_division(error, batch.fun, batch.jac)
                 solved.reason[b], solved.errors[b] = RAISED, error
@@ -335,6 +389,8 @@ def solve_interpreted(
             else:
                 solved.reason[b] = reason
                 solved.put(b, run.result(reason))
+                if solved.covariances is not None and found is not None:
+                    solved.covariances.put(slice(b, b + 1), found)
 
 
 def solve_block(batch: Batch, block: Block) -> Solved:
@@ -342,7 +398,7 @@ def solve_block(batch: Batch, block: Block) -> Solved:
     if batch.compiled:
         solved = CompiledBlocks(batch, block).solve(block, lambda done: False)
     else:
-        solved = Solved.nothing(block.first, block.x0.copy(), GOING)
+        solved = Solved.nothing(block.first, block.x0.copy(), GOING, batch.options)
         solve_interpreted(batch, block, lambda: False, solved)
     solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
     return solved

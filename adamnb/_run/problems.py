@@ -51,6 +51,7 @@ class Problems:
         self.dtype, shape = working_dtype(x), (self.count, self.n)
         self.x0 = np.broadcast_to(x, shape)
         self.bounds = limits(bounds, shape, self.dtype, where)
+        self.n_data = o["n_data"] if np.ndim(o["n_data"]) == 0 else np.array(o["n_data"])
         self.learning_rate = self._per_problem("learning_rate", o["learning_rate"])
         self.x_scale = self._per_problem("x_scale", o["x_scale"])
         if self.x_scale is not None:
@@ -94,7 +95,8 @@ class Problems:
         parts = [array[rows] for array in self.data]
         for i, part in enumerate(parts):  # what is read from a disk may come masked
             refuse_masked(f"data[{i}]", part)
-        return Block(first, x, tuple(map(take, parts)), bounds, scale, rate)
+        n_data = self.n_data if np.ndim(self.n_data) == 0 else self.n_data[rows]
+        return Block(first, x, tuple(map(take, parts)), bounds, scale, rate, n_data)
 
 
 def several(data: Any) -> tuple:

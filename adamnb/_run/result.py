@@ -14,7 +14,9 @@ from .._compiled.reasons import (
     REASONS,
     STOPPED,
 )
-from .._problem.structure import as_dict, names_of
+from .._problem.structure import as_dict, names_of, structure_of
+from .covariance import Covariances
+from .verdicts import VERDICTS
 
 SHOWN = 8  # names of variables
 
@@ -59,6 +61,19 @@ class Result(OptimizeResult):
         was a vector; then it is no item of the result.
     names : tuple of str
         What the elements of `x` are called: "rate", "width[0]", "peak.position"; "x[0]" of a vector.
+    stderr : ndarray, shape (n,)
+        With the option `errors`, as all up to `intervals`: standard errors, NaN where there are none.
+    covariance, correlation : ndarray, shape (n, n)
+        Of the variables that no bound holds; NaN in the rows and columns of the others.
+    at_bound : ndarray of bool, shape (n,)
+        Variables on a bound that f does not pull away from it. They have no standard error.
+    covariance_status, covariance_message : int, str
+        0 where there are standard errors; else why there are none: 1 x is off the minimum, 2 the Hessian is
+        not positive definite, 3 f does not determine some variables, 4 f is not finite beside x, 5 the
+        Hessian is lost in noise, 6 all variables are at bounds, 7 there is no fit.
+    intervals, intervals_message : ndarray, shape (n, 2), and str
+        With the option `profile`: ends of the intervals of these variables, at a bound where f does not rise
+        so far before it, infinite where it never does; NaN for the others.
     history : dict of ndarray
         If asked for: `fun`, `gradient_norm` (the largest element of the projected gradient, times
         x_scale) and `learning_rate` of every point evaluated.
@@ -73,14 +88,58 @@ class Result(OptimizeResult):
         return names_of(self.params)
 
     def __repr__(self) -> str:
-        shown = {k: v for k, v in self.items() if k not in ("state", "history")}
+        hidden = {"state", "history"}
+        if "stderr" in self:
+            hidden |= {
+                "x",
+                "params",
+                "stderr",
+                "covariance",
+                "correlation",
+                "at_bound",
+                "intervals",
+            }
+        shown = {k: v for k, v in self.items() if k not in hidden}
         if "params" in shown:
             shown["params"] = as_dict(shown["params"])
-        return repr(OptimizeResult(shown))
+        rest = repr(OptimizeResult(shown))
+        return f"{self.table()}\n{rest}" if "stderr" in self else rest
+
+    def table(self) -> str:
+        """Return a table of the variables with their standard errors, intervals and correlations."""
+        n, ends = self.x.size, self.get("intervals")
+        names = self.names
+        width = max(map(len, names))
+        lines = []
+        for i, name in enumerate(names):
+            value, error = rounded(float(self.x[i]), float(self.stderr[i]))
+            line = (
+                f"{name:>{width}} = {value:>13} +- {'at bound' if self.at_bound[i] else error:<9}"
+            )
+            if ends is not None and not np.isnan(ends[i]).any():
+                line += f"  {ends[i, 0]:.6g} to {ends[i, 1]:.6g}"
+            if 1 < n <= MOST_SHOWN:
+                line += " " + " ".join(f"{c:6.3f}" for c in self.correlation[i, :i])
+            lines.append(line.rstrip())
+        return "\n".join(lines)
+
+
+MOST_SHOWN = 8  # variables whose correlations are in the table
+
+
+def rounded(value: float, error: float) -> tuple[str, str]:
+    """Return a value and its standard error as text, with two digits of the latter."""
+    if not (np.isfinite(error) and error > 0 and np.isfinite(value)):
+        return f"{value:.8g}", f"{error:.2g}"
+    digits = int(np.floor(np.log10(max(abs(value), error)))) - int(np.floor(np.log10(error))) + 2
+    return f"{value:#.{min(max(digits, 1), 17)}g}", f"{error:#.2g}"
 
 
 class BatchResult(OptimizeResult):
     """Results of `minimize_batch`: arrays with one row per problem.
+
+    ``result[17]`` is the `Result` of problem 17, ``pandas.DataFrame(result.columns)`` a table of all.
+    `len` and iteration are those of a dict of the names.
 
     Attributes
     ----------
@@ -100,12 +159,21 @@ class BatchResult(OptimizeResult):
         Where `status` is 0.
     message : dict
         For every status that occurs, why the problems of that status stopped, and how many.
-    errors : dict
+    reason : ndarray of str, shape (B,)
+        Why each problem stopped.
+    stderr, covariance, at_bound, covariance_status : ndarray, shape (B, n), (B, n, n), (B, n) and (B,)
+        With the option `errors`: as in `Result`, for each problem.
+    covariance_message : dict
+        For every status of these that occurs its meaning, and how many.
+    exceptions : dict
         What `fun` or `jac` raised, by problem.
     params : ndarray, dict or NamedTuple
         `x` in the structure of x0, a leading axis B in each part; `x` itself where x0 had none.
     names : tuple of str
         What the variables are called, as in `Result`.
+    columns : dict
+        Flat arrays of shape (B,) by name: x0, x1, ..., or the names of the variables, stderr_x0, ..., fun,
+        status, success, nit, nfev, and message.
     failed : ndarray of int
         Numbers of the problems without success.
     best : int
@@ -125,12 +193,68 @@ class BatchResult(OptimizeResult):
             status[solved.reason == kind] = code
             before = f"{message[code]}; " if code in message else ""
             message[code] = f"{before}{REASONS[kind].brief}: {count:,}"
-        return cls(
+        briefs = np.array([REASONS[kind].brief for kind in kinds.tolist()], object)
+        result = cls(
             x=solved.x, fun=solved.fun, jac=solved.jac, gradient=gradient, nit=solved.nit,
             nfev=solved.nfev, njev=solved.njev, status=status, success=status == CONVERGED,
-            message=dict(sorted(message.items())), errors=dict(sorted(solved.errors.items())), time=time,
-            compile_time=compile_time,
+            message=dict(sorted(message.items())), reason=briefs[np.searchsorted(kinds, solved.reason)],
+            exceptions=dict(sorted(solved.errors.items())), time=time, compile_time=compile_time,
         )  # fmt: skip
+        if solved.covariances is not None:
+            result._take(solved.covariances)
+        return result
+
+    def _take(self, found: Covariances) -> None:
+        """Take over covariances."""
+        with np.errstate(invalid="ignore"):
+            self.stderr = np.sqrt(np.einsum("bii->bi", found.covariance))
+        self.covariance, self.at_bound = found.covariance, found.at_bound
+        self.covariance_status = found.verdict
+        kinds, counts = np.unique(found.verdict, return_counts=True)
+        self.covariance_message = {
+            kind: f"{VERDICTS[kind].brief}: {count:,}"
+            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
+        }
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return an attribute by its name, or the `Result` of a problem by its number."""
+        if isinstance(key, int | np.integer):
+            return self._problem(int(key))
+        return super().__getitem__(key)
+
+    def _problem(self, b: int) -> Result:
+        count = len(self.fun)
+        if not -count <= b < count:
+            raise IndexError(f"The number of a problem must be below {count}; got {b}.")
+        rows = ("x", "jac", "stderr", "covariance", "at_bound")
+        numbers = ("fun", "nit", "nfev", "njev", "status", "success", "covariance_status")
+        own = {name: self[name][b].copy() for name in rows if name in self}
+        own |= {name: self[name][b].item() for name in numbers if name in self}
+        if "params" in self:
+            own["params"] = structure_of(self.params, "x", axes=1).take(own["x"].copy())
+        result = Result(own, gradient=self.gradient, message=self.reason[b])
+        if "covariance" in own:
+            result.correlation = correlation_of(result.covariance)
+            result.covariance_message = VERDICTS[result.covariance_status].brief
+        return result
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Flat arrays of shape (B,) by name."""
+        names = self.names if "params" in self else [f"x{i}" for i in range(self.x.shape[1])]
+        columns = dict(zip(names, self.x.T, strict=True))
+        if "stderr" in self:
+            errors = zip(names, self.stderr.T, strict=True)
+            columns |= {f"stderr_{name}": error for name, error in errors}
+        columns |= {name: self[name] for name in ("fun", "status", "success", "nit", "nfev")}
+        return columns | {"message": self.reason}
+
+    def maps(self, *shape: int) -> dict[str, np.ndarray]:
+        """Return the columns in the shape of a map, as of data of shape (ny, nx, m) row after row.
+
+        ``minimize_batch(fun, x0, data=data.reshape(ny * nx, m)).maps(ny, nx)["x1"]``
+        """
+        return {name: column.reshape(shape) for name, column in self.columns.items()}
 
     @property
     def params(self) -> Any:
@@ -174,7 +298,9 @@ class BatchResult(OptimizeResult):
             if values.size:
                 low, middle, high = np.quantile(values, (0, 0.5, 1))
                 lines.append(f"  {name:>9}: {low:.6g} .. median {middle:.6g} .. {high:.6g}")
-        for b, error in list(self.errors.items())[:1]:
+        for code, text in self.get("covariance_message", {}).items():
+            lines.append(f"  errors {code:>2}: {text}")
+        for b, error in list(self.exceptions.items())[:1]:
             lines.append(f"  problem {b} raised {type(error).__name__}: {error}")
         return "\n".join(lines)
 
@@ -234,6 +360,13 @@ class MultistartResult(OptimizeResult):
         return "\n".join(lines)
 
     __str__ = __repr__
+
+
+def correlation_of(covariance: np.ndarray) -> np.ndarray:
+    """Return correlations, shape (..., n, n)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(np.einsum("...ii->...i", covariance))
+        return covariance / (error[..., :, np.newaxis] * error[..., np.newaxis, :])
 
 
 def attach(error: BaseException, result: Any) -> None:
