@@ -2,19 +2,16 @@
 
 import os
 import pickle
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
-from queue import Empty, SimpleQueue
 from typing import Any
 
-import numba
 import numpy as np
 from numba.extending import is_jitted
 
@@ -37,11 +34,9 @@ from ._problem.options import check_differences, check_polish, complete
 from ._problem.workers import DIED, ON_THREADS
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
 from ._run.problems import Problems, several
+from ._run.progress import Progress
 from ._run.result import BatchResult, attach
-
-FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
-SECONDS = 0.05  # a thread's blocks grow until they take so long
-INSTANT = 5e-3  # seconds; to start and end threads takes a good part of it
+from ._run.team import LARGEST_BLOCK, handed_out
 
 
 def minimize_batch(
@@ -177,7 +172,7 @@ def minimize_batch(
     if not on_gpu:
         gradient = gradient_name(jac)
     batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
-    bar = _Progress(progress, problems.count)
+    bar = Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING)
 
     def result() -> BatchResult:
@@ -196,9 +191,7 @@ def minimize_batch(
     return found
 
 
-def _solve(
-    batch: Batch, problems: Problems, workers: Any, bar: "_Progress", solved: Solved
-) -> None:
+def _solve(batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved) -> None:
     """Write into `solved` what is found, as it is found."""
     with bar as stack:
         parts = _results(batch, problems, workers, bar.stopped)
@@ -398,127 +391,10 @@ def _in_processes(
 def _threaded(
     batch: Batch, problems: Problems, threads: int | None, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
-    """Solve blocks on Python threads, which machine code does not hold up.
-
-    Not a parallel region of Numba's: that could neither be interrupted, nor started in a forked
-    process or beside another. The first problem is solved here: if it is the work of an instant, and
-    there are few more, these are as well, and no thread is started.
-    """
-    threads = min(threads or numba.config.NUMBA_NUM_THREADS, problems.count)
+    """Solve blocks in machine code, on threads; the first problem shows the types of all."""
     blocks = CompiledBlocks(batch, problems.block(0, 1))
-    queue: SimpleQueue = SimpleQueue()
-    lock, leave = threading.Lock(), threading.Event()
-    next_problem, started = 0, time.perf_counter()
-    team: list[threading.Thread] = []
 
-    def take(size: int) -> Block | None:
-        nonlocal next_problem
-        if batch.late():
-            return None
-        with lock:
-            left = problems.count - next_problem
-            share = max(1, left // (2 * threads)) if team else left
-            first, size = next_problem, min(size, share, left)
-            next_problem += size
-        return problems.block(first, size) if size else None
+    def solve(first: int, size: int, stop: Callable[[int], bool]) -> Solved:
+        return blocks.solve(problems.block(first, size), stop)
 
-    def work() -> None:
-        size = FIRST_BLOCK
-        try:
-            while not leave.is_set() and (block := take(size)) is not None:
-                begun = time.perf_counter()
-                queue.put(blocks.solve(block, lambda done: leave.is_set()))
-                if time.perf_counter() - begun < SECONDS:
-                    size = min(4 * size, LARGEST_BLOCK)
-        except BaseException as error:
-            queue.put(error)
-        queue.put(threading.current_thread())
-
-    def start() -> None:
-        team.extend(threading.Thread(target=work, daemon=True) for _ in range(threads))
-        for thread in team:
-            thread.start()
-
-    def alone(done: int) -> bool:
-        """Start the team if this takes long, and return whether to stop."""
-        if not team and time.perf_counter() - started > INSTANT:
-            start()
-        return stopped(done)
-
-    failure: BaseException | None = None
-    try:
-        size = 1
-        try:
-            while not team and (block := take(size)) is not None:
-                yield blocks.solve(block, alone)
-                left = problems.count - next_problem
-                each = (time.perf_counter() - started) / next_problem
-                if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
-                    start()
-                size = FIRST_BLOCK
-        except KeyboardInterrupt as interrupt:
-            failure = interrupt
-            leave.set()
-        working = set(team)
-        while working:
-            try:
-                part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
-            except Empty:
-                part = None
-            except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
-                part = interrupt
-            if isinstance(part, Solved):
-                yield part
-            elif isinstance(part, BaseException):
-                failure = part
-            else:
-                working.discard(part)
-            if failure is not None or stopped():
-                leave.set()
-    finally:
-        leave.set()
-        for thread in team:
-            thread.join()
-    if failure is not None:
-        raise failure
-
-
-class _Progress(ExitStack):
-    """A bar, the caller's function, or nothing."""
-
-    def __init__(self, progress: Any, total: int) -> None:
-        super().__init__()
-        self.total, self.done, self.ended = total, 0, False
-        self.within = 0  # problems that are done in a block under way
-        self.show: Callable[[int], Any] = lambda count: None
-        if callable(progress):
-            self.show = lambda count: progress(self.done, total)
-        elif progress is True:
-            try:
-                from tqdm.auto import tqdm
-            except ImportError:
-                raise ImportError(
-                    "`progress=True` needs tqdm: pip install tqdm, or give a function (done, total)."
-                ) from None
-            self.show = self.enter_context(tqdm(total=total, unit="fit", smoothing=0)).update
-        elif progress is not False:
-            raise TypeError(f"`progress` must be True, False or a callable; got {progress!r}.")
-
-    def stopped(self, within: int = 0) -> bool:
-        """Return whether the caller has had enough, once `within` problems of the block are shown."""
-        if within > self.within:
-            new, self.within = within - self.within, within
-            self._count(new)
-        return self.ended
-
-    def advance(self, count: int) -> None:
-        """Count and show the problems of a block."""
-        new, self.within = count - self.within, 0
-        self._count(new)
-
-    def _count(self, new: int) -> None:
-        self.done += new
-        try:
-            self.show(new)
-        except StopIteration:
-            self.ended = True
+    return handed_out(solve, problems.count, threads, stopped, batch.late)

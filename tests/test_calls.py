@@ -11,8 +11,8 @@ from numba.core import types
 from numba.core.dispatcher import Dispatcher
 
 import adamnb
-from adamnb import _batch
 from adamnb._compiled import functions, machine_code
+from adamnb._run import team
 
 X0 = np.array([3.0, -2.0])
 DATA = np.array([1.0, 10.0])
@@ -167,7 +167,7 @@ def started(monkeypatch):
 def test_threads_are_started_where_there_is_work_for_them(
     count, instant, expected, started, monkeypatch
 ):
-    monkeypatch.setattr(_batch, "INSTANT", instant)
+    monkeypatch.setattr(team, "INSTANT", instant)
     fits = solve_ten(count=count)
     assert bool(started) is (expected or instant == 0.0)
     alone = adamnb.minimize(misfit, X0, (2.0, DATA), jac="inplace", verify=0)
@@ -178,7 +178,7 @@ def test_threads_are_started_where_there_is_work_for_them(
 
 def test_a_first_problem_that_takes_long_does_not_hold_up_the_others(started, monkeypatch):
     """Threads take the others while it is still at work, and every problem is solved once."""
-    monkeypatch.setattr(_batch, "INSTANT", 0.0)
+    monkeypatch.setattr(team, "INSTANT", 0.0)
     done = []
     fits = solve_ten(count=40, progress=lambda count, total: done.append(count))
     assert started
