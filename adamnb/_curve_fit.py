@@ -24,7 +24,7 @@ from ._run.result import attach
 from ._run.team import handed_out
 
 METHODS = (None, "lm", "trf", "dogbox")
-TOLERANCES = {"ftol": 1e-10, "xtol": 1e-10, "gtol": 1e-7}
+TOLERANCES = {"ftol": 1e-10, "xtol": 1e-10, "gtol": 1e-6}
 EVALUATIONS = 100  # for each parameter, and once more
 BLOCK = 64  # curves of a Python model between two looks at `progress`
 
@@ -111,7 +111,9 @@ def curve_fit(
         parameter changes the curve as much: the last one and the next that is promised must both be
         within. Default 1e-10.
     gtol : float
-        Cosine of the angle between the residuals and all that the model can change. Default 1e-7.
+        Distance from the minimum in standard errors, as the linearised model has it: the cosine of the
+        angle between the residuals and all that the model can change, times the root of the degrees
+        of freedom. Default 1e-6.
     max_nfev, maxfev : int
         Most evaluations of the model. Default 100 (n + 1).
 

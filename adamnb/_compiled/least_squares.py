@@ -4,14 +4,14 @@ Wherever the model is evaluated, in machine code or in Python, `judge` is told i
 the point is better, `linearise` is given the Jacobian there, and `propose` makes the next trial point.
 """
 
-from math import inf, isfinite, sqrt
+from math import inf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .cache import alone, copied, inner, seldom
 from .intrinsics import lend
-from .misfit import cost_of, rows_of
+from .misfit import LINEAR, cost_of, rows_of
 from .reasons import (
     BAD_FUN,
     BAD_JAC,
@@ -26,7 +26,7 @@ from .reasons import (
 )
 from .records import record
 from .triangles import add, dot, invert, triangularise
-from .trust import free_columns, gather, learn_radius, within_radius
+from .trust import drop, gather, learn_radius, within_radius
 
 FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
 BEFORE = 0.95  # part of the way to a bound that a first step across it makes
@@ -41,6 +41,7 @@ FIT = record(
         "best",  # row of the residuals at p; the other one is for the trial point
         "begun",  # whether the first point has been evaluated
         "restricted", "bounded",  # whether the radius, or a bound, shortened the step
+        "plain",  # whether rows of the Jacobian are in the right units as they are
         "direct",  # whether the last accepted step was not restricted
     ),
     real=(
@@ -50,6 +51,7 @@ FIT = record(
         "size",  # length of p
         "gain",  # reduction that Gauss-Newton promises from here
         "rounding",  # of the cost
+        "freedom",  # points that count without parameters, at least 1
     ),
 )  # fmt: skip
 
@@ -82,6 +84,7 @@ class Work(NamedTuple):
     units: Any  # scale of the free parameters
     direction: Any
     scale: Any  # D
+    norms: Any  # of the columns of the Jacobian
     projected: Any  # q
     fixed: Any  # 1.0 where a parameter does not move, or moves to its bound
     beyond: Any  # where the last accepted step would have crossed a bound: -1.0 the lower one, 1.0 the upper
@@ -111,20 +114,26 @@ class Found(NamedTuple):
 
 
 @seldom
-def start(curve, w, s):
+def start(curve, w, s, o):
     """Forget the curve before; `w.trial` is the first point."""
     s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
     s.cost = s.cost_first = s.predicted = s.actual = s.slope = inf
-    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = 0.0
+    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = s.freedom = (
+        0.0
+    )
     for j in range(w.p.size):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
+    plain = o.loss == LINEAR and curve.root.size == 0 and curve.y.size == w.jac.shape[1]
     for i in range(curve.y.size):
         s.rounding += (curve.weights[i] * curve.y[i]) ** 2
+        s.freedom += curve.weights[i] != 0.0
+        plain = plain and curve.weights[i] == 1.0
+    s.plain, s.freedom = plain, max(s.freedom - w.p.size, 1.0)
     s.rounding *= 0.5 * ROUNDED * ROUNDED
 
 
-@seldom
+@inner
 def judge(curve, w, s, o):
     """Take the values at the trial point; return whether it is better, and the Jacobian there wanted."""
     s.nfev += 1
@@ -139,7 +148,8 @@ def judge(curve, w, s, o):
 def linearise(curve, w, s):
     """Go to the trial point, with the Jacobian there in `w.jac`; return False if that is not finite."""
     n, jac = w.p.size, w.jac
-    rows_of(curve, jac, w.factors, n)
+    if s.plain == 0:
+        rows_of(curve, jac, w.factors, n)
     if not triangularise(jac, n, jac.shape[1]):
         return False
     s.actual, s.direct = s.cost - s.trial_cost, s.restricted == 0
@@ -149,8 +159,8 @@ def linearise(curve, w, s):
         w.p[j], w.projected[j], w.beyond[j] = w.trial[j], jac[n, j], w.coming[j]
         for i in range(n):
             w.upper[j, i] = jac[j, i] if i <= j else 0.0
-        norm = sqrt(dot(w.upper[j], w.upper[j], 0, j + 1))
-        w.scale[j] = max(w.scale[j], norm if norm > 0.0 or s.begun == 1 else 0.0)
+        w.norms[j] = sqrt(dot(w.upper[j], w.upper[j], 0, j + 1))
+        w.scale[j] = max(w.scale[j], w.norms[j])
         size += (w.scale[j] * w.p[j]) ** 2
     s.size = sqrt(size)
     if s.begun == 0:
@@ -159,14 +169,16 @@ def linearise(curve, w, s):
     return True
 
 
-@seldom
+@inner
 def hold(curve, w):
-    """Hold the parameters at a bound that the cost falls beyond."""
+    """Hold the parameters at a bound that the cost falls beyond; no other has a step yet."""
     for j in range(w.p.size):
-        slope = dot(w.upper[j], w.projected, 0, j + 1)
+        w.fixed[j] = w.step[j] = w.coming[j] = 0.0
         at_low, at_high = w.p[j] <= curve.low[j], w.p[j] >= curve.high[j]
-        w.fixed[j] = 1.0 if (at_low and slope >= 0.0) or (at_high and slope <= 0.0) else 0.0
-        w.step[j] = w.coming[j] = 0.0
+        if at_low or at_high:
+            slope = dot(w.upper[j], w.projected, 0, j + 1)
+            if (at_low and slope >= 0.0) or (at_high and slope <= 0.0):
+                w.fixed[j] = 1.0
 
 
 @copied
@@ -193,26 +205,29 @@ def to_bounds(curve, w):
 
 @copied
 def promised(curve, w, s):
-    """Write the trial point, and what the model promises of it."""
+    """Write the trial point, and what the model promises of it; return whether it is another point."""
     n, length, slope, bend, moved = w.p.size, 0.0, 0.0, 0.0, False
-    for i in range(n):
-        w.direction[i] = 0.0
     for j in range(n):
         w.trial[j] = min(max(w.p[j] + w.step[j], curve.low[j]), curve.high[j])
         moved = moved or w.trial[j] != w.p[j]
         length += (w.scale[j] * w.step[j]) ** 2
-        add(w.direction, w.step[j], w.upper[j], 0, j + 1)
-    for i in range(n):
-        slope += w.direction[i] * w.projected[i]
-        bend += w.direction[i] * w.direction[i]
-    s.length, s.slope, s.predicted = sqrt(length), slope, -(slope + 0.5 * bend)
-    return moved
+    s.length, s.slope, s.predicted = sqrt(length), -2.0 * s.gain, s.gain
+    if s.restricted != 0 or s.bounded != 0:  # else R s = -q
+        for i in range(n):
+            w.direction[i] = 0.0
+        for j in range(n):
+            add(w.direction, w.step[j], w.upper[j], 0, j + 1)
+        for i in range(n):
+            slope += w.direction[i] * w.projected[i]
+            bend += w.direction[i] * w.direction[i]
+        s.slope, s.predicted = slope, -(slope + 0.5 * bend)
+    return moved and s.length < inf
 
 
 @copied
 def at_rest(s, o, whole, accepted):
     """Return the test that is met here, where Gauss-Newton promises `s.gain` by a step of length `whole`."""
-    if s.gain <= o.gtol * o.gtol * s.cost:
+    if s.gain * s.freedom <= o.gtol * o.gtol * s.cost:
         return BY_GRADIENT
     if s.gain <= s.rounding:
         return BY_ROUNDING
@@ -238,34 +253,29 @@ def propose(curve, w, s, o, accepted):
     """Write the next trial point; return why there is none, or `GOING`."""
     if s.begun == 0:
         return BAD_JAC if s.trial_cost < inf else BAD_FUN
+    tested, s.bounded = False, 0
     hold(curve, w)
-    free = free_columns(w, o.rank)
-    s.gain = 0.5 * dot(w.reduced[free], w.reduced[free], 0, free)
-    if free == 0 or s.gain == 0.0:
-        return BY_GRADIENT
-    tested = False
     while s.radius > SMALLEST * s.size:
-        s.bounded = 0
+        free = gather(w)
+        if drop(w, o.rank):
+            continue
         whole = within_radius(w, s, free)
         if not tested:
+            s.gain = 0.5 * dot(w.reduced[free], w.reduced[free], 0, free)
             tested, reason = True, at_rest(s, o, whole, accepted)
             if reason != GOING:
                 return reason
-        while to_bounds(curve, w):
+        if to_bounds(curve, w):
             s.bounded = 1
-            free = free_columns(w, o.rank)
-            if free > 0:
-                within_radius(w, s, free)
-        moved = promised(curve, w, s)
-        if not moved or not isfinite(s.length):
+            continue
+        if not promised(curve, w, s):
             return STUCK
         if s.predicted > 0.0:
             if s.njev == 1:
                 s.radius = min(s.radius, s.length)
             return BY_MAXFUN if s.nfev >= o.max_nfev else GOING
-        s.radius *= 0.25
+        s.radius, s.bounded = 0.25 * s.radius, 0
         hold(curve, w)
-        free = free_columns(w, o.rank)
     return STUCK
 
 
@@ -310,7 +320,7 @@ def covariance(curve, w, s, o, matrix):
 # -------------------------------------------------------------------------------------- the loops
 
 
-@seldom
+@inner
 def advance(curve, w, s, o, accepted):
     """Linearise if the point is accepted, and propose the next one; return why there is none, or `GOING`."""
     if accepted:
@@ -383,7 +393,7 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
         if span[3] == FRESH:
             for j in range(n):
                 w.trial[j] = found.p[b, j]
-            start(curve, w, s)
+            start(curve, w, s, o)
             span[3] = TRIAL
         reason = found.reason[b]
         while reason == GOING:

@@ -16,7 +16,7 @@ ACCEPTED = 1e-4  # part of the promised reduction
 POOR, GOOD = 0.25, 0.75  # parts of it, at which the radius is changed
 
 
-@seldom
+@inner
 def gather(w):
     """Write R and q of the free parameters alone, as a triangle again; return how many there are.
 
@@ -31,9 +31,8 @@ def gather(w):
             fixed = True
             add(right, w.step[j], w.upper[j], 0, j + 1)
             continue
-        column = reduced[free]
         for i in range(n):
-            column[i] = w.upper[j, i]
+            reduced[free, i] = w.upper[j, i]
         w.units[free] = w.scale[j]
         free += 1
     if fixed:
@@ -43,64 +42,52 @@ def gather(w):
     return free
 
 
-@copied
+@inner
 def drop(w, rank):
     """Fix parameters whose columns depend on those before them, of which only so much is left."""
     place, dropped = 0, False
     for j in range(w.p.size):
         if w.fixed[j] == 0.0:
-            column = w.reduced[place]
-            if not abs(column[place]) > rank * sqrt(dot(column, column, 0, place + 1)):
+            if not abs(w.reduced[place, place]) > rank * w.norms[j]:
                 w.fixed[j], dropped = 1.0, True
             place += 1
     return dropped
 
 
-@seldom
-def free_columns(w, rank):
-    """Do as `gather` does, and fix those that change the model as others do."""
-    free = gather(w)
-    while drop(w, rank):
-        free = gather(w)
-    return free
-
-
-@seldom
-def damped(w, free, damping):
-    """Solve for the step with a damping, R of the damped system in `w.damped`; return its length.
-
-    With no damping the triangle itself serves.
-    """
-    a, right, k = w.reduced, w.reduced[free], free
-    if damping > 0.0:
-        a, right = w.damped, w.damped[free]
-        for j in range(k):
-            for i in range(2 * k):
-                a[j, i] = 0.0
-            for i in range(j + 1):
-                a[j, i] = w.reduced[j, i]
-            a[j, k + j] = sqrt(damping) * w.units[j]
-        for i in range(k):
-            right[i], right[k + i] = w.reduced[free, i], 0.0
-        triangularise(a, k, 2 * k)
-    solve(a, right, w.newton, k)
+@copied
+def newton(w, a, right, free):
+    """Solve for the free part of a step, with R and q as they are here; return its length."""
+    solve(a, right, w.newton, free)
     length = 0.0
-    for j in range(k):
+    for j in range(free):
         w.newton[j] = -w.newton[j]
         length += (w.units[j] * w.newton[j]) ** 2
     return sqrt(length)
 
 
+@seldom
+def damped(w, free, damping):
+    """Solve for the free part of the step with a damping, R in `w.damped`; return its length."""
+    a = w.damped
+    for j in range(free):
+        for i in range(2 * free):
+            a[j, i] = 0.0
+        for i in range(j + 1):
+            a[j, i] = w.reduced[j, i]
+        a[j, free + j] = sqrt(damping) * w.units[j]
+    for i in range(free):
+        a[free, i], a[free, free + i] = w.reduced[free, i], 0.0
+    triangularise(a, free, 2 * free)
+    return newton(w, a, a[free], free)
+
+
 @inner
-def growth_of(w, free, damping, length):
+def growth_of(w, a, free, length):
     """Return |R'^-1 D D s / |D s||**2, by which the length falls with the damping."""
     u = w.direction
     for j in range(free):
         u[j] = w.units[j] * w.units[j] * w.newton[j] / length
-    if damping > 0.0:
-        solve_transposed(w.damped, u, free)
-    else:
-        solve_transposed(w.reduced, u, free)
+    solve_transposed(a, u, free)
     return dot(u, u, 0, free)
 
 
@@ -114,18 +101,11 @@ def steepest(w, free):
 
 
 @seldom
-def within_radius(w, s, free):
-    """Solve for the free part of the step into `w.newton`, no longer than the radius but for `SLACK`.
-
-    Returns the length that a step without a radius has.
-    """
+def restricted(w, s, free, length):
+    """Damp a step of this length, the free part in `w.newton`, to the radius, but for `SLACK`."""
     radius = s.radius
-    whole = length = damped(w, free, 0.0)
-    s.damping, s.restricted = 0.0, not length <= (1.0 + SLACK) * radius
-    if s.restricted == 0:
-        return whole
     excess = length - radius
-    low = excess / radius / growth_of(w, free, 0.0, length)
+    low = excess / radius / growth_of(w, w.reduced, free, length)
     high = steepest(w, free) / radius
     damping = min(max(s.last_damping, low), high)
     if not damping > 0.0:
@@ -139,10 +119,19 @@ def within_radius(w, s, free):
             low = max(low, damping)
         else:
             high = min(high, damping)
-        new = damping + excess / radius / growth_of(w, free, damping, length)
+        new = damping + excess / radius / growth_of(w, w.damped, free, length)
         damping = min(max(new, low), high)
     s.damping = damping
-    return whole
+
+
+@inner
+def within_radius(w, s, free):
+    """Solve for the free part of the step into `w.newton`; return the length that it has without a radius."""
+    length = newton(w, w.reduced, w.reduced[free], free)
+    s.damping, s.restricted = 0.0, not length <= (1.0 + SLACK) * s.radius
+    if s.restricted != 0:
+        restricted(w, s, free, length)
+    return length
 
 
 @copied

@@ -46,12 +46,12 @@ def parts_for(n):
 
 
 @inner
-def put(number, i, first, duals, values, jac):
+def put(number, i, first, n, duals, values, jac):
     """Take over a value and its derivatives."""
     values[i] = value_of(number)
     parts = parts_of(number, duals)
     for j in range(len(parts)):
-        if first + j < duals.size:
+        if first + j < n:
             jac[first + j, i] = parts[j]
 
 
@@ -68,7 +68,7 @@ def by_points(function, n, taken):
                 duals[j] = seeded(p[j], j - first, count)
             q = to_fixed_tuple(duals, n)
             for i in range(values.size):
-                put(fun(taken(x, i), *q), i, first, duals, values, jac)
+                put(fun(taken(x, i), *q), i, first, n, duals, values, jac)
         return values.size
 
     return rows
@@ -89,7 +89,7 @@ def by_arrays(function, n, taken):
             if found.size != values.size:
                 return found.size
             for i in range(found.size):
-                put(found[i], i, first, duals, values, jac)
+                put(found[i], i, first, n, duals, values, jac)
         return values.size
 
     return rows

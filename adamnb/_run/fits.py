@@ -64,7 +64,7 @@ def choices_of(loss: int, f_scale: float, absolute: bool, tolerances: dict[str, 
 
 def work_for(m: int, n: int) -> Work:
     """Return room for one curve of m points and n parameters."""
-    of_m, of_n = np.zeros((4, m)), np.zeros((11, n))
+    of_m, of_n = np.zeros((4, m)), np.zeros((12, n))
     matrices = np.zeros((n + 1, max(m, n))), np.zeros((n, n)), np.zeros((n + 1, n))
     return Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
 
@@ -86,7 +86,7 @@ def kinds_of() -> tuple[types.Type, ...]:
     one, two, three = (array_type(np.dtype(float), ndim) for ndim in (1, 2, 3))
     whole = array_type(np.dtype(np.int64), 1)
     curves = types.NamedTuple([two] * 5, Curve)
-    work = types.NamedTuple([one] * 13 + [two] * 5, Work)
+    work = types.NamedTuple([one] * 14 + [two] * 5, Work)
     found = types.NamedTuple([two, three, one, whole, whole, whole, two], Found)
     return curves, work, array_type(FIT, 1), array_type(CHOICES, 1), found, whole
 

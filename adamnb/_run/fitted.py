@@ -23,7 +23,7 @@ from .._compiled.reasons import (
 
 # What is said of one curve, with the tolerances and `max_nfev`; and SciPy's number (`ier`) for it.
 SAID = {
-    BY_GRADIENT: (4, "The residuals are orthogonal to what the model can change, within `gtol` = {gtol:g}."),
+    BY_GRADIENT: (4, "The minimum is within `gtol` = {gtol:g} standard errors, by the linearised model."),
     BY_OBJECTIVE: (1, "The relative reductions of the cost, made and to come, are within `ftol` = {ftol:g}."),
     BY_STEP: (2, "The relative length of the steps made and to come is at most `xtol` = {xtol:g}."),
     BY_ROUNDING: (1, "No step lowers the cost by more than it is rounded."),
