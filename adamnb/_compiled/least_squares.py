@@ -157,9 +157,11 @@ def linearise(curve, w, s):
     size = 0.0
     for j in range(n):
         w.p[j], w.projected[j], w.beyond[j] = w.trial[j], jac[n, j], w.coming[j]
-        for i in range(n):
-            w.upper[j, i] = jac[j, i] if i <= j else 0.0
-        w.norms[j] = sqrt(dot(w.upper[j], w.upper[j], 0, j + 1))
+        square = 0.0
+        for i in range(j + 1):  # below the diagonal are zeros
+            element = w.upper[j, i] = jac[j, i]
+            square += element * element
+        w.norms[j] = sqrt(square)
         w.scale[j] = max(w.scale[j], w.norms[j])
         size += (w.scale[j] * w.p[j]) ** 2
     s.size = sqrt(size)

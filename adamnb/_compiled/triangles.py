@@ -59,11 +59,11 @@ def triangularise(a, columns, rows):
 @inner
 def solve(a, right, x, columns):
     """Write the solution of R x = right, R the upper triangle of a."""
-    for j in range(columns):
-        x[j] = right[j]
-    for j in range(columns - 1, -1, -1):
-        x[j] = x[j] / a[j, j]
-        add(x, -x[j], a[j], 0, j)
+    for i in range(columns - 1, -1, -1):
+        total = right[i]
+        for k in range(i + 1, columns):
+            total -= a[k, i] * x[k]
+        x[i] = total / a[i, i]
 
 
 @inner
