@@ -15,6 +15,7 @@ from .misfit import LINEAR, cost_of, rows_of
 from .reasons import (
     BAD_FUN,
     BAD_JAC,
+    BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
     BY_OBJECTIVE,
@@ -31,6 +32,8 @@ from .trust import drop, gather, learn_radius, within_radius
 FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
 BEFORE = 0.95  # part of the way to a bound that a first step across it makes
 SINGULAR = 0.1  # condition of the scaled Jacobian, times the rank, of undetermined parameters
+EXACT = 1e-12  # rank above which the Jacobian is one of differences, and ...
+UNSURE = 1e-8  # ... the relative reduction that may be their error
 SMALLEST = 1e-16  # radius, relative to the length of p, that leaves p as it is
 LOST = 64 * float(np.finfo(float).eps)  # part of the cost that is rounded
 ROUNDED = 16 * float(np.finfo(float).eps)  # error of a value, relative
@@ -340,7 +343,8 @@ def take(curve, w, s, o, found, b, reason):
         p = found.p[b, j] = w.p[j]
         found.active[b, j] = (p >= curve.high[j]) - (p <= curve.low[j])
     found.cost[b], found.nfev[b], found.njev[b] = s.cost, s.nfev, s.njev
-    found.reason[b] = reason
+    unsure = reason == STUCK and o.rank > EXACT and s.gain <= UNSURE * s.cost
+    found.reason[b] = BY_ERROR if unsure else reason
     if s.begun == 1:
         covariance(curve, w, s, o, found.covariance[b])
 

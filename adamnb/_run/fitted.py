@@ -9,6 +9,7 @@ from .._compiled.reasons import (
     BAD_FUN,
     BAD_JAC,
     BAD_START,
+    BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
     BY_OBJECTIVE,
@@ -27,6 +28,7 @@ SAID = {
     BY_OBJECTIVE: (1, "The relative reductions of the cost, made and to come, are within `ftol` = {ftol:g}."),
     BY_STEP: (2, "The relative length of the steps made and to come is at most `xtol` = {xtol:g}."),
     BY_ROUNDING: (1, "No step lowers the cost by more than it is rounded."),
+    BY_ERROR: (1, "No step lowers the cost; at most 1e-8 of it is promised, an error of differences."),
     BY_MAXFUN: (5, "The maximum number of evaluations is exceeded (`max_nfev` = {max_nfev:g})."),
     STUCK: (7, "No step from here lowers the cost, and it is no minimum: is `jac` that of `f`?"),
     BAD_FUN: (0, "`f` is not finite at `p0`, or not positive where counts are fitted."),
@@ -126,4 +128,6 @@ def said_of_many(
 
 def is_known(reasons: Any) -> Any:
     """Return where a fit has been under way, so that its best point says something."""
-    return np.isin(reasons, (BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_ROUNDING, BY_MAXFUN, STUCK))
+    return np.isin(
+        reasons, (BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_ROUNDING, BY_ERROR, BY_MAXFUN, STUCK)
+    )
