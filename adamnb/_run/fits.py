@@ -32,7 +32,7 @@ from .fitted import is_known
 from .run import steps_in
 
 SECONDS = 0.05  # machine code comes back to Python about this often
-FIRST_EVALUATIONS = 64  # of the first call
+FIRST_EVALUATIONS = 2  # of the first call, whatever one takes
 NO_X = np.zeros((1, 1))
 # Part of a column of the Jacobian that is its error, by how it is had.
 RANK = {"forward": 1e-14, "jac": 1e-14, "cs": 1e-14, "3-point": 1e-9, "2-point": 1e-7}
