@@ -31,6 +31,7 @@ from .trust import drop, gather, learn_radius, within_radius
 
 FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
 BEFORE = 0.95  # part of the way to a bound that a first step across it makes
+NEAR = 1e-3  # of a bound, relative to the length of p
 SINGULAR = 0.1  # condition of the scaled Jacobian, times the rank, of undetermined parameters
 EXACT = 1e-12  # rank above which the Jacobian is one of differences, and ...
 UNSURE = 1e-8  # ... the relative reduction that may be their error
@@ -187,11 +188,12 @@ def hold(curve, w):
 
 
 @copied
-def to_bounds(curve, w):
+def to_bounds(curve, w, s):
     """Take over the free part of the step; fix parameters that it takes across a bound there.
 
     The first step across one ends shortly before it: the bound may be where a parameter changes its sign,
-    and the cost stationary there and no minimum. Another one in the same direction ends at the bound.
+    and the cost stationary there and no minimum. Another one in the same direction ends at the bound, if it
+    is near and the cost falls towards it.
     """
     free, crossed = 0, False
     for j in range(w.p.size):
@@ -203,7 +205,9 @@ def to_bounds(curve, w):
         if new < curve.low[j] or new > curve.high[j]:
             side = -1.0 if new < curve.low[j] else 1.0
             way = (curve.low[j] if side < 0.0 else curve.high[j]) - w.p[j]
-            w.step[j] = way if w.beyond[j] == side else BEFORE * way
+            falls = side * dot(w.upper[j], w.projected, 0, j + 1) < 0.0
+            ends = falls and w.beyond[j] == side and abs(way) * w.scale[j] <= NEAR * s.size
+            w.step[j] = way if ends else BEFORE * way
             w.coming[j], w.fixed[j], crossed = side, 1.0, True
     return crossed
 
@@ -270,7 +274,7 @@ def propose(curve, w, s, o, accepted):
             tested, reason = True, at_rest(s, o, whole, accepted)
             if reason != GOING:
                 return reason
-        if to_bounds(curve, w):
+        if to_bounds(curve, w, s):
             s.bounded = 1
             continue
         if not promised(curve, w, s):
