@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._batch import minimize_batch as minimize_batch
     from ._check_gradient import GradientCheck as GradientCheck
     from ._check_gradient import check_gradient as check_gradient
+    from ._curve_fit import curve_fit as curve_fit
     from ._derivatives import hessian as hessian
     from ._derivatives import jacobian as jacobian
     from ._derivatives import value_and_grad as value_and_grad
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._njit import Solution as Solution
     from ._njit import njit_minimize as njit_minimize
     from ._optimizer import Optimizer as Optimizer
+    from ._run.fitted import CurveFit as CurveFit
     from ._run.result import BatchResult as BatchResult
     from ._run.result import MultistartResult as MultistartResult
     from ._run.result import Result as Result
@@ -28,9 +30,11 @@ __version__ = "0.1.0"
 # else the package has by name are the methods, callables of SciPy's protocol.
 _LATER = {
     "BatchResult": "_run.result",
+    "CurveFit": "_run.fitted",
     "GradientCheck": "_check_gradient",
     "MultistartResult": "_run.result",
     "check_gradient": "_check_gradient",
+    "curve_fit": "_curve_fit",
     "hessian": "_derivatives",
     "jacobian": "_derivatives",
     "value_and_grad": "_derivatives",

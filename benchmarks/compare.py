@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-GROUPS = ("step", "loop", "gradient", "overhead", "batch", "import", "first")
+GROUPS = ("step", "loop", "gradient", "overhead", "batch", "curve_fit", "import", "first")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -57,6 +57,7 @@ def main(arguments=None):
     limit_threads(chosen.threads)
 
     import batches
+    import curves
     import gradients
     import loops
     import measure
@@ -66,8 +67,8 @@ def main(arguments=None):
     import steps
 
     groups = (
-        steps.rows, loops.rows, gradients.rows, overhead.rows, batches.rows, starts.import_rows,
-        starts.first_rows,
+        steps.rows, loops.rows, gradients.rows, overhead.rows, batches.rows, curves.rows,
+        starts.import_rows, starts.first_rows,
     )  # fmt: skip
     effort = measure.QUICK if chosen.quick else measure.FULL
     rows = []

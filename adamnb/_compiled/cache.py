@@ -38,10 +38,12 @@ def entry(function=None, **options):
         return numba.njit(**JIT | options)(function)
 
 
-def alone(function):
+def alone(function=None, **options):
     """Compile `function` on demand as an entry that takes no method: its name bears the stamp."""
+    if function is None:
+        return lambda function: alone(function, **options)
     function.__qualname__ += f".{STAMP}"
-    return entry(function)
+    return entry(function, **options)
 
 
 def own_name(function: Callable) -> str:

@@ -151,3 +151,6 @@ RATE_ENDED = Reason(
     "The learning rate that was given fell to {s.learning_rate:.1g}, when the gradient had fallen to"
     " {relative:.3g} of the first one.",
 )  # fmt: skip
+BAD_DATA = Reason(
+    -14, NOT_FINITE, "data not finite", "The data are not finite, or no point counts."
+)

@@ -37,23 +37,27 @@ INTERNAL = (
 CASTS: dict[Any, type] = {np.float64: float, np.int64: int, np.int32: int}  # where they are called
 INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # not called from Python or C
 
-_known: WeakKeyDictionary[Dispatcher, Any] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Dispatcher, dict[bool, Any]] = WeakKeyDictionary()
 
 
-def lifted(function: Dispatcher) -> Dispatcher:
-    """Return a function that is compiled for dual numbers where it gets any."""
+def lifted(function: Dispatcher, dividing: bool = False) -> Dispatcher:
+    """Return a function that is compiled for dual numbers where it gets any.
+
+    `dividing` lets numbers be divided by zero as those of arrays are, whatever its own error model.
+    """
     if isinstance(function, Lifted):
         return function
-    if function not in _known:
-        _known[function] = Lifted(function)
-    return _known[function]
+    known = _known.setdefault(function, {})
+    if dividing not in known:
+        known[dividing] = Lifted(function, dividing)
+    return known[dividing]
 
 
-def _renamed(function: Any) -> Callable:
+def _renamed(function: Any, suffix: str) -> Callable:
     """Return the function itself under its own name."""
     parts = function.__code__, function.__globals__, function.__name__
     renamed = FunctionType(*parts, function.__defaults__, function.__closure__)
-    renamed.__module__, renamed.__qualname__ = function.__module__, own_name(function)
+    renamed.__module__, renamed.__qualname__ = function.__module__, own_name(function) + suffix
     return renamed
 
 
@@ -75,14 +79,17 @@ class Lifted(Refusing):
     It is never on disk by itself, as what it is compiled for is not the user's, but in what calls it.
     """
 
-    def __init__(self, function: Dispatcher) -> None:
+    def __init__(self, function: Dispatcher, dividing: bool) -> None:
         options = {
             name: value
             for name, value in function.targetoptions.items()
             if name not in ("cache", "parallel")
         }
         options |= INNER  # Python has no numbers of this type
-        super().__init__(_renamed(function.py_func), function.locals, options, Compiler)
+        name, compiler = "", Compiler
+        if dividing:
+            name, compiler, options["error_model"] = ".dividing", DividingCompiler, "numpy"
+        super().__init__(_renamed(function.py_func, name), function.locals, options, compiler)
         self.original = ref(function)
 
     def _own(self, args):
@@ -98,19 +105,11 @@ class Lifted(Refusing):
         return own.get_overload(sig) if own else super().get_overload(sig)
 
 
-class Compiler(CompilerBase):
-    def define_pipelines(self):
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(Lift, ReconstructSSA)
-        passes.finalize()
-        return [passes]
-
-
 @register_pass(mutates_CFG=False, analysis_only=False)
 class Lift(FunctionPass):
     """Replace what knows of floats alone: functions that are called, and arrays that are made."""
 
-    _name = "adamnb_lift"
+    _name, dividing = "adamnb_lift", False
 
     def __init__(self):
         FunctionPass.__init__(self)
@@ -124,7 +123,7 @@ class Lift(FunctionPass):
             for statement in block.find_insts(ir.Assign):
                 function = named(state.func_ir, statement.value)
                 if isinstance(function, CPUDispatcher):
-                    function = lifted(function)
+                    function = lifted(function, self.dividing)
                 elif function is np.array:
                     function = making.array
                     if statement.target.name in calls:
@@ -136,6 +135,25 @@ class Lift(FunctionPass):
                 statement.value = ir.Global(function.__name__, function, statement.loc)
         hold_duals(state)
         return True
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class LiftDividing(Lift):
+    _name, dividing = "adamnb_lift_dividing", True
+
+
+class Compiler(CompilerBase):
+    lift: type = Lift
+
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(self.lift, ReconstructSSA)
+        passes.finalize()
+        return [passes]
+
+
+class DividingCompiler(Compiler):
+    lift = LiftDividing
 
 
 MOST = 64  # rows of a matrix, and elements of a row, that are written out

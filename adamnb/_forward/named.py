@@ -16,7 +16,7 @@ from .._compiled.intrinsics import lend
 from .lifted import INNER, Refusing
 from .stamp import STAMP
 
-_known: WeakKeyDictionary[Dispatcher, dict[Callable, Dispatcher]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Dispatcher, dict[Any, Dispatcher]] = WeakKeyDictionary()
 
 
 def derivative(make: Callable, function: Any) -> Dispatcher:
@@ -70,12 +70,30 @@ def _named(make: Callable, function: Any) -> Dispatcher:
     exec(f"def {make.__name__}({taken}): {code}", scope)
     python: Any = scope[make.__name__]
     python.__qualname__, python.__defaults__ = name, function.py_func.__defaults__
+    return _kept(python, function, make.__name__)
+
+
+def _kept(python: Any, function: Any, kind: str) -> Dispatcher:
+    """Return a Numba function made of the user's, of which copies are on disk if there are of the user's."""
     options = {"nopython": True, "nogil": function.targetoptions.get("nogil", False)}
     compiled = Refusing(python, {}, options | _error_model(function))
     compiled.derivative_of = ref(function)  # the key of `_known`, which it must not keep
     if not isinstance(function._cache, NullCache):
-        compiled._cache = _Beside(make.__name__, function.py_func)
+        compiled._cache = _Beside(kind, function.py_func)
     return compiled
+
+
+def rows(make: Callable, function: Any, n: int, *further: Any) -> Dispatcher:
+    """Return what `make`, of `models.py`, makes of a model with n parameters; the same one each time."""
+    known, key = _known.setdefault(function, {}), (make, n, *further)
+    if key not in known:
+        own = [f".{own_name(one.py_func)}" for one in further if isinstance(one, Dispatcher)]
+        kind = f"{make.__name__}.{n}{''.join(own)}"
+        python = make(function, n, *further)
+        python.__module__ = function.py_func.__module__
+        python.__qualname__ = f"{own_name(function.py_func)}.{kind}"
+        known[key] = _kept(python, function, kind)
+    return known[key]
 
 
 class _Files(CompileResultCacheImpl):

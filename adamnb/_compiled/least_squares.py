@@ -1,0 +1,432 @@
+"""Levenberg-Marquardt: one step, and the loop over steps and curves.
+
+Wherever the model is evaluated, in machine code or in Python, `judge` is told its values and says whether
+the point is better, `linearise` is given the Jacobian there, and `propose` makes the next trial point.
+"""
+
+from math import inf, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .cache import alone, copied, inner, seldom
+from .intrinsics import lend
+from .misfit import LINEAR, cost_of, rows_of
+from .reasons import (
+    BAD_FUN,
+    BAD_JAC,
+    BY_ERROR,
+    BY_GRADIENT,
+    BY_MAXFUN,
+    BY_OBJECTIVE,
+    BY_ROUNDING,
+    BY_STEP,
+    GOING,
+    STUCK,
+    WRONG_SHAPE,
+)
+from .records import record
+from .triangles import add, dot, invert, triangularise
+from .trust import drop, gather, learn_radius, within_radius
+
+FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
+BEFORE = 0.95  # part of the way to a bound that a first step across it makes
+NEAR = 1e-3  # of a bound, relative to the length of p
+SINGULAR = 0.1  # condition of the scaled Jacobian, times the rank, of undetermined parameters
+EXACT = 1e-12  # rank above which the Jacobian is one of differences, and ...
+UNSURE = 1e-8  # ... the relative reduction that may be their error
+SMALLEST = 1e-16  # radius, relative to the length of p, that leaves p as it is
+LOST = 64 * float(np.finfo(float).eps)  # part of the cost that is rounded
+ROUNDED = 16 * float(np.finfo(float).eps)  # error of a value, relative
+
+FIT = record(
+    whole=(
+        "nfev", "njev",
+        "best",  # row of the residuals at p; the other one is for the trial point
+        "begun",  # whether the first point has been evaluated
+        "restricted", "bounded",  # whether the radius, or a bound, shortened the step
+        "plain",  # whether rows of the Jacobian are in the right units as they are
+        "direct",  # whether the last accepted step was not restricted
+    ),
+    real=(
+        "cost", "trial_cost", "cost_first",
+        "predicted", "actual", "slope",  # reduction that the step promised, and made; slope along it
+        "radius", "length", "damping", "last_damping",
+        "size",  # length of p
+        "gain",  # reduction that Gauss-Newton promises from here
+        "rounding",  # of the cost
+        "freedom",  # points that count without parameters, at least 1
+    ),
+)  # fmt: skip
+
+CHOICES = record(
+    whole=("loss", "max_nfev", "absolute"),
+    real=(
+        "f_scale", "ftol", "xtol", "gtol",
+        "rank",  # part of a column of the Jacobian below which what is left of it is its error
+    ),
+)  # fmt: skip
+
+
+class Curve(NamedTuple):
+    """Data of one curve; of several, with an axis more, which has length 1 for what they share."""
+
+    y: Any
+    weights: Any  # 1/sigma; 0 for a point that does not count
+    root: Any  # lower triangle of a covariance, empty where there is none
+    low: Any
+    high: Any
+
+
+class Work(NamedTuple):
+    """Room for one curve of m points and n parameters, M the larger of both."""
+
+    p: Any  # (n,) best point
+    trial: Any
+    step: Any
+    newton: Any  # free part of a step
+    units: Any  # scale of the free parameters
+    direction: Any
+    scale: Any  # D
+    norms: Any  # of the columns of the Jacobian
+    projected: Any  # q
+    fixed: Any  # 1.0 where a parameter does not move, or moves to its bound
+    beyond: Any  # where the last accepted step would have crossed a bound: -1.0 the lower one, 1.0 the upper
+    coming: Any  # the same of the next step
+    values: Any  # (m,) of the model at the trial point
+    factors: Any
+    residuals: Any  # (2, m)
+    jac: Any  # (n + 1, M) by columns, the residuals last
+    upper: Any  # (n, n) R by columns
+    reduced: Any  # (n + 1, n)
+    damped: Any  # (n + 1, 2 n)
+
+
+class Found(NamedTuple):
+    """What is found, with an axis of curves in front."""
+
+    p: Any
+    covariance: Any
+    cost: Any
+    nfev: Any
+    njev: Any
+    reason: Any
+    active: Any  # (n,) -1 at the lower bound, 1 at the upper one
+
+
+# -------------------------------------------------------------------------------------- one step
+
+
+@seldom
+def start(curve, w, s, o):
+    """Forget the curve before; `w.trial` is the first point."""
+    s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
+    s.cost = s.cost_first = s.predicted = s.actual = s.slope = inf
+    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = s.freedom = (
+        0.0
+    )
+    for j in range(w.p.size):
+        w.scale[j] = w.coming[j] = 0.0
+        w.p[j] = w.trial[j]
+    plain = o.loss == LINEAR and curve.root.size == 0 and curve.y.size == w.jac.shape[1]
+    for i in range(curve.y.size):
+        s.rounding += (curve.weights[i] * curve.y[i]) ** 2
+        s.freedom += curve.weights[i] != 0.0
+        plain = plain and curve.weights[i] == 1.0
+    s.plain, s.freedom = plain, max(s.freedom - w.p.size, 1.0)
+    s.rounding *= 0.5 * ROUNDED * ROUNDED
+
+
+@inner
+def judge(curve, w, s, o):
+    """Take the values at the trial point; return whether it is better, and the Jacobian there wanted."""
+    s.nfev += 1
+    other = w.residuals[1 - s.best]
+    s.trial_cost = cost_of(curve, w.values, other, w.jac[w.p.size], w.factors, o)
+    if s.begun == 0:
+        return s.trial_cost < inf
+    return learn_radius(s, s.cost - s.trial_cost)
+
+
+@copied
+def linearise(curve, w, s):
+    """Go to the trial point, with the Jacobian there in `w.jac`; return False if that is not finite."""
+    n, jac = w.p.size, w.jac
+    if s.plain == 0:
+        rows_of(curve, jac, w.factors, n)
+    if not triangularise(jac, n, jac.shape[1]):
+        return False
+    s.actual, s.direct = s.cost - s.trial_cost, s.restricted == 0
+    s.cost, s.best = s.trial_cost, 1 - s.best
+    size = 0.0
+    for j in range(n):
+        w.p[j], w.projected[j], w.beyond[j] = w.trial[j], jac[n, j], w.coming[j]
+        square = 0.0
+        for i in range(j + 1):  # below the diagonal are zeros
+            element = w.upper[j, i] = jac[j, i]
+            square += element * element
+        w.norms[j] = sqrt(square)
+        w.scale[j] = max(w.scale[j], w.norms[j])
+        size += (w.scale[j] * w.p[j]) ** 2
+    s.size = sqrt(size)
+    if s.begun == 0:
+        s.cost_first, s.begun = s.cost, 1
+        s.radius = FIRST_RADIUS * (s.size if s.size > 0.0 else 1.0)
+    return True
+
+
+@inner
+def hold(curve, w):
+    """Hold the parameters at a bound that the cost falls beyond; no other has a step yet."""
+    for j in range(w.p.size):
+        w.fixed[j] = w.step[j] = w.coming[j] = 0.0
+        at_low, at_high = w.p[j] <= curve.low[j], w.p[j] >= curve.high[j]
+        if at_low or at_high:
+            slope = dot(w.upper[j], w.projected, 0, j + 1)
+            if (at_low and slope >= 0.0) or (at_high and slope <= 0.0):
+                w.fixed[j] = 1.0
+
+
+@copied
+def to_bounds(curve, w, s):
+    """Take over the free part of the step; fix parameters that it takes across a bound there.
+
+    The first step across one ends shortly before it: the bound may be where a parameter changes its sign,
+    and the cost stationary there and no minimum. Another one in the same direction ends at the bound, if it
+    is near and the cost falls towards it.
+    """
+    free, crossed = 0, False
+    for j in range(w.p.size):
+        if w.fixed[j] != 0.0:
+            continue
+        w.step[j] = w.newton[free]
+        free += 1
+        new = w.p[j] + w.step[j]
+        if new < curve.low[j] or new > curve.high[j]:
+            side = -1.0 if new < curve.low[j] else 1.0
+            way = (curve.low[j] if side < 0.0 else curve.high[j]) - w.p[j]
+            falls = side * dot(w.upper[j], w.projected, 0, j + 1) < 0.0
+            ends = falls and w.beyond[j] == side and abs(way) * w.scale[j] <= NEAR * s.size
+            w.step[j] = way if ends else BEFORE * way
+            w.coming[j], w.fixed[j], crossed = side, 1.0, True
+    return crossed
+
+
+@copied
+def promised(curve, w, s):
+    """Write the trial point, and what the model promises of it; return whether it is another point."""
+    n, length, slope, bend, moved = w.p.size, 0.0, 0.0, 0.0, False
+    for j in range(n):
+        w.trial[j] = min(max(w.p[j] + w.step[j], curve.low[j]), curve.high[j])
+        moved = moved or w.trial[j] != w.p[j]
+        length += (w.scale[j] * w.step[j]) ** 2
+    s.length, s.slope, s.predicted = sqrt(length), -2.0 * s.gain, s.gain
+    if s.restricted != 0 or s.bounded != 0:  # else R s = -q
+        for i in range(n):
+            w.direction[i] = 0.0
+        for j in range(n):
+            add(w.direction, w.step[j], w.upper[j], 0, j + 1)
+        for i in range(n):
+            slope += w.direction[i] * w.projected[i]
+            bend += w.direction[i] * w.direction[i]
+        s.slope, s.predicted = slope, -(slope + 0.5 * bend)
+    return moved and s.length < inf
+
+
+@copied
+def at_rest(s, o, whole, accepted):
+    """Return the test that is met here, where Gauss-Newton promises `s.gain` by a step of length `whole`."""
+    if s.gain * s.freedom <= o.gtol * o.gtol * s.cost:
+        return BY_GRADIENT
+    if s.gain <= s.rounding:
+        return BY_ROUNDING
+    small = s.gain <= o.ftol * s.cost
+    near = whole <= o.xtol * s.size
+    if accepted and s.actual < inf:
+        if small and s.actual <= o.ftol * s.cost:
+            return BY_OBJECTIVE
+        if near and s.direct == 1 and s.length <= o.xtol * s.size:
+            return BY_STEP
+    if not accepted:  # what is promised is lost in rounding
+        if s.gain <= LOST * s.cost:
+            return BY_ROUNDING
+        if small:
+            return BY_OBJECTIVE
+        if near:
+            return BY_STEP
+    return GOING
+
+
+@copied
+def propose(curve, w, s, o, accepted):
+    """Write the next trial point; return why there is none, or `GOING`."""
+    if s.begun == 0:
+        return BAD_JAC if s.trial_cost < inf else BAD_FUN
+    tested, s.bounded = False, 0
+    hold(curve, w)
+    while s.radius > SMALLEST * s.size:
+        free = gather(w)
+        if drop(w, o.rank):
+            continue
+        whole = within_radius(w, s, free)
+        if not tested:
+            s.gain = 0.5 * dot(w.reduced[free], w.reduced[free], 0, free)
+            tested, reason = True, at_rest(s, o, whole, accepted)
+            if reason != GOING:
+                return reason
+        if to_bounds(curve, w, s):
+            s.bounded = 1
+            continue
+        if not promised(curve, w, s):
+            return STUCK
+        if s.predicted > 0.0:
+            if s.njev == 1:
+                s.radius = min(s.radius, s.length)
+            return BY_MAXFUN if s.nfev >= o.max_nfev else GOING
+        s.radius, s.bounded = 0.25 * s.radius, 0
+        hold(curve, w)
+    return STUCK
+
+
+# -------------------------------------------------------------------------------------- covariance
+
+
+@copied
+def covariance(curve, w, s, o, matrix):
+    """Write the inverse of J' J, times the variance of a residual unless that is known; infinite if none.
+
+    A parameter whose bounds are equal is none: it varies with nothing.
+    """
+    n, points, condition, inverse = w.p.size, 0, 0.0, w.damped
+    for i in range(curve.y.size):
+        points += curve.weights[i] != 0.0
+    for j in range(n):
+        w.fixed[j], w.step[j] = 1.0 if curve.low[j] == curve.high[j] else 0.0, 0.0
+    free = gather(w)
+    invert(w.reduced, inverse, free)
+    for j in range(free):
+        norm = sqrt(dot(w.reduced[j], w.reduced[j], 0, j + 1))
+        for i in range(free):
+            condition += (norm * inverse[i, j]) ** 2
+    factor = 1.0
+    if o.absolute == 0:
+        factor = 2.0 * s.cost / (points - free) if points > free else inf
+    known = sqrt(condition) * o.rank < SINGULAR and factor < inf
+    row = 0
+    for j in range(n):
+        column = 0
+        for k in range(j + 1):
+            total = 0.0
+            if w.fixed[j] == 0.0 and w.fixed[k] == 0.0:
+                for i in range(row, free):
+                    total += inverse[i, row] * inverse[i, column]
+                total = total * factor if known else inf
+            matrix[j, k] = matrix[k, j] = total
+            column += w.fixed[k] == 0.0
+        row += w.fixed[j] == 0.0
+
+
+# -------------------------------------------------------------------------------------- the loops
+
+
+@inner
+def advance(curve, w, s, o, accepted):
+    """Linearise if the point is accepted, and propose the next one; return why there is none, or `GOING`."""
+    if accepted:
+        s.njev += 1
+        accepted = linearise(curve, w, s)
+        if not accepted:
+            s.radius = 0.1 * min(s.radius, s.length)
+    return propose(curve, w, s, o, accepted)
+
+
+@seldom
+def take(curve, w, s, o, found, b, reason):
+    """Write what a fit has found."""
+    for j in range(w.p.size):
+        p = found.p[b, j] = w.p[j]
+        found.active[b, j] = (p >= curve.high[j]) - (p <= curve.low[j])
+    found.cost[b], found.nfev[b], found.njev[b] = s.cost, s.nfev, s.njev
+    unsure = reason == STUCK and o.rank > EXACT and s.gain <= UNSURE * s.cost
+    found.reason[b] = BY_ERROR if unsure else reason
+    if s.begun == 1:
+        covariance(curve, w, s, o, found.covariance[b])
+
+
+# What a call of `fit_curves` finds, in ``span[3]``, and leaves there.
+FRESH, TRIAL, VALUED, SLOPES, AGAIN = range(5)
+ELSEWHERE = -2  # a model's word that Python evaluates it
+
+
+@alone
+def elsewhere(x, p, values, jac):
+    """Stand for a model that Python evaluates."""
+    return ELSEWHERE
+
+
+@seldom
+def look_again(curve, w, s, o):
+    """Prepare to linearise once more at the best point, where `w.values` and `w.jac` are."""
+    for j in range(w.p.size):
+        w.trial[j], w.coming[j] = w.p[j], w.beyond[j]
+    other = w.residuals[1 - s.best]
+    s.trial_cost = cost_of(curve, w.values, other, w.jac[w.p.size], w.factors, o)
+    s.radius = max(s.radius, s.size)
+
+
+@inner
+def place(array, b):
+    """Return the row of curve b, or of all."""
+    return b if array.shape[0] > 1 else 0
+
+
+@alone(nogil=True, _nrt=True)
+def fit_curves(model, x, curves, work, state, choices, found, span):
+    """Fit curve after curve, from ``span[0]`` up to ``span[1]``, until ``span[2]`` evaluations are made.
+
+    A fit that is under way, as ``span[3]`` says, is gone on with the next time. Of `found`, `p` holds the
+    starts. ``model(x, p, values, jac)`` returns how many values it has. Where it is `elsewhere`, Python
+    writes `work.values` (`VALUED`), and is asked for `work.jac` where the point is better (`SLOPES`).
+    """
+    x, curves, w = lend(x), lend(curves), lend(work)
+    found, span, s, o = lend(found), lend(span), lend(state)[0], lend(choices)[0]
+    n = w.p.size
+    while span[0] < span[1]:
+        b = span[0]
+        curve = Curve(
+            curves.y[b],
+            curves.weights[place(curves.weights, b)],
+            curves.root,
+            curves.low[place(curves.low, b)],
+            curves.high[place(curves.high, b)],
+        )
+        if span[3] == FRESH:
+            for j in range(n):
+                w.trial[j] = found.p[b, j]
+            start(curve, w, s, o)
+            span[3] = TRIAL
+        reason = found.reason[b]
+        while reason == GOING:
+            accepted = True
+            if span[3] == TRIAL:
+                if span[2] <= 0:
+                    return
+                span[2] -= 1
+                count = model(x, w.trial, w.values, w.jac)
+                if count == ELSEWHERE:
+                    return
+                if count != curve.y.size:
+                    reason = WRONG_SHAPE
+                    break
+            if span[3] == AGAIN:
+                look_again(curve, w, s, o)
+            elif span[3] != SLOPES:
+                accepted = judge(curve, w, s, o)
+                if accepted and span[3] == VALUED:
+                    span[3] = SLOPES
+                    return
+            span[3] = TRIAL
+            reason = advance(curve, w, s, o, accepted)
+        if found.reason[b] == GOING:
+            take(curve, w, s, o, found, b, reason)
+        span[0], span[3] = b + 1, FRESH

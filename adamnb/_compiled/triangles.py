@@ -1,0 +1,86 @@
+"""QR by Householder's reflections, and triangular systems: matrices stored column by column.
+
+``a[j]`` is column j of a matrix, and the last one the right-hand side. No product of a matrix with itself is
+formed: that would square its condition.
+"""
+
+from math import sqrt
+
+import numpy as np
+
+from .cache import inner, seldom
+
+
+@inner
+def dot(a, b, lo, hi):
+    """Return the sum of a[i] b[i]: four sums of every fourth element each, in an order always the same."""
+    t0 = t1 = t2 = t3 = 0.0
+    one, lo, hi = np.uintp(1), np.uintp(lo), np.uintp(hi)  # unsigned: no index counts from the end
+    end = hi - (hi - lo) % np.uintp(4)
+    for i in range(lo, end, np.uintp(4)):
+        j, k, m = i + one, i + np.uintp(2), i + np.uintp(3)
+        t0, t1 = t0 + a[i] * b[i], t1 + a[j] * b[j]
+        t2, t3 = t2 + a[k] * b[k], t3 + a[m] * b[m]
+    for i in range(end, hi):
+        t0 = t0 + a[i] * b[i]
+    return (t0 + t1) + (t2 + t3)
+
+
+@inner
+def add(a, factor, b, lo, hi):
+    """Add a multiple of b to a."""
+    for i in range(np.uintp(lo), np.uintp(hi)):
+        a[i] += factor * b[i]
+
+
+@seldom
+def triangularise(a, columns, rows):
+    """Make the upper triangle of a matrix in place, and the projections of column number `columns`.
+
+    What is below the diagonal is left over, and no part of the triangle. Returns whether all is finite.
+    """
+    finite = True
+    for j in range(np.uintp(columns)):
+        column = a[j]
+        norm = sqrt(dot(column, column, j, rows))
+        finite = finite and norm < np.inf  # not for NaN either
+        if norm == 0.0:
+            continue
+        first = column[j]
+        diagonal = -norm if first > 0.0 else norm
+        column[j] = first - diagonal  # no cancellation
+        factor = 1.0 / (diagonal * (first - diagonal))
+        for k in range(j + np.uintp(1), np.uintp(columns + 1)):
+            add(a[k], factor * dot(column, a[k], j, rows), column, j, rows)
+        column[j] = diagonal
+    return finite
+
+
+@inner
+def solve(a, right, x, columns):
+    """Write the solution of R x = right, R the upper triangle of a."""
+    for i in range(columns - 1, -1, -1):
+        total = right[i]
+        for k in range(i + 1, columns):
+            total -= a[k, i] * x[k]
+        x[i] = total / a[i, i]
+
+
+@inner
+def solve_transposed(a, x, columns):
+    """Solve R' x = right in place."""
+    for j in range(columns):
+        x[j] = (x[j] - dot(a[j], x, 0, j)) / a[j, j]
+
+
+@seldom
+def invert(a, inverse, columns):
+    """Write the columns of the inverse of the upper triangle of a, zeros below the diagonal."""
+    for k in range(columns):
+        column = inverse[k]
+        for j in range(columns):
+            column[j] = 0.0
+        column[k] = 1.0
+        for j in range(k, -1, -1):
+            column[j] = column[j] / a[j, j]
+            add(column, -column[j], a[j], 0, j)

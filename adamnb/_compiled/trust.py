@@ -1,0 +1,152 @@
+"""A step by Gauss-Newton within a radius and within bounds, after Moré (1978), and how the radius is learnt.
+
+Of the linear model r + J s there is R, a triangle, and the projections q of r: where Q R = J,
+|r + J s|**2 = |q + R s|**2 + a constant. Lengths are those of D s, D the largest norms so far of the
+columns of J: no unit of a parameter matters.
+"""
+
+from math import sqrt
+
+from .cache import copied, inner, seldom
+from .triangles import add, dot, solve, solve_transposed, triangularise
+
+SLACK = 0.1  # relative deviation from the radius that is good enough
+ROUNDS = 10  # of Newton's method for the damping
+ACCEPTED = 1e-4  # part of the promised reduction
+POOR, GOOD = 0.25, 0.75  # parts of it, at which the radius is changed
+
+
+@inner
+def gather(w):
+    """Write R and q of the free parameters alone, as a triangle again; return how many there are.
+
+    What the others do with their steps, towards a bound, is part of q.
+    """
+    n, reduced = w.p.size, w.reduced
+    right, free, fixed = reduced[n], 0, False
+    for i in range(n):
+        right[i] = w.projected[i]
+    for j in range(n):
+        if w.fixed[j] != 0.0:
+            fixed = True
+            add(right, w.step[j], w.upper[j], 0, j + 1)
+            continue
+        for i in range(n):
+            reduced[free, i] = w.upper[j, i]
+        w.units[free] = w.scale[j]
+        free += 1
+    if fixed:
+        for i in range(n):
+            reduced[free, i] = right[i]
+        triangularise(reduced, free, n)
+    return free
+
+
+@inner
+def drop(w, rank):
+    """Fix parameters whose columns depend on those before them, of which only so much is left."""
+    place, dropped = 0, False
+    for j in range(w.p.size):
+        if w.fixed[j] == 0.0:
+            if not abs(w.reduced[place, place]) > rank * w.norms[j]:
+                w.fixed[j], dropped = 1.0, True
+            place += 1
+    return dropped
+
+
+@copied
+def newton(w, a, right, free):
+    """Solve for the free part of a step, with R and q as they are here; return its length."""
+    solve(a, right, w.newton, free)
+    length = 0.0
+    for j in range(free):
+        w.newton[j] = -w.newton[j]
+        length += (w.units[j] * w.newton[j]) ** 2
+    return sqrt(length)
+
+
+@seldom
+def damped(w, free, damping):
+    """Solve for the free part of the step with a damping, R in `w.damped`; return its length."""
+    a = w.damped
+    for j in range(free):
+        for i in range(2 * free):
+            a[j, i] = 0.0
+        for i in range(j + 1):
+            a[j, i] = w.reduced[j, i]
+        a[j, free + j] = sqrt(damping) * w.units[j]
+    for i in range(free):
+        a[free, i], a[free, free + i] = w.reduced[free, i], 0.0
+    triangularise(a, free, 2 * free)
+    return newton(w, a, a[free], free)
+
+
+@inner
+def growth_of(w, a, free, length):
+    """Return |R'^-1 D D s / |D s||**2, by which the length falls with the damping."""
+    u = w.direction
+    for j in range(free):
+        u[j] = w.units[j] * w.units[j] * w.newton[j] / length
+    solve_transposed(a, u, free)
+    return dot(u, u, 0, free)
+
+
+@copied
+def steepest(w, free):
+    """Return |D^-1 R' q|: the damping that leaves a step of length 1 is no larger."""
+    total = 0.0
+    for j in range(free):
+        total += (dot(w.reduced[j], w.reduced[free], 0, j + 1) / w.units[j]) ** 2
+    return sqrt(total)
+
+
+@seldom
+def restricted(w, s, free, length):
+    """Damp a step of this length, the free part in `w.newton`, to the radius, but for `SLACK`."""
+    radius = s.radius
+    excess = length - radius
+    low = excess / radius / growth_of(w, w.reduced, free, length)
+    high = steepest(w, free) / radius
+    damping = min(max(s.last_damping, low), high)
+    if not damping > 0.0:
+        damping = 1e-3 * high
+    for _ in range(ROUNDS):
+        length = damped(w, free, damping)
+        excess = length - radius
+        if abs(excess) <= SLACK * radius:
+            break
+        if excess > 0.0:
+            low = max(low, damping)
+        else:
+            high = min(high, damping)
+        new = damping + excess / radius / growth_of(w, w.damped, free, length)
+        damping = min(max(new, low), high)
+    s.damping = damping
+
+
+@inner
+def within_radius(w, s, free):
+    """Solve for the free part of the step into `w.newton`; return the length that it has without a radius."""
+    length = newton(w, w.reduced, w.reduced[free], free)
+    s.damping, s.restricted = 0.0, not length <= (1.0 + SLACK) * s.radius
+    if s.restricted != 0:
+        restricted(w, s, free, length)
+    return length
+
+
+@copied
+def learn_radius(s, actual):
+    """Learn the radius from what a step achieved; return whether the point is better."""
+    ratio = actual / s.predicted
+    if not ratio > POOR:  # or the cost is infinite
+        bend = -actual - s.slope  # of the parabola along the step, whose lowest point is taken
+        factor = min(max(-0.5 * s.slope / bend, 0.1), 0.5) if bend > 0.0 else 0.5
+        s.radius = factor * min(s.radius, s.length)
+        s.last_damping = s.damping / factor
+    elif s.restricted == 0 and s.bounded == 0:
+        s.radius = 2.0 * s.length
+        s.last_damping = 0.0
+    elif ratio >= GOOD:
+        s.radius = max(s.radius, 2.0 * s.length)
+        s.last_damping = 0.5 * s.damping
+    return ratio >= ACCEPTED

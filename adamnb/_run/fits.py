@@ -1,0 +1,185 @@
+"""Fits of curves by Levenberg-Marquardt: in machine code block by block, or around a Python model."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from .._compiled.functions import first_class
+from .._compiled.least_squares import (
+    AGAIN,
+    CHOICES,
+    FIT,
+    SLOPES,
+    TRIAL,
+    VALUED,
+    Curve,
+    Found,
+    Work,
+    elsewhere,
+    fit_curves,
+)
+from .._compiled.machine_code import array_type, machine_code
+from .._compiled.reasons import BAD_DATA, BAD_START, GOING, RAISED, STUCK
+from .._problem.compiled import types_of
+from .._problem.curves import Curves
+from .._problem.model import PythonModel, Rows
+from .fitted import is_known
+from .run import steps_in
+
+SECONDS = 0.05  # machine code comes back to Python about this often
+FIRST_EVALUATIONS = 2  # of the first call, whatever one takes
+NO_X = np.zeros((1, 1))
+# Part of a column of the Jacobian that is its error, by how it is had.
+RANK = {"forward": 1e-14, "jac": 1e-14, "cs": 1e-14, "3-point": 1e-9, "2-point": 1e-7}
+GROWTH = 64  # a call has at most so many times the evaluations of the one before
+
+
+@dataclass
+class Part:
+    """What has been found for the curves from number `first` on."""
+
+    first: int
+    found: Found
+    residuals: np.ndarray  # of the last curve
+    triangle: tuple[np.ndarray, np.ndarray]  # of the last curve: R by columns, and projections
+    errors: dict[int, Exception]
+
+    def __len__(self) -> int:
+        return len(self.found.p)
+
+
+def choices_of(loss: int, f_scale: float, absolute: bool, tolerances: dict[str, Any]) -> np.ndarray:
+    """Return what a fit never writes, as compiled code takes it."""
+    record = np.zeros(1, CHOICES)
+    record["loss"], record["f_scale"], record["absolute"] = loss, f_scale, absolute
+    for name, value in tolerances.items():
+        record[name] = value
+    return record
+
+
+def work_for(m: int, n: int) -> Work:
+    """Return room for one curve of m points and n parameters."""
+    of_m, of_n = np.zeros((4, m)), np.zeros((12, n))
+    matrices = np.zeros((n + 1, max(m, n))), np.zeros((n, n)), np.zeros((n + 1, n))
+    return Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+
+
+def nothing_found(p: np.ndarray, block: Curve) -> Found:
+    """Return what is known before the first step; a curve that cannot be fitted has its reason."""
+    count, n = p.shape
+    nfev, njev, reason = np.zeros((3, count), np.int64)
+    counts = np.broadcast_to(block.weights != 0, block.y.shape)
+    reason[~np.isfinite(p).all(axis=1)] = BAD_START
+    reason[(counts & ~np.isfinite(block.y)).any(axis=1) | ~counts.any(axis=1)] = BAD_DATA
+    unknown = np.full((count, n, n), np.nan)
+    return Found(p, unknown, np.full(count, np.nan), nfev, njev, reason, np.zeros((count, n)))
+
+
+@cache
+def kinds_of() -> tuple[types.Type, ...]:
+    """Return the Numba types of a block, of room, state, choices, what is found, and the span."""
+    one, two, three = (array_type(np.dtype(float), ndim) for ndim in (1, 2, 3))
+    whole = array_type(np.dtype(np.int64), 1)
+    curves = types.NamedTuple([two] * 5, Curve)
+    work = types.NamedTuple([one] * 14 + [two] * 5, Work)
+    found = types.NamedTuple([two, three, one, whole, whole, whole, two], Found)
+    return curves, work, array_type(FIT, 1), array_type(CHOICES, 1), found, whole
+
+
+class CompiledFits:
+    """Fits curves of which the model is machine code."""
+
+    def __init__(self, model: Rows, curves: Curves, choices: np.ndarray) -> None:
+        self.model, self.curves, self.choices = model, curves, choices
+        kinds = model.type, *types_of("xdata", (model.x,)), *kinds_of()
+        self.run = machine_code(fit_curves, kinds)
+        choices["rank"] = RANK[model.gradient]
+
+    def solve(self, first: int, size: int, stopped: Callable[[int], bool]) -> Part:
+        """Fit some curves; `stopped` is asked from time to time whether to leave the others."""
+        block = self.curves.block(first, size)
+        found = nothing_found(self.curves.p[first : first + size].copy(), block)
+        work, state = work_for(self.curves.m, self.curves.n), np.zeros(1, FIT)
+        span, pace = np.array([0, size, 0, 0]), FIRST_EVALUATIONS
+        errors: dict[int, Exception] = {}
+        while span[0] < size and not stopped(int(span[0])):
+            span[2], begun = pace, time.perf_counter()
+            try:
+                self.run(
+                    self.model.address, self.model.x, block, work, state, self.choices, found, span
+                )
+            except Exception as error:
+                b = int(span[0])
+                errors[b], found.reason[b] = error, RAISED
+                span[0], span[3] = b + 1, 0
+            made = max(1, pace - int(span[2]))
+            pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * pace)
+        best = int(state["best"][0])
+        return Part(first, found, work.residuals[best], (work.upper, work.projected), errors)
+
+
+@cache
+def stand_in() -> tuple[Any, int]:
+    """Return type and address of what stands for a Python model in machine code."""
+    one, two = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
+    signature = two, one, one, two
+    machine_code(elsewhere, signature)
+    return first_class(elsewhere.overloads[signature])
+
+
+class PythonFits:
+    """Fits curves of which the model is called from Python, by the same steps."""
+
+    def __init__(self, model: PythonModel, curves: Curves, choices: np.ndarray) -> None:
+        self.model, self.curves, self.choices = model, curves, choices
+        self.work, self.state = work_for(curves.m, curves.n), np.zeros(1, FIT)
+        self.kind, self.address = stand_in()
+        matrix = array_type(np.dtype(float), 2)
+        self.run = machine_code(fit_curves, (self.kind, matrix, *kinds_of()))
+
+    def solve(self, first: int, size: int, stopped: Callable[[int], bool]) -> Part:
+        """Fit some curves; `stopped` is asked before each of them whether to leave the others."""
+        block = self.curves.block(first, size)
+        found = nothing_found(self.curves.p[first : first + size].copy(), block)
+        errors: dict[int, Exception] = {}
+        for b in np.flatnonzero(found.reason == GOING).tolist():
+            if stopped(b):
+                break
+            try:
+                self._fit(block, found, b)
+            except Exception as error:
+                errors[b], found.reason[b] = error, RAISED
+        best = int(self.state["best"][0])
+        triangle = self.work.upper, self.work.projected
+        return Part(first, found, self.work.residuals[best], triangle, errors)
+
+    def _fit(self, block: Curve, found: Found, b: int) -> None:
+        """Fit a curve; where differences are ours to choose, those of both sides have the last word."""
+        model, w, m = self.model, self.work, self.curves.m
+        span = np.array([b, b + 1, 1, 0])
+        low, high = (side[b if len(side) > 1 else 0] for side in (block.low, block.high))
+        model.begin((low, high))
+        values, before = w.values.copy(), STUCK
+        while True:
+            span[2], self.choices["rank"] = 1, RANK[model.scheme]
+            self.run(self.address, NO_X, block, w, self.state, self.choices, found, span)
+            if span[3] == TRIAL:
+                w.values[:] = model.values(w.trial.copy(), m)
+                span[3] = VALUED
+            elif span[3] == SLOPES:
+                values = w.values.copy()
+                w.jac[:-1, :m] = model.jacobian(w.trial.copy(), values).T
+            elif is_known(found.reason[b]) and model.refined():
+                w.values[:] = values
+                w.jac[:-1, :m] = model.jacobian(w.p.copy(), values).T
+                before, span[0], span[3], found.reason[b] = found.reason[b], b, AGAIN, GOING
+            else:
+                break
+        if found.reason[b] == STUCK:  # by the errors of differences, if a test was met before
+            found.reason[b] = before
+        found.nfev[b] += model.further
