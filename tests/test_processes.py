@@ -237,11 +237,11 @@ def test_changed_sources_are_not_served_stale(used, tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
     env = {"root": tmp_path, "PYTHONDONTWRITEBYTECODE": "1"}
     assert run(FIT, folder, **env) == first
-    pairs = tmp_path / "adamnb" / "_compiled" / "pairs.py"
-    source = pairs.read_text()
+    passes = tmp_path / "adamnb" / "_compiled" / "passes.py"
+    source = passes.read_text()
     changed = source.replace("q = p - part * h[i] * unit", "q = p - part * h[i] * unit / 2")
     assert changed != source
-    pairs.write_text(changed)
+    passes.write_text(changed)
     assert run(FIT, folder, **env) != first
     pairs.write_text(source)
     assert run(FIT, folder, **env) == first
