@@ -243,7 +243,7 @@ def test_changed_sources_are_not_served_stale(used, tmp_path):
     assert changed != source
     passes.write_text(changed)
     assert run(FIT, folder, **env) != first
-    pairs.write_text(source)
+    passes.write_text(source)
     assert run(FIT, folder, **env) == first
 
 
