@@ -272,6 +272,17 @@ def test_differences(scheme):
     np.testing.assert_allclose(fit.pcov, exact.pcov, rtol=1e-4)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("jac", [None, "3-point"])
+def test_differences_of_a_level_curve(jac, offset):
+    """All values are one: their spread, which is rounding, says nothing of the length of a step."""
+    y = CURVES[0] + offset
+    error = y.std(ddof=1) / np.sqrt(y.size)
+    for model, slope in ((lambda t, a: a, 1), (lambda t, a: 2 * a - 10 + 0 * t, 2)):
+        fit = adamnb.curve_fit(model, T, y, jac=jac)
+        np.testing.assert_allclose(fit.perr, error / slope, rtol=1e-6)
+
+
 def test_any_number_of_parameters():
     @numba.njit
     def polynomial(x, *p):

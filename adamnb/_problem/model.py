@@ -19,6 +19,7 @@ EPS = float(np.finfo(float).eps)
 COMPLEX_STEP = 1e-20
 STEPS = {"2-point": 1 / 2, "3-point": 1 / 3}  # of differences, as powers of eps
 SMALLEST = 1e-3  # size of a parameter for its step, relative to what changes the whole curve
+UNFELT = 1e-12  # of a parameter: a size for which its step would be lost in rounding
 AGREEMENT = 1e-10  # of values point by point with those of the whole array, relative to the largest
 
 
@@ -186,9 +187,10 @@ class PythonModel:
         size = np.where(p == 0, 1.0, np.abs(p))
         if self.scheme == "3-point" and self.norms is not None:
             spread = np.linalg.norm(values - values.mean())
+            spread = max(spread, SMALLEST * np.linalg.norm(values))  # a curve may be level
             with np.errstate(divide="ignore", invalid="ignore"):
                 length = spread / self.norms
-            known = (length > 0) & (length < np.inf)
+            known = (length > UNFELT * np.abs(p)) & (length < np.inf)
             size = np.where(known, np.clip(np.abs(p), SMALLEST * length, length), size)
         return EPS ** STEPS.get(self.scheme, 1.0) * size
 
