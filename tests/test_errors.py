@@ -521,16 +521,37 @@ def test_the_table_of_a_batch():
     maps = found.maps(2, 3)
     assert maps["x1"].shape == (2, 3)
     assert maps["x1"][1, 2] == found.x[5, 1]
+    np.testing.assert_array_equal(found.maps((2, 3))["x1"], maps["x1"])
     assert isinstance(found[-1], adamnb._run.result.Result)
     np.testing.assert_array_equal(found[-1].x, found.x[5])
     assert found[np.int64(2)].fun == found["fun"][2]
     with pytest.raises(IndexError, match="below 6; got 6"):
         found[6]
+    for key in (slice(1, 3), [1, 2], np.ones(6, bool), True, (0, 1), 1.0, None):
+        with pytest.raises(
+            TypeError, match=r"by the number of one problem; got .*result\.x\[\.\.\.\]"
+        ):
+            found[key]
     plain = adamnb.minimize_batch(objectives.misfit, [1.0, 1.0], (t,), (y, w))
     assert list(plain.columns) == names[:2] + names[4:]
     assert "stderr" not in plain[0]
     pandas = pytest.importorskip("pandas")
     assert pandas.DataFrame(found.columns).shape == (6, 10)
+
+
+def test_a_table_of_variables_that_are_called_as_its_other_columns():
+    def parabola(p, y):
+        return (p["fun"] - y) ** 2 + (p["stderr_a"] - 2) ** 2 + (p["a"] - 3) ** 2
+
+    start = {"fun": 0.0, "stderr_a": 0.0, "a": 0.0}
+    found = adamnb.minimize_batch(parabola, start, data=(np.array([5.0, 6.0]),), errors="chi2")
+    columns = found.columns
+    assert len(columns) == 6 + 6
+    np.testing.assert_allclose(columns["x.fun"], [5, 6], atol=1e-6)
+    np.testing.assert_allclose(columns["x.stderr_a"], 2, atol=1e-6)
+    np.testing.assert_allclose(columns["a"], 3, atol=1e-6)
+    np.testing.assert_allclose(columns["stderr_a"], 1, rtol=1e-6)
+    np.testing.assert_array_equal(columns["fun"], found.fun)
 
 
 # -------------------------------------------------------------------------------------------- bad input
