@@ -11,7 +11,7 @@ from numba.core.registry import CPUDispatcher
 
 from .._compiled.functions import FunctionType, first_class
 from .._compiled.machine_code import array_type, compile_or_load, machine_code
-from .arguments import ADAPTIVE, FORWARD, Pair
+from .arguments import ADAPTIVE, FORWARD, Pair, real_array
 from .compiled import main_reason, types_of
 
 SCHEMES = ("2-point", "3-point", "cs")
@@ -23,12 +23,14 @@ UNFELT = 1e-12  # of a parameter: a size for which its step would be lost in rou
 AGREEMENT = 1e-10  # of values point by point with those of the whole array, relative to the largest
 
 
-def count_parameters(f: Callable) -> int:
-    """Return how many parameters a model has beside x, as its signature says."""
+def count_parameters(f: Callable, p0: Any) -> int:
+    """Return how many parameters a model has beside x: as many as are in `p0`, or as its signature says."""
     try:
         signature = inspect.signature(getattr(f, "py_func", f))
     except (TypeError, ValueError):
         signature = None
+    if p0 is not None:
+        return _count_starts(p0, signature)
     parameters = list(signature.parameters.values()) if signature else []
     named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:]
     if not named:
@@ -36,6 +38,22 @@ def count_parameters(f: Callable) -> int:
             "Unable to determine number of fit parameters: give a start for each of them in `p0`."
         )
     return len(named)
+
+
+def _count_starts(p0: Any, signature: inspect.Signature | None) -> int:
+    """Return how many starts there are; refuse a number of them that `f` is not called with."""
+    n = np.atleast_1d(real_array(p0, "p0")).shape[-1]
+    if n == 0:
+        raise ValueError(f"`p0` must have a number for each parameter of `f`; got {p0!r}.")
+    try:
+        if signature:
+            signature.bind("x", *range(n))
+    except TypeError as error:
+        raise TypeError(
+            f"`p0` must have a number for each parameter of `f`, which does not take x and {n} of them:"
+            f" {error}."
+        ) from None
+    return n
 
 
 class Rows(NamedTuple):
@@ -48,11 +66,14 @@ class Rows(NamedTuple):
     keep: Any  # what must live as long as the address is used
 
 
-def compiled_rows(f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Callable) -> Rows | None:
+def compiled_rows(
+    f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Callable, bounded: bool
+) -> Rows | None:
     """Return the model in machine code, or None where it is called from Python.
 
-    It is evaluated point by point where it gives the values of the whole array: at the start `p`, and at
-    another place ``inside(p)`` the bounds.
+    The model is evaluated point by point where it gives the values of the whole array: at the start `p`,
+    and at another place ``inside(p)`` the bounds. Its differences know no bounds, and are for fits that
+    have none.
 
     Raises
     ------
@@ -86,7 +107,8 @@ def compiled_rows(f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Calla
     if isinstance(by_arrays, Rows) or jac == FORWARD:
         return _required(by_arrays, f, FORWARD)
     differenced = _made(models.by_differences, f, len(p), rows, whole)
-    return _required(differenced, f, "f", by_arrays)._replace(gradient="3-point")
+    differences = _required(differenced, f, "f", by_arrays)._replace(gradient="3-point")
+    return None if bounded else differences
 
 
 def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> "Rows | Exception":
