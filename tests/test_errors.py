@@ -112,6 +112,34 @@ def test_other_levels():
     np.testing.assert_allclose(found.intervals, [[1.0, 5.0]], rtol=1e-6)
 
 
+def test_the_profile_of_a_parabola_takes_few_evaluations():
+    """The other variables are where they are expected: there is nothing to minimise."""
+
+    def parabola(x):
+        f = (x[0] - 1) ** 2 / 0.04 + (x[1] - 2) ** 2 + (x[2] - 2) ** 2 + x[0] * x[1] / 2
+        return f, np.array(
+            [2 * (x[0] - 1) / 0.04 + x[1] / 2, 2 * (x[1] - 2) + x[0] / 2, 2 * (x[2] - 2)]
+        )
+
+    plain = adamnb.minimize(parabola, np.zeros(3), jac=True, errors="chi2")
+    found = adamnb.minimize(parabola, np.zeros(3), jac=True, errors="chi2", profile=[0, 1, 2])
+    ends = np.stack([found.x - found.stderr, found.x + found.stderr], axis=1)
+    np.testing.assert_allclose(found.intervals, ends, rtol=1e-8)
+    assert found.nfev - plain.nfev <= 12
+
+
+def test_a_profile_where_the_function_raises():
+    """Where a fit of a profile starts there is no f: its end is before."""
+
+    def walled(x):
+        if x[0] > 1.5:
+            raise ValueError
+        return ((x - 1) ** 2).sum()
+
+    found = adamnb.minimize(walled, [0.0, 0.0], errors="chi2", profile=[0], catch=ValueError)
+    np.testing.assert_allclose(found.intervals[0], [0.0, 1.5], atol=0.05)
+
+
 # ----------------------------------------------------------------------------------------- statsmodels
 
 PEOPLE = np.arange(60)
@@ -416,6 +444,9 @@ def test_intervals_without_end_and_lower_minima():
 
     found = adamnb.minimize(two, [0.9], errors="likelihood", profile=0)
     assert "there is a lower one, f = -0.1" in found.intervals_message
+    assert np.isnan(found.intervals).all()
+    found = adamnb.minimize(lambda x: np.nan, [1.0], errors="chi2", profile=0)
+    assert found.intervals_message == "No intervals: there is no fit, or it leaves no residuals."
     assert np.isnan(found.intervals).all()
 
 
