@@ -341,7 +341,10 @@ def _solve(
             errors |= {part.first + b: error for b, error in part.errors.items()}
             bar.advance(len(part))
     for b in np.flatnonzero(found.reason == WRONG_SHAPE).tolist():
-        errors[b] = ValueError(said_of(WRONG_SHAPE, {})[1])
+        errors[b] = ValueError(
+            f"`f` must return shape ({curves.m},), that of a curve of `ydata`, and `jac` shape"
+            f" {curves.m, curves.n}; one of them returned another."
+        )
         found.reason[b] = RAISED
     found.reason[found.reason == GOING] = INTERRUPTED
     if len(errors) == count:

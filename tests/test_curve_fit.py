@@ -778,7 +778,7 @@ BAD = [
     ({"ydata": ["a"] * 20}, TypeError, "`ydata` must be an array of real numbers"),
     ({"ydata": 1j * CURVES[0]}, TypeError, "`ydata` must be an array of real numbers"),
     ({"xdata": np.ma.masked_array(T, T > 1)}, TypeError, "`xdata` must not be a masked array"),
-    ({"xdata": T[:-1]}, ValueError, "returned shape|broadcast|another number of values"),
+    ({"xdata": T[:-1]}, ValueError, r"`f` must return shape \(20,\).* `jac` shape \(20, 3\)"),
     ({"xdata": np.where(T > 1, np.nan, T)}, ValueError, "`xdata` is not finite at index 0|5|6"),
     ({"p0": [1, np.nan, 1]}, ValueError, "`p0` must be finite"),
     ({"p0": "abc"}, TypeError, "`p0` must be an array of real numbers"),
