@@ -172,6 +172,7 @@ def curve_fit(
     """
     started, compile_before = time.perf_counter(), code.seconds
     _check_names(f, method, jac, loss, cost)
+    _check_flags(absolute_sigma, full_output, check_finite)
     _check_keywords(tolerance)
     x, (y, counted) = checked_x(xdata, isinstance(f, CPUDispatcher)), checked_y(ydata)
     n = count_parameters(f, p0)
@@ -215,6 +216,17 @@ def _check_names(f: Any, method: Any, jac: Any, loss: Any, cost: Any) -> None:
             raise ValueError(f"`{name}` must be one of {known}; got {value!r}.")
     if cost == "poisson" and loss != "linear":
         raise ValueError(f"`loss` is of `cost='least_squares'`; got {loss!r} for counts.")
+
+
+def _check_flags(absolute_sigma: Any, full_output: Any, check_finite: Any) -> None:
+    """Refuse what is neither True nor False."""
+    for name, value, allowed in (
+        ("absolute_sigma", absolute_sigma, bool | np.bool_ | int),
+        ("full_output", full_output, bool | np.bool_ | int),
+        ("check_finite", check_finite, bool | np.bool_ | int | None),
+    ):
+        if not isinstance(value, allowed):
+            raise TypeError(f"`{name}` must be True or False; got {value!r}.")
 
 
 def _check_method(method: Any, limits: Any, n: int, m: int) -> None:

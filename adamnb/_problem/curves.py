@@ -206,7 +206,8 @@ def starts_and_bounds(
     """
     count = int(np.prod(lead))
     low, high = (_side(side, n, lead) for side in _sides(bounds))
-    limits(Bounds(low, high), np.broadcast_shapes(low.shape, high.shape), low.dtype)
+    sides = (low, high) if lead else (low[0], high[0])
+    limits(Bounds(*sides), np.broadcast_shapes(*(side.shape for side in sides)), low.dtype)
     p = _feasible(low, high) if p0 is None else np.asarray(real_array(p0, "p0"), float)
     if p0 is not None and np.atleast_1d(p).shape not in ((n,), (*lead, n)):
         raise ValueError(f"`p0` must have shape ({n},) or {(*lead, n)}; got {p.shape}.")

@@ -12,7 +12,7 @@ from numba.core.registry import CPUDispatcher
 from .._compiled.functions import FunctionType, first_class
 from .._compiled.machine_code import array_type, compile_or_load, machine_code
 from .arguments import ADAPTIVE, FORWARD, Pair, real_array
-from .compiled import main_reason, types_of
+from .compiled import main_reason, type_of
 
 SCHEMES = ("2-point", "3-point", "cs")
 EPS = float(np.finfo(float).eps)
@@ -116,7 +116,7 @@ def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> "R
     from .._forward.named import rows
 
     function = rows(make, f, n, *further)
-    (kind,) = types_of("xdata", (x,))
+    kind = type_of("xdata", x, "f")
     vector, matrix = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
     signature = kind, vector, vector, matrix
     try:
@@ -145,7 +145,7 @@ def _required(made: "Rows | Exception", f: Any, name: str, better: Any = None) -
 
 def _agree(made: Rows, f: CPUDispatcher, x: Any, places: tuple, m: int) -> bool:
     """Return whether a model has the same values point by point as for the whole of x, if it takes that."""
-    (kind,) = types_of("xdata", (made.x,))
+    kind = type_of("xdata", made.x, "f")
     values, jac = np.empty(m), np.empty((len(places[0]) + 1, max(m, len(places[0]))))
     vector, matrix = array_type(values.dtype, 1), array_type(values.dtype, 2)
     code = machine_code(made.keep, (kind, vector, vector, matrix))
