@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+from numba.core.registry import CPUDispatcher
 from scipy.linalg import qr
 from scipy.optimize import OptimizeWarning
 
@@ -62,7 +63,8 @@ def curve_fit(
         Model ``f(x, *params)``: a Numba function or a Python function. A Numba function may also
         take a single point of x and return its value.
     xdata : array_like, shape (m,) or (k, m), or any object
-        Where the data are, the same for all curves. `f` gets it as it is; lists and arrays as float64.
+        Where the data are, the same for all curves. `f` gets it as it is; lists and arrays as float64,
+        and a Numba function the arrays of pandas and xarray.
     ydata : array_like, shape (m,) or (..., m)
         The data; each row is a curve of its own. The mask of a masked array is heeded: such points
         do not count.
@@ -86,8 +88,8 @@ def curve_fit(
     jac : callable, "forward", "2-point", "3-point", "cs" or None
         Jacobian ``jac(x, *params)`` of shape (m, n), or how it is had: exactly ("forward") or by
         differences. None is exact for a Numba function if there are rules for what it does, else
-        differences: of both sides for a Numba function; of a Python function forward ones first, and
-        of both sides at the end, for the last digits and the covariance.
+        differences: of both sides for a Numba function without bounds; called from Python, forward ones
+        first, and of both sides at the end, for the last digits and the covariance.
     full_output : bool
         Whether to return SciPy's ``popt, pcov, infodict, mesg, ier``.
     nan_policy : "raise", "omit" or None
@@ -170,8 +172,10 @@ def curve_fit(
     """
     started, compile_before = time.perf_counter(), code.seconds
     _check_names(f, method, jac, loss, cost)
-    x, (y, counted) = checked_x(xdata), checked_y(ydata)
-    n = count_parameters(f) if p0 is None else np.atleast_1d(p0).shape[-1]
+    _check_flags(absolute_sigma, full_output, check_finite)
+    _check_keywords(tolerance)
+    x, (y, counted) = checked_x(xdata, isinstance(f, CPUDispatcher)), checked_y(ydata)
+    n = count_parameters(f, p0)
     lead = y.shape[:-1]
     p, limits = starts_and_bounds(p0, bounds, n, lead)
     if y.size == 1 and not lead:
@@ -214,6 +218,17 @@ def _check_names(f: Any, method: Any, jac: Any, loss: Any, cost: Any) -> None:
         raise ValueError(f"`loss` is of `cost='least_squares'`; got {loss!r} for counts.")
 
 
+def _check_flags(absolute_sigma: Any, full_output: Any, check_finite: Any) -> None:
+    """Refuse what is neither True nor False."""
+    for name, value, allowed in (
+        ("absolute_sigma", absolute_sigma, bool | np.bool_ | int),
+        ("full_output", full_output, bool | np.bool_ | int),
+        ("check_finite", check_finite, bool | np.bool_ | int | None),
+    ):
+        if not isinstance(value, allowed):
+            raise TypeError(f"`{name}` must be True or False; got {value!r}.")
+
+
 def _check_method(method: Any, limits: Any, n: int, m: int) -> None:
     bounded = np.isfinite(limits[0]).any() or np.isfinite(limits[1]).any()
     if method == "lm" and bounded:
@@ -246,8 +261,8 @@ def _thread_count(threads: Any) -> int | None:
     return int(threads)
 
 
-def _tolerances(given: dict[str, Any], n: int) -> dict[str, Any]:
-    """Return the tolerances and the number of evaluations, from what else was given by name."""
+def _check_keywords(given: dict[str, Any]) -> None:
+    """Refuse what else was given by name and is no tolerance."""
     if "args" in given:
         raise ValueError(
             "'args' is not a supported keyword argument: let `f` close over what it needs."
@@ -262,6 +277,10 @@ def _tolerances(given: dict[str, Any], n: int) -> dict[str, Any]:
                 f"curve_fit() got an unexpected keyword argument `{name}`."
                 f"{suggest(name, (*known, *others, 'progress', 'nan_policy', 'full_output'))}"
             )
+
+
+def _tolerances(given: dict[str, Any], n: int) -> dict[str, Any]:
+    """Return the tolerances and the number of evaluations."""
     choices: dict[str, Any] = {}
     for name, default in TOLERANCES.items():
         value = given.get(name, default)
@@ -290,7 +309,8 @@ def _fits(f: Callable, jac: Any, curves: Curves, record: np.ndarray) -> Compiled
         moved = p + (0.1 + 0.03 * np.arange(len(p))) * (np.abs(p) + 0.1)
         return np.clip(moved, low[0], high[0])
 
-    rows = compiled_rows(f, jac, x, curves.p[0], curves.m, inside)
+    bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
+    rows = compiled_rows(f, jac, x, curves.p[0], curves.m, inside, bounded)
     if rows is not None:
         return CompiledFits(rows, curves, record)
     return PythonFits(PythonModel(f, jac, x), curves, record)
@@ -333,7 +353,10 @@ def _solve(
             errors |= {part.first + b: error for b, error in part.errors.items()}
             bar.advance(len(part))
     for b in np.flatnonzero(found.reason == WRONG_SHAPE).tolist():
-        errors[b] = ValueError(said_of(WRONG_SHAPE, {})[1])
+        errors[b] = ValueError(
+            f"`f` must return shape ({curves.m},), that of a curve of `ydata`, and `jac` shape"
+            f" {curves.m, curves.n}; one of them returned another."
+        )
         found.reason[b] = RAISED
     found.reason[found.reason == GOING] = INTERRUPTED
     if len(errors) == count:

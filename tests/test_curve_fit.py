@@ -272,6 +272,17 @@ def test_differences(scheme):
     np.testing.assert_allclose(fit.pcov, exact.pcov, rtol=1e-4)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("jac", [None, "3-point"])
+def test_differences_of_a_level_curve(jac, offset):
+    """All values are one: their spread, which is rounding, says nothing of the length of a step."""
+    y = CURVES[0] + offset
+    error = y.std(ddof=1) / np.sqrt(y.size)
+    for model, slope in ((lambda t, a: a, 1), (lambda t, a: 2 * a - 10 + 0 * t, 2)):
+        fit = adamnb.curve_fit(model, T, y, jac=jac)
+        np.testing.assert_allclose(fit.perr, error / slope, rtol=1e-6)
+
+
 def test_any_number_of_parameters():
     @numba.njit
     def polynomial(x, *p):
@@ -460,6 +471,29 @@ def test_bounds_against_least_squares_and_every_evaluation_within():
     ]
     assert fit.active_mask.tolist() == at_bound
     assert fit.active_mask.any()
+
+
+@pytest.mark.parametrize("low", [2.0, 1.9])
+def test_differences_of_a_numba_model_are_within_the_bounds(low):
+    @numba.njit
+    def bounded(t, a, k):
+        if not low <= a <= 2.0:
+            raise ValueError("outside")
+        return a * np.linalg.svd(np.diag(np.exp(-k * t)))[1]
+
+    fit = adamnb.curve_fit(bounded, T, 2.1 * np.exp(-0.7 * T), bounds=([low, 0], [2, 9]))
+    assert fit.popt[0] == 2
+    assert fit.gradient == "differences"
+    popt, _ = curve_fit(lambda t, k: 2 * np.exp(-k * t), T, 2.1 * np.exp(-0.7 * T))
+    np.testing.assert_allclose(fit.popt[1], popt[0], rtol=1e-6)
+
+
+def test_bounds_of_each_curve_without_starts():
+    """One side is a number, the other a map."""
+    y = CURVES[:6].reshape(2, 3, -1)
+    high = 2 * TRUTH[:6].reshape(2, 3, 3)
+    fits = adamnb.curve_fit(decay, T, y, bounds=(0, high))
+    np.testing.assert_allclose(fits.popt, adamnb.curve_fit(decay, T, y, high / 2).popt, rtol=1e-7)
 
 
 def test_random_bounded_fits_reach_the_minimum():
@@ -726,17 +760,33 @@ def test_kinds_of_arrays(convert):
     np.testing.assert_allclose(fit.popt, adamnb.curve_fit(decay, T, CURVES[0]).popt, rtol=1e-5)
 
 
+@pytest.mark.parametrize("model", [decay, decay.py_func])
+def test_objects_that_know_an_array(model):
+    pandas = pytest.importorskip("pandas")
+    x, y = pandas.Series(T, index=T + 7), pandas.Series(CURVES[0])
+    expected = adamnb.curve_fit(model, T, CURVES[0])
+    np.testing.assert_array_equal(adamnb.curve_fit(model, x, y).popt, expected.popt)
+    gaps = y.where(y.index != 3)
+    fit = adamnb.curve_fit(model, x, gaps, nan_policy="omit")
+    expected = adamnb.curve_fit(model, T, gaps.to_numpy(), nan_policy="omit")
+    np.testing.assert_array_equal(fit.popt, expected.popt)
+
+
 BAD = [
     ({"f": 3}, TypeError, "`f` must be callable"),
     ({"ydata": []}, ValueError, "`ydata` must not be empty"),
     ({"ydata": ["a"] * 20}, TypeError, "`ydata` must be an array of real numbers"),
     ({"ydata": 1j * CURVES[0]}, TypeError, "`ydata` must be an array of real numbers"),
     ({"xdata": np.ma.masked_array(T, T > 1)}, TypeError, "`xdata` must not be a masked array"),
-    ({"xdata": T[:-1]}, ValueError, "returned shape|broadcast|another number of values"),
+    ({"xdata": T[:-1]}, ValueError, r"`f` must return shape \(20,\).* `jac` shape \(20, 3\)"),
     ({"xdata": np.where(T > 1, np.nan, T)}, ValueError, "`xdata` is not finite at index 0|5|6"),
     ({"p0": [1, np.nan, 1]}, ValueError, "`p0` must be finite"),
     ({"p0": "abc"}, TypeError, "`p0` must be an array of real numbers"),
     ({"p0": np.ones((2, 3))}, ValueError, "`p0` must have shape"),
+    ({"p0": []}, ValueError, r"`p0` must have a number for each parameter of `f`; got \[\]"),
+    ({"p0": [1, 1]}, TypeError, "`p0` must have .* x and 2 of them: missing a required argument: 'c'"),
+    ({"p0": [1] * 4, "f": decay.py_func}, TypeError, "4 of them: too many positional arguments"),
+    ({"p0": [1, [2, 3]]}, ValueError, "`p0` .*inhomogeneous"),
     ({"sigma": 0.0}, ValueError, "`sigma` must be positive"),
     ({"sigma": np.r_[-1.0, np.ones(19)]}, ValueError, r"`sigma` must be positive; got -1.0 at index \[0\]"),
     ({"sigma": np.ones(7)}, ValueError, "`sigma` has incorrect shape"),
@@ -746,7 +796,12 @@ BAD = [
     ({"weights": np.ones(3)}, ValueError, "`weights` has incorrect shape"),
     ({"weights": np.zeros(20)}, RuntimeError, "no point counts"),
     ({"bounds": 3}, ValueError, "`bounds` must be a pair"),
-    ({"bounds": (2, 1)}, ValueError, "upper bound is less"),
+    ({"bounds": (2, 1)}, ValueError, r"upper bound is less .*\(index 0: 2.0 > 1.0\)"),
+    ({"absolute_sigma": "no"}, TypeError, "`absolute_sigma` must be True or False; got 'no'"),
+    ({"absolute_sigma": np.ones(20)}, TypeError, "`absolute_sigma` must be True or False"),
+    ({"full_output": "no"}, TypeError, "`full_output` must be True or False; got 'no'"),
+    ({"check_finite": "no"}, TypeError, "`check_finite` must be True or False; got 'no'"),
+    ({"xdata": object()}, TypeError, "`xdata` is of a type .*pass `f.py_func` instead of `f`"),
     ({"bounds": ([0, 0], [1, 1])}, ValueError, "Inconsistent shapes between bounds"),
     ({"p0": [5, 1, 1], "bounds": (0, 2)}, ValueError, "outside of provided bounds: `p0` is 5.0 at index 0"),
     ({"method": "newton"}, ValueError, "`method` must be one of"),

@@ -112,6 +112,34 @@ def test_other_levels():
     np.testing.assert_allclose(found.intervals, [[1.0, 5.0]], rtol=1e-6)
 
 
+def test_the_profile_of_a_parabola_takes_few_evaluations():
+    """The other variables are where they are expected: there is nothing to minimise."""
+
+    def parabola(x):
+        f = (x[0] - 1) ** 2 / 0.04 + (x[1] - 2) ** 2 + (x[2] - 2) ** 2 + x[0] * x[1] / 2
+        return f, np.array(
+            [2 * (x[0] - 1) / 0.04 + x[1] / 2, 2 * (x[1] - 2) + x[0] / 2, 2 * (x[2] - 2)]
+        )
+
+    plain = adamnb.minimize(parabola, np.zeros(3), jac=True, errors="chi2")
+    found = adamnb.minimize(parabola, np.zeros(3), jac=True, errors="chi2", profile=[0, 1, 2])
+    ends = np.stack([found.x - found.stderr, found.x + found.stderr], axis=1)
+    np.testing.assert_allclose(found.intervals, ends, rtol=1e-8)
+    assert found.nfev - plain.nfev <= 12
+
+
+def test_a_profile_where_the_function_raises():
+    """Where a fit of a profile starts there is no f: its end is before."""
+
+    def walled(x):
+        if x[0] > 1.5:
+            raise ValueError
+        return ((x - 1) ** 2).sum()
+
+    found = adamnb.minimize(walled, [0.0, 0.0], errors="chi2", profile=[0], catch=ValueError)
+    np.testing.assert_allclose(found.intervals[0], [0.0, 1.5], atol=0.05)
+
+
 # ----------------------------------------------------------------------------------------- statsmodels
 
 PEOPLE = np.arange(60)
@@ -417,6 +445,9 @@ def test_intervals_without_end_and_lower_minima():
     found = adamnb.minimize(two, [0.9], errors="likelihood", profile=0)
     assert "there is a lower one, f = -0.1" in found.intervals_message
     assert np.isnan(found.intervals).all()
+    found = adamnb.minimize(lambda x: np.nan, [1.0], errors="chi2", profile=0)
+    assert found.intervals_message == "No intervals: there is no fit, or it leaves no residuals."
+    assert np.isnan(found.intervals).all()
 
 
 def test_the_table():
@@ -521,16 +552,37 @@ def test_the_table_of_a_batch():
     maps = found.maps(2, 3)
     assert maps["x1"].shape == (2, 3)
     assert maps["x1"][1, 2] == found.x[5, 1]
+    np.testing.assert_array_equal(found.maps((2, 3))["x1"], maps["x1"])
     assert isinstance(found[-1], adamnb._run.result.Result)
     np.testing.assert_array_equal(found[-1].x, found.x[5])
     assert found[np.int64(2)].fun == found["fun"][2]
     with pytest.raises(IndexError, match="below 6; got 6"):
         found[6]
+    for key in (slice(1, 3), [1, 2], np.ones(6, bool), True, (0, 1), 1.0, None):
+        with pytest.raises(
+            TypeError, match=r"by the number of one problem; got .*result\.x\[\.\.\.\]"
+        ):
+            found[key]
     plain = adamnb.minimize_batch(objectives.misfit, [1.0, 1.0], (t,), (y, w))
     assert list(plain.columns) == names[:2] + names[4:]
     assert "stderr" not in plain[0]
     pandas = pytest.importorskip("pandas")
     assert pandas.DataFrame(found.columns).shape == (6, 10)
+
+
+def test_a_table_of_variables_that_are_called_as_its_other_columns():
+    def parabola(p, y):
+        return (p["fun"] - y) ** 2 + (p["stderr_a"] - 2) ** 2 + (p["a"] - 3) ** 2
+
+    start = {"fun": 0.0, "stderr_a": 0.0, "a": 0.0}
+    found = adamnb.minimize_batch(parabola, start, data=(np.array([5.0, 6.0]),), errors="chi2")
+    columns = found.columns
+    assert len(columns) == 6 + 6
+    np.testing.assert_allclose(columns["x.fun"], [5, 6], atol=1e-6)
+    np.testing.assert_allclose(columns["x.stderr_a"], 2, atol=1e-6)
+    np.testing.assert_allclose(columns["a"], 3, atol=1e-6)
+    np.testing.assert_allclose(columns["stderr_a"], 1, rtol=1e-6)
+    np.testing.assert_array_equal(columns["fun"], found.fun)
 
 
 # -------------------------------------------------------------------------------------------- bad input

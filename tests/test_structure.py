@@ -564,6 +564,16 @@ def test_workers_get_the_structure():
         ({"a": {}}, ValueError, "at least one element"),
         ({"a": np.empty((0, 2))}, ValueError, "at least one element"),
         (np.empty((0, 2)), ValueError, "at least one element"),
+        (
+            {"a.b": 1.0, "a": {"b": 2.0}},
+            ValueError,
+            "must not have two parts of one name; got `x0.a.b`",
+        ),
+        (
+            {1: 1.0, "1": 2.0},
+            ValueError,
+            "`x0` must not have two parts of one name; got `x0.1` twice",
+        ),
         ({"a": None}, TypeError, "`x0.a` must be an array of real numbers; got None"),
         ({"a": "x"}, TypeError, "`x0.a` .*got 'x'"),
         ({"a": 1j}, TypeError, "`x0.a` .*complex128"),

@@ -158,11 +158,11 @@ def is_compiled(fun: Any, jac: Any) -> bool:
 
 def types_of(name: str, arguments: tuple) -> tuple[types.Type, ...]:
     """Return the Numba types of arguments, which are name[0], name[1], ..."""
-    return tuple(_type_of(f"{name}[{i}]", argument) for i, argument in enumerate(arguments))
+    return tuple(type_of(f"{name}[{i}]", argument) for i, argument in enumerate(arguments))
 
 
-def _type_of(name: str, argument: Any) -> types.Type:
-    """Return the Numba type of an argument."""
+def type_of(name: str, argument: Any, fun: str = "fun") -> types.Type:
+    """Return the Numba type of an argument of the function that errors call `fun`."""
     refuse_masked(name, argument)
     if isinstance(argument, tuple):
         types_of(name, argument)
@@ -187,7 +187,7 @@ def _type_of(name: str, argument: Any) -> types.Type:
         )
         raise TypeError(
             f"`{name}` is of a type that compiled functions do not take: {what}."
-            f" {way} pass `fun.py_func` instead of `fun`."
+            f" {way} pass `{fun}.py_func` instead of `{fun}`."
         )
     return kind
 

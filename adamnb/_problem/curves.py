@@ -31,10 +31,13 @@ class Errors(NamedTuple):
     nan_policy: str | None
 
 
-def checked_x(xdata: Any) -> Any:
-    """Return x as the model gets it: arrays and sequences of numbers as float64, all else as it is."""
+def checked_x(xdata: Any, compiled: bool) -> Any:
+    """Return x as the model gets it: arrays and sequences of numbers as float64, all else as it is.
+
+    A compiled model takes no objects that know an array, as of pandas and xarray: it gets this.
+    """
     refuse_masked("xdata", _on_host("xdata", xdata))
-    if isinstance(xdata, list | tuple | np.ndarray):
+    if isinstance(xdata, list | tuple | np.ndarray) or (compiled and hasattr(xdata, "__array__")):
         return np.ascontiguousarray(real_array(xdata, "xdata"), float)
     return xdata
 
@@ -120,7 +123,7 @@ def _left_out(x: Any, y: np.ndarray, errors: Errors, kept: np.ndarray) -> Data:
     sigma = of_points(errors.sigma)
     if sigma is not None and sigma.ndim == 2 and sigma.shape[0] == kept.size:
         sigma = sigma[kept]
-    x = of_points(x) if isinstance(x, np.ndarray) else x
+    x = of_points(x) if hasattr(x, "__array__") else x
     errors = errors._replace(sigma=sigma, weights=of_points(errors.weights))
     return data_of(x, y[kept], True, errors)
 
@@ -203,11 +206,10 @@ def starts_and_bounds(
     """
     count = int(np.prod(lead))
     low, high = (_side(side, n, lead) for side in _sides(bounds))
-    limits(Bounds(low, high), np.broadcast_shapes(low.shape, high.shape), low.dtype)
-    if p0 is None:
-        p0 = _feasible(low, high)
-    p = np.atleast_1d(np.asarray(real_array(p0, "p0"), float))
-    if p.shape not in ((n,), (*lead, n)) and p.shape != low.shape:
+    sides = (low, high) if lead else (low[0], high[0])
+    limits(Bounds(*sides), np.broadcast_shapes(*(side.shape for side in sides)), low.dtype)
+    p = _feasible(low, high) if p0 is None else np.asarray(real_array(p0, "p0"), float)
+    if p0 is not None and np.atleast_1d(p).shape not in ((n,), (*lead, n)):
         raise ValueError(f"`p0` must have shape ({n},) or {(*lead, n)}; got {p.shape}.")
     p = np.array(np.broadcast_to(p.reshape(-1, n), (count, n)), order="C")
     if ((p < low) | (p > high)).any():

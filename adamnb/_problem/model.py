@@ -11,23 +11,26 @@ from numba.core.registry import CPUDispatcher
 
 from .._compiled.functions import FunctionType, first_class
 from .._compiled.machine_code import array_type, compile_or_load, machine_code
-from .arguments import ADAPTIVE, FORWARD, Pair
-from .compiled import main_reason, types_of
+from .arguments import ADAPTIVE, FORWARD, Pair, real_array
+from .compiled import main_reason, type_of
 
 SCHEMES = ("2-point", "3-point", "cs")
 EPS = float(np.finfo(float).eps)
 COMPLEX_STEP = 1e-20
 STEPS = {"2-point": 1 / 2, "3-point": 1 / 3}  # of differences, as powers of eps
 SMALLEST = 1e-3  # size of a parameter for its step, relative to what changes the whole curve
+UNFELT = 1e-12  # of a parameter: a size for which its step would be lost in rounding
 AGREEMENT = 1e-10  # of values point by point with those of the whole array, relative to the largest
 
 
-def count_parameters(f: Callable) -> int:
-    """Return how many parameters a model has beside x, as its signature says."""
+def count_parameters(f: Callable, p0: Any) -> int:
+    """Return how many parameters a model has beside x: as many as are in `p0`, or as its signature says."""
     try:
         signature = inspect.signature(getattr(f, "py_func", f))
     except (TypeError, ValueError):
         signature = None
+    if p0 is not None:
+        return _count_starts(p0, signature)
     parameters = list(signature.parameters.values()) if signature else []
     named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:]
     if not named:
@@ -35,6 +38,22 @@ def count_parameters(f: Callable) -> int:
             "Unable to determine number of fit parameters: give a start for each of them in `p0`."
         )
     return len(named)
+
+
+def _count_starts(p0: Any, signature: inspect.Signature | None) -> int:
+    """Return how many starts there are; refuse a number of them that `f` is not called with."""
+    n = np.atleast_1d(real_array(p0, "p0")).shape[-1]
+    if n == 0:
+        raise ValueError(f"`p0` must have a number for each parameter of `f`; got {p0!r}.")
+    try:
+        if signature:
+            signature.bind("x", *range(n))
+    except TypeError as error:
+        raise TypeError(
+            f"`p0` must have a number for each parameter of `f`, which does not take x and {n} of them:"
+            f" {error}."
+        ) from None
+    return n
 
 
 class Rows(NamedTuple):
@@ -47,11 +66,14 @@ class Rows(NamedTuple):
     keep: Any  # what must live as long as the address is used
 
 
-def compiled_rows(f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Callable) -> Rows | None:
+def compiled_rows(
+    f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Callable, bounded: bool
+) -> Rows | None:
     """Return the model in machine code, or None where it is called from Python.
 
-    It is evaluated point by point where it gives the values of the whole array: at the start `p`, and at
-    another place ``inside(p)`` the bounds.
+    The model is evaluated point by point where it gives the values of the whole array: at the start `p`,
+    and at another place ``inside(p)`` the bounds. Its differences know no bounds, and are for fits that
+    have none.
 
     Raises
     ------
@@ -85,7 +107,8 @@ def compiled_rows(f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Calla
     if isinstance(by_arrays, Rows) or jac == FORWARD:
         return _required(by_arrays, f, FORWARD)
     differenced = _made(models.by_differences, f, len(p), rows, whole)
-    return _required(differenced, f, "f", by_arrays)._replace(gradient="3-point")
+    differences = _required(differenced, f, "f", by_arrays)._replace(gradient="3-point")
+    return None if bounded else differences
 
 
 def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> "Rows | Exception":
@@ -93,7 +116,7 @@ def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> "R
     from .._forward.named import rows
 
     function = rows(make, f, n, *further)
-    (kind,) = types_of("xdata", (x,))
+    kind = type_of("xdata", x, "f")
     vector, matrix = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
     signature = kind, vector, vector, matrix
     try:
@@ -122,7 +145,7 @@ def _required(made: "Rows | Exception", f: Any, name: str, better: Any = None) -
 
 def _agree(made: Rows, f: CPUDispatcher, x: Any, places: tuple, m: int) -> bool:
     """Return whether a model has the same values point by point as for the whole of x, if it takes that."""
-    (kind,) = types_of("xdata", (made.x,))
+    kind = type_of("xdata", made.x, "f")
     values, jac = np.empty(m), np.empty((len(places[0]) + 1, max(m, len(places[0]))))
     vector, matrix = array_type(values.dtype, 1), array_type(values.dtype, 2)
     code = machine_code(made.keep, (kind, vector, vector, matrix))
@@ -186,9 +209,10 @@ class PythonModel:
         size = np.where(p == 0, 1.0, np.abs(p))
         if self.scheme == "3-point" and self.norms is not None:
             spread = np.linalg.norm(values - values.mean())
+            spread = max(spread, SMALLEST * np.linalg.norm(values))  # a curve may be level
             with np.errstate(divide="ignore", invalid="ignore"):
                 length = spread / self.norms
-            known = (length > 0) & (length < np.inf)
+            known = (length > UNFELT * np.abs(p)) & (length < np.inf)
             size = np.where(known, np.clip(np.abs(p), SMALLEST * length, length), size)
         return EPS ** STEPS.get(self.scheme, 1.0) * size
 

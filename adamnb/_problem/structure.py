@@ -325,7 +325,15 @@ def structure_of(
     tree: Any, name: str, axes: int = 0, shape: Callable[[Any, str], Shape] = shape_of
 ) -> Structure:
     """Return the structure of a tree with at least one element; `axes` lead in each leaf."""
-    structure = Structure(node_of(tree, name, 0, lambda leaf, path: shape(leaf, path)[axes:]))
+    paths = set()
+
+    def own_shape(leaf: Any, path: str) -> Shape:
+        if path in paths:
+            raise ValueError(f"`{name}` must not have two parts of one name; got `{path}` twice.")
+        paths.add(path)
+        return shape(leaf, path)[axes:]
+
+    structure = Structure(node_of(tree, name, 0, own_shape))
     if structure.size == 0:
         raise ValueError(f"`{name}` must have at least one element; got {tree!r}.")
     return structure

@@ -25,7 +25,7 @@ from .._compiled.least_squares import (
 )
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.reasons import BAD_DATA, BAD_START, GOING, RAISED, STUCK
-from .._problem.compiled import types_of
+from .._problem.compiled import type_of
 from .._problem.curves import Curves
 from .._problem.model import PythonModel, Rows
 from .fitted import is_known
@@ -96,7 +96,7 @@ class CompiledFits:
 
     def __init__(self, model: Rows, curves: Curves, choices: np.ndarray) -> None:
         self.model, self.curves, self.choices = model, curves, choices
-        kinds = model.type, *types_of("xdata", (model.x,)), *kinds_of()
+        kinds = model.type, type_of("xdata", model.x, "f"), *kinds_of()
         self.run = machine_code(fit_curves, kinds)
         choices["rank"] = RANK[model.gradient]
 

@@ -38,13 +38,15 @@ class Profile:
     height: (
         float  # by how much f rises when half a squared deviation, in standard errors, rises by 1
     )
-    way: np.ndarray  # how the minimum moves at first when variable i grows by 1
+    covariance: np.ndarray
     known: list[tuple[float, np.ndarray]] = field(default_factory=list)  # values, and minima there
 
     def __post_init__(self) -> None:
         s, v = self.run.s, self.run.state.vectors
         self.x = v.x[s.x_best].copy()
         self.f = s.fun_best / self.run.unit
+        way = self.covariance[:, self.i] / self.covariance[self.i, self.i]
+        self.way = np.where(np.isfinite(way), way, 0.0)  # of the minimum when variable i grows by 1
         self.size = np.ones(self.x.size) if v.scale is None else v.scale.copy()
         n, bounds = self.x.size, self.run.problem.bounds
         self.low, self.high = (np.array(bound, self.x.dtype) for bound in bounds or unbounded((n,)))
@@ -80,8 +82,12 @@ class Profile:
     ) -> tuple[np.ndarray, float]:
         """Return the minimum within bounds, and f there; evaluations count as the run's."""
         own, s = self.run.problem, self.run.s
-        if (low == high).all():
-            return x, float(RunPoints(self.run).gradients(np.zeros(1, int), x[np.newaxis])[0][0])
+        f, g = (a[0] for a in RunPoints(self.run).gradients(np.zeros(1, int), x[np.newaxis]))
+        g = np.where((low == high) | ((x <= low) & (g > 0)) | ((x >= high) & (g < 0)), 0, g)
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = g @ self.covariance @ g  # by the squared standard errors of a Newton step
+        if off <= (PRECISE * self.height) ** 2 or (low == high).all():
+            return x, float(f)
         kept = ("finite_diff_rel_step", "workers", "catch")
         method = METHODS["adam"]
         options = complete(method, {name: own.options[name] for name in kept} | {"verify": 0})
@@ -91,7 +97,10 @@ class Profile:
                 compiled=False, map=own.map,
             )
         )  # fmt: skip
-        run.iterate()
+        try:
+            run.iterate()
+        except own.options["catch"]:  # where it starts
+            return x, np.inf
         s.nfev, s.njev = s.nfev + run.s.nfev, s.njev + run.s.njev
         return run.state.row(run.state.vectors.x, "x_best"), run.s.fun_best / run.unit
 
@@ -133,15 +142,18 @@ def _length(root: Callable[[float], float], error: float, deviation: float, room
                 return room
         else:
             outside = length, value
+        near = abs(value - deviation) <= PRECISE * deviation
         if np.isfinite(outside[1]):
             (a, at_a), (b, at_b) = inside, outside
             length = a + (deviation - at_a) * (b - a) / (at_b - at_a)
-            if abs(value - deviation) <= PRECISE * deviation or b - a <= NEAR * b:
+            if near or b - a <= NEAR * b:
                 return length
         elif outside[0] < np.inf:
             length = (inside[0] + outside[0]) / 2
         else:
             reach = (deviation - inside[1]) / slope if slope > 0 else np.inf
+            if near:
+                return min(length + reach, room)
             length = inside[0] + min(BEYOND * reach, (WIDER - 1) * inside[0])
     return length
 
@@ -152,9 +164,10 @@ def intervals(
     """Return intervals, NaN for variables that are not asked for, and what is to be said of them."""
     n, name_of = len(covariance), run.problem.structure.name_of
     found, said = np.full((n, 2), np.nan), []
-    for i in which if np.isfinite(run.s.fun_best) and height > 0 else ():
-        way = covariance[:, i] / covariance[i, i]
-        profile = Profile(run, i, height, np.where(np.isfinite(way), way, 0.0))
+    if not (np.isfinite(run.s.fun_best) and height > 0):
+        return found, "No intervals: there is no fit, or it leaves no residuals."
+    for i in which:
+        profile = Profile(run, i, height, covariance)
         try:
             found[i] = interval(
                 profile, float(covariance[i, i] ** 0.5), run.problem.options["level"]

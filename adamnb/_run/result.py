@@ -173,7 +173,7 @@ class BatchResult(OptimizeResult):
         What the variables are called, as in `Result`.
     columns : dict
         Flat arrays of shape (B,) by name: x0, x1, ..., or the names of the variables, stderr_x0, ..., fun,
-        status, success, nit, nfev, and message.
+        status, success, nit, nfev, and message. A variable of one of these names is "x.fun" and so on.
     failed : ndarray of int
         Numbers of the problems without success.
     best : int
@@ -218,9 +218,14 @@ class BatchResult(OptimizeResult):
 
     def __getitem__(self, key: Any) -> Any:
         """Return an attribute by its name, or the `Result` of a problem by its number."""
-        if isinstance(key, int | np.integer):
-            return self._problem(int(key))
-        return super().__getitem__(key)
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        if isinstance(key, bool) or not isinstance(key, int | np.integer):
+            raise TypeError(
+                f"A batch is indexed by a name or by the number of one problem; got {key!r}: index its"
+                " arrays, as `result.x[...]`."
+            )
+        return self._problem(int(key))
 
     def _problem(self, b: int) -> Result:
         count = len(self.fun)
@@ -242,19 +247,22 @@ class BatchResult(OptimizeResult):
     def columns(self) -> dict[str, np.ndarray]:
         """Flat arrays of shape (B,) by name."""
         names = self.names if "params" in self else [f"x{i}" for i in range(self.x.shape[1])]
+        others = {name: self[name] for name in ("fun", "status", "success", "nit", "nfev")}
+        others["message"] = self.reason
+        taken = {*others, *(f"stderr_{name}" for name in names)}
+        names = [f"x.{name}" if name in taken else name for name in names]
         columns = dict(zip(names, self.x.T, strict=True))
         if "stderr" in self:
             errors = zip(names, self.stderr.T, strict=True)
             columns |= {f"stderr_{name}": error for name, error in errors}
-        columns |= {name: self[name] for name in ("fun", "status", "success", "nit", "nfev")}
-        return columns | {"message": self.reason}
+        return columns | others
 
-    def maps(self, *shape: int) -> dict[str, np.ndarray]:
+    def maps(self, *shape: Any) -> dict[str, np.ndarray]:
         """Return the columns in the shape of a map, as of data of shape (ny, nx, m) row after row.
 
         ``minimize_batch(fun, x0, data=data.reshape(ny * nx, m)).maps(ny, nx)["x1"]``
         """
-        return {name: column.reshape(shape) for name, column in self.columns.items()}
+        return {name: column.reshape(*shape) for name, column in self.columns.items()}
 
     @property
     def params(self) -> Any:
