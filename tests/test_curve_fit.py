@@ -462,6 +462,22 @@ def test_bounds_against_least_squares_and_every_evaluation_within():
     assert fit.active_mask.any()
 
 
+def test_differences_of_a_numba_model_stay_within_the_bounds():
+    @numba.njit
+    def model(t, a, k, c):
+        if a > 2.5 or k < 0.0 or c < 0.9 or c > 0.9:
+            raise ValueError("outside of the bounds")
+        return (a * np.exp(-k * t) + c * (1 + 0j)).real  # no rule for complex numbers
+
+    bounds = [0, 0, 0.9], [2.5, 5, 0.9]
+    fit = adamnb.curve_fit(model, T, CURVES[0], (2.5, 0.0, 0.9), bounds=bounds)
+    exact = adamnb.curve_fit(decay, T, CURVES[0], (2.5, 0.0, 0.9), bounds=bounds)
+    assert fit.gradient == "3-point"
+    assert fit.compiled
+    assert fit.active_mask.tolist() == exact.active_mask.tolist()
+    np.testing.assert_allclose(fit.popt, exact.popt, rtol=1e-6)
+
+
 def test_random_bounded_fits_reach_the_minimum():
     """Never above what SciPy finds, whatever bounds are active."""
     random = np.random.default_rng(8)

@@ -1,8 +1,9 @@
 """Values and Jacobian of a model ``f(x, *params)`` at all points, as fits take them.
 
-The functions here return Python functions ``rows(x, p, values, jac)`` to compile. `p` holds the n parameters,
-`values` has room for m numbers, and `jac`, of shape (n + 1, M), a row for each parameter. They return how
-many values f has. f gets ``taken(x)`` or, point by point, ``taken(x, i)``.
+The functions here return Python functions ``rows(x, p, low, high, values, jac)`` to compile. `p` holds the n
+parameters, `low` and `high` their bounds, `values` has room for m numbers, and `jac`, of shape (n + 1, M), a
+row for each parameter. They return how many values f has. f gets ``taken(x)`` or, point by point,
+``taken(x, i)``.
 """
 
 import numpy as np
@@ -59,7 +60,7 @@ def by_points(function, n, taken):
     """f is called for one point after the other: it makes no arrays."""
     fun, count = lifted(function, dividing=True), parts_for(n)
 
-    def rows(x, p, values, jac):
+    def rows(x, p, low, high, values, jac):
         duals = room(p, count, ON_STACK)
         if n > ON_STACK:
             duals = np.empty(n, duals.dtype)
@@ -78,7 +79,7 @@ def by_arrays(function, n, taken):
     """f is called for all points at once."""
     fun, count = lifted(function), parts_for(n)
 
-    def rows(x, p, values, jac):
+    def rows(x, p, low, high, values, jac):
         duals = room(p, count, ON_STACK)
         if n > ON_STACK:
             duals = np.empty(n, duals.dtype)
@@ -98,7 +99,7 @@ def by_arrays(function, n, taken):
 def by_jacobian(function, n, taken, jacobian):
     """f and its Jacobian, of shape (m, n), are the caller's."""
 
-    def rows(x, p, values, jac):
+    def rows(x, p, low, high, values, jac):
         q = to_fixed_tuple(p, n)
         found = vector_of(function(taken(x), *q))
         if found.size != values.size:
@@ -116,23 +117,24 @@ def by_jacobian(function, n, taken, jacobian):
 
 
 def by_differences(function, n, taken):
-    """f has no exact derivatives: differences of both sides are taken."""
+    """f has no exact derivatives: differences of both sides are taken, within the bounds."""
 
-    def rows(x, p, values, jac):
+    def rows(x, p, low, high, values, jac):
         moved = p.copy()
         for j in range(n):
             h = STEP * (abs(p[j]) if p[j] != 0.0 else 1.0)
-            moved[j] = p[j] + h
+            moved[j] = min(p[j] + h, high[j])
             above = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
             if above.size != values.size:
                 return above.size
             for i in range(values.size):
                 jac[j, i] = above[i]
             up = moved[j]
-            moved[j] = p[j] - h
+            moved[j] = max(p[j] - h, low[j])
             below = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
+            width = up - moved[j]
             for i in range(values.size):
-                jac[j, i] = (jac[j, i] - below[i]) / (up - moved[j])
+                jac[j, i] = (jac[j, i] - below[i]) / width if width > 0.0 else 0.0
             moved[j] = p[j]
         found = vector_of(function(taken(x), *to_fixed_tuple(p, n)))
         for i in range(values.size):

@@ -127,7 +127,7 @@ class CompiledFits:
 def stand_in() -> tuple[Any, int]:
     """Return type and address of what stands for a Python model in machine code."""
     one, two = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
-    signature = two, one, one, two
+    signature = two, one, one, one, one, two
     machine_code(elsewhere, signature)
     return first_class(elsewhere.overloads[signature])
 
