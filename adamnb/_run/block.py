@@ -40,17 +40,15 @@ from .covariance import Covariances, covariances
 from .errors import by_values, of_run, unit_of
 from .finish import finish
 from .hessians import Minima
+from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS, steps_in
 from .points import BlockPoints
-from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in
+from .run import Run, coming_rates, infinite_here, span_type
 from .settings import is_plain, pairs_of, settings
 from .state import State, vectors_type
 
-SECONDS = 0.05  # machine code comes back to Python about this often
-FIRST_STEPS = 2  # evaluations of a first call, as many as any run needs
 UNKNOWN = 256  # most problems of a call before it is known of each that it is quick
-ROOTS = (
-    1024  # steps of which problems share the root of the correction of the bias (`root_correction`)
-)
+# Steps of which problems share the root of the correction of the bias (`root_correction`).
+ROOTS = 1024
 
 
 @dataclass
@@ -177,7 +175,7 @@ class BlockAtWork:
         else:
             reasons[-2] = reasons[-1]
         if made := int(counts.sum() - before):
-            self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, 64 * self.pace)
+            self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * self.pace)
         return bool(reasons[-2] < size)
 
     def _raised(self, b: int, error: Exception, options: np.ndarray) -> None:
@@ -198,7 +196,7 @@ class BlockAtWork:
 class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
 
-    growth = 64  # a call has at most so many times the iterations of the one before
+    growth = GROWTH
 
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, self.dtype = batch, sample.x0.shape[1], sample.x0.dtype
@@ -242,7 +240,7 @@ class CompiledBlocks:
         batch, work = self.batch, self.begin(block)
         options, rate, now = self.options, batch.options["learning_rate"], 0.0
         steps, done = 1 if callable(rate) else FIRST_STEPS, 0
-        grow = min(self.growth, growth(callable(rate)))
+        grow = min(self.growth, GROWTH_AHEAD) if callable(rate) else self.growth
         more, failed = False, None
         while (left := work.count()) and not (stopped(len(block) - left) or batch.late()):
             if not more:

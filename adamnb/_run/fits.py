@@ -29,14 +29,11 @@ from .._problem.compiled import types_of
 from .._problem.curves import Curves
 from .._problem.model import PythonModel, Rows
 from .fitted import is_known
-from .run import steps_in
+from .pace import FIRST_STEPS, GROWTH, SECONDS, steps_in
 
-SECONDS = 0.05  # machine code comes back to Python about this often
-FIRST_EVALUATIONS = 2  # of the first call, whatever one takes
 NO_X = np.zeros((1, 1))
 # Part of a column of the Jacobian that is its error, by how it is had.
 RANK = {"forward": 1e-14, "jac": 1e-14, "cs": 1e-14, "3-point": 1e-9, "2-point": 1e-7}
-GROWTH = 64  # a call has at most so many times the evaluations of the one before
 
 
 @dataclass
@@ -105,7 +102,7 @@ class CompiledFits:
         block = self.curves.block(first, size)
         found = nothing_found(self.curves.p[first : first + size].copy(), block)
         work, state = work_for(self.curves.m, self.curves.n), np.zeros(1, FIT)
-        span, pace = np.array([0, size, 0, 0]), FIRST_EVALUATIONS
+        span, pace = np.array([0, size, 0, 0]), FIRST_STEPS
         errors: dict[int, Exception] = {}
         while span[0] < size and not stopped(int(span[0])):
             span[2], begun = pace, time.perf_counter()
