@@ -49,7 +49,7 @@ FIT = record(
         "direct",  # whether the last accepted step was not restricted
     ),
     real=(
-        "cost", "trial_cost", "cost_first",
+        "cost", "trial_cost",
         "predicted", "actual", "slope",  # reduction that the step promised, and made; slope along it
         "radius", "length", "damping", "last_damping",
         "size",  # length of p
@@ -121,7 +121,7 @@ class Found(NamedTuple):
 def start(curve, w, s, o):
     """Forget the curve before; `w.trial` is the first point."""
     s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
-    s.cost = s.cost_first = s.predicted = s.actual = s.slope = inf
+    s.cost = s.predicted = s.actual = s.slope = inf
     s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = s.freedom = (
         0.0
     )
@@ -170,7 +170,7 @@ def linearise(curve, w, s):
         size += (w.scale[j] * w.p[j]) ** 2
     s.size = sqrt(size)
     if s.begun == 0:
-        s.cost_first, s.begun = s.cost, 1
+        s.begun = 1
         s.radius = FIRST_RADIUS * (s.size if s.size > 0.0 else 1.0)
     return True
 
