@@ -18,7 +18,7 @@ from .._problem.structure import as_dict, names_of, structure_of
 from .covariance import Covariances
 from .verdicts import VERDICTS
 
-SHOWN = 8  # names of variables
+SHOWN = 8  # variables that are named; most that have their correlations in the table
 
 
 class Result(OptimizeResult):
@@ -89,16 +89,9 @@ class Result(OptimizeResult):
 
     def __repr__(self) -> str:
         hidden = {"state", "history"}
-        if "stderr" in self:
-            hidden |= {
-                "x",
-                "params",
-                "stderr",
-                "covariance",
-                "correlation",
-                "at_bound",
-                "intervals",
-            }
+        if "stderr" in self:  # there is a table
+            hidden |= {"x", "params", "stderr", "covariance"}
+            hidden |= {"correlation", "at_bound", "intervals"}
         shown = {k: v for k, v in self.items() if k not in hidden}
         if "params" in shown:
             shown["params"] = as_dict(shown["params"])
@@ -118,13 +111,10 @@ class Result(OptimizeResult):
             )
             if ends is not None and not np.isnan(ends[i]).any():
                 line += f"  {ends[i, 0]:.6g} to {ends[i, 1]:.6g}"
-            if 1 < n <= MOST_SHOWN:
+            if 1 < n <= SHOWN:
                 line += " " + " ".join(f"{c:6.3f}" for c in self.correlation[i, :i])
             lines.append(line.rstrip())
         return "\n".join(lines)
-
-
-MOST_SHOWN = 8  # variables whose correlations are in the table
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
