@@ -14,10 +14,11 @@ from ._compiled import machine_code as code
 from ._compiled.least_squares import Found
 from ._compiled.misfit import LOSSES, POISSON
 from ._compiled.reasons import CONVERGED, GOING, INTERRUPTED, RAISED, WRONG_SHAPE
-from ._problem.arguments import FORWARD, NAMED
+from ._problem.arguments import FORWARD, PUBLIC_SCHEMES
 from ._problem.curves import Curves, Errors, checked_x, checked_y, data_of, starts_and_bounds
 from ._problem.model import PythonModel, compiled_rows, count_parameters
 from ._problem.options import suggest
+from ._run.covariance import stderr_of
 from ._run.fits import CompiledFits, Part, PythonFits, choices_of
 from ._run.fitted import CurveFit, is_known, said_of, said_of_many
 from ._run.progress import Progress
@@ -200,7 +201,7 @@ def _check_names(f: Any, method: Any, jac: Any, loss: Any, cost: Any) -> None:
     """Refuse what is none of the names there are."""
     if not callable(f):
         raise TypeError(f"`f` must be callable; got {type(f).__name__}.")
-    if not (jac is None or callable(jac) or jac in (*NAMED, FORWARD)):
+    if not (jac is None or callable(jac) or jac in (*PUBLIC_SCHEMES, FORWARD)):
         raise ValueError(
             f"`jac` must be callable, 'forward', '2-point', '3-point', 'cs' or None; got {jac!r}."
         )
@@ -360,10 +361,8 @@ def _result(
     number, status, message = said_of_many(found.reason, choices)
     success = status == CONVERGED
     found.covariance[~success] = np.nan
-    with np.errstate(invalid="ignore"):
-        perr = np.sqrt(np.einsum("bii->bi", found.covariance))
     values = {
-        "popt": found.p, "pcov": found.covariance, "perr": perr, "cost": found.cost,
+        "popt": found.p, "pcov": found.covariance, "perr": stderr_of(found.covariance), "cost": found.cost,
         "active_mask": found.active.astype(int), "nfev": found.nfev, "njev": found.njev,
         "status": status, "success": success, "ier": number,
     }  # fmt: skip

@@ -91,7 +91,7 @@ def _moved(
     found.direction[np.ix_(rows, free)] = measured.direction
     # On a bound, and pulled off it by nothing that counts.
     x, low, high = (array[np.ix_(rows, free)] for array in (at.x, at.low, at.high))
-    error = np.sqrt(np.einsum("rii->ri", covariance))
+    error = stderr_of(covariance)
     resting = ((x <= low) | (x >= high)) & (np.abs(step) < FAR * error)
     at.g[np.ix_(rows, free)] = np.where(resting, 0, at.g[np.ix_(rows, free)])
     going = (measured.verdict == FOUND) & (off > measured.tolerance)
@@ -118,3 +118,16 @@ def _follow(
     at.x[rows[follows]], at.f[rows[follows]] = x[follows], f[follows]
     at.g[rows[follows]] = g[follows]
     return follows
+
+
+def stderr_of(covariance: np.ndarray) -> np.ndarray:
+    """Return standard errors, shape (..., n)."""
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.einsum("...ii->...i", covariance))
+
+
+def correlation_of(covariance: np.ndarray) -> np.ndarray:
+    """Return correlations, shape (..., n, n)."""
+    error = stderr_of(covariance)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return covariance / (error[..., :, np.newaxis] * error[..., np.newaxis, :])

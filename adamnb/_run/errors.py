@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from .._problem.arguments import SCHEMES, unbounded
-from .covariance import Covariances, covariances
+from .covariance import Covariances, correlation_of, covariances, stderr_of
 from .hessians import OFF, Minima
 from .points import RunPoints
 from .profile import intervals
-from .result import Result, correlation_of
+from .result import Result
 from .verdicts import FOUND, VERDICTS
 
 NAMED = 0.1  # of the largest part of a direction: parts that are written down
@@ -108,9 +108,8 @@ def with_errors(run: Any, result: Result, found: Covariances) -> None:
     o, covariance = run.problem.options, found.covariance[0]
     size = run.state.vectors.scale
     size = np.ones(result.x.size) if size is None else size
-    with np.errstate(invalid="ignore"):
-        result.stderr = np.sqrt(covariance.diagonal())
-    result.covariance, result.correlation = covariance, correlation_of(covariance)
+    result.stderr, result.covariance = stderr_of(covariance), covariance
+    result.correlation = correlation_of(covariance)
     result.at_bound, result.covariance_status = found.at_bound[0], int(found.verdict[0])
     name_of = run.problem.structure.name_of
     result.covariance_message = message_of(found, size, result.success, name_of)

@@ -15,7 +15,7 @@ from .._compiled.reasons import (
     STOPPED,
 )
 from .._problem.structure import as_dict, names_of, structure_of
-from .covariance import Covariances
+from .covariance import Covariances, correlation_of, stderr_of
 from .verdicts import VERDICTS
 
 SHOWN = 8  # variables that are named; most that have their correlations in the table
@@ -196,8 +196,7 @@ class BatchResult(OptimizeResult):
 
     def _take(self, found: Covariances) -> None:
         """Take over covariances."""
-        with np.errstate(invalid="ignore"):
-            self.stderr = np.sqrt(np.einsum("bii->bi", found.covariance))
+        self.stderr = stderr_of(found.covariance)
         self.covariance, self.at_bound = found.covariance, found.at_bound
         self.covariance_status = found.verdict
         kinds, counts = np.unique(found.verdict, return_counts=True)
@@ -350,13 +349,6 @@ class MultistartResult(OptimizeResult):
         return "\n".join(lines)
 
     __str__ = __repr__
-
-
-def correlation_of(covariance: np.ndarray) -> np.ndarray:
-    """Return correlations, shape (..., n, n)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt(np.einsum("...ii->...i", covariance))
-        return covariance / (error[..., :, np.newaxis] * error[..., np.newaxis, :])
 
 
 def attach(error: BaseException, result: Any) -> None:
