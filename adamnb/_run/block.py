@@ -37,7 +37,7 @@ from .._problem.methods import Method
 from .._problem.objective import wrong_shape
 from .._problem.problem import Problem
 from .covariance import Covariances, covariances
-from .errors import by_values, of_run, unit_of
+from .errors import by_values, height_of, of_run
 from .finish import finish
 from .hessians import Minima
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS, steps_in
@@ -299,8 +299,8 @@ class CompiledBlocks:
 
         points = BlockPoints(run, functions, block.data, state.records)
         fitted = (low < high).sum(axis=1)
-        unit = unit_of(self.batch.options, fitted, block.n_data)
-        found = covariances(points, at, rows, unit)
+        height = height_of(self.batch.options, fitted, block.n_data)
+        found = covariances(points, at, rows, height)
         solved.nfev, solved.njev = (state.records[name].copy() for name in ("nfev", "njev"))
         return found
 

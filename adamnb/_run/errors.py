@@ -14,10 +14,8 @@ from .result import Result
 from .verdicts import FOUND, VERDICTS
 
 NAMED = 0.1  # of the largest part of a direction: parts that are written down
-HALVES = {
-    "likelihood": 1.0,
-    "chi2": 2.0,
-}  # by how much f rises when half a squared deviation rises by 1
+# By how much f rises when half a squared deviation, in standard errors, rises by 1.
+HEIGHTS = {"likelihood": 1.0, "chi2": 2.0}
 
 
 def by_values(jac: Any) -> bool:
@@ -25,13 +23,13 @@ def by_values(jac: Any) -> bool:
     return isinstance(jac, str) and jac in SCHEMES and jac != "cs"
 
 
-def unit_of(o: dict[str, Any], fitted: np.ndarray, n_data: Any) -> Callable:
-    """Return the function that `covariances` takes, for fits of `fitted` variables.
+def height_of(o: dict[str, Any], fitted: np.ndarray, n_data: Any) -> Callable:
+    """Return the function of f that gives these heights, for fits of `fitted` variables.
 
     A sum of squares of residuals has them in units of a sigma that is not known, and is estimated.
     """
-    if o["errors"] in HALVES:
-        return lambda f: np.full(f.shape, HALVES[o["errors"]])
+    if o["errors"] in HEIGHTS:
+        return lambda f: np.full(f.shape, HEIGHTS[o["errors"]])
     return lambda f: 2 * np.maximum(f, 0.0) / (n_data - fitted)
 
 
@@ -57,7 +55,7 @@ def of_run(run: Any) -> Covariances | None:
     size = np.ones(x.size) if v.scale is None else v.scale
     at = Minima(x, f, g, size[np.newaxis], low, high, noise, curvature)
     fitted = (low < high).sum(axis=1)
-    found = covariances(points, at, np.zeros(1, int), unit_of(o, fitted, o["n_data"]))
+    found = covariances(points, at, np.zeros(1, int), height_of(o, fitted, o["n_data"]))
     if found.moved[0] > 0:
         v.x[s.x_best], v.g[s.g_best] = x[0], g[0] * unit
         s.fun_best = float(f[0]) * unit
@@ -116,7 +114,7 @@ def with_errors(run: Any, result: Result, found: Covariances) -> None:
     if o["profile"] is not None:
         bounds = run.problem.bounds or unbounded(result.x.shape)
         fitted = (bounds[0] < bounds[1]).sum(keepdims=True)
-        height = unit_of(o, fitted, o["n_data"])(np.array([result.fun]))[0]
+        height = height_of(o, fitted, o["n_data"])(np.array([result.fun]))[0]
         which = [int(i) % result.x.size for i in np.atleast_1d(o["profile"])]
         result.intervals, result.intervals_message = intervals(run, which, height, covariance)
         result.nfev, result.njev = run.s.nfev, run.s.njev

@@ -35,9 +35,7 @@ class Profile:
 
     run: Run
     i: int
-    height: (
-        float  # by how much f rises when half a squared deviation, in standard errors, rises by 1
-    )
+    height: float  # as of `covariances`
     way: np.ndarray  # how the minimum moves at first when variable i grows by 1
     known: list[tuple[float, np.ndarray]] = field(default_factory=list)  # values, and minima there
 
