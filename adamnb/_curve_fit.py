@@ -17,7 +17,7 @@ from ._compiled.reasons import CONVERGED, GOING, INTERRUPTED, RAISED, WRONG_SHAP
 from ._problem.arguments import FORWARD, PUBLIC_SCHEMES
 from ._problem.curves import Curves, Errors, checked_x, checked_y, data_of, starts_and_bounds
 from ._problem.model import PythonModel, compiled_rows, count_parameters
-from ._problem.options import suggest
+from ._problem.options import OPTIONS, check, suggest
 from ._run.covariance import stderr_of
 from ._run.fits import CompiledFits, Part, PythonFits, choices_of
 from ._run.fitted import CurveFit, is_known, said_of, said_of_many
@@ -172,6 +172,8 @@ def curve_fit(
     """
     started, compile_before = time.perf_counter(), code.seconds
     _check_names(f, method, jac, loss, cost)
+    if threads is not None:
+        check("threads", threads, OPTIONS["threads"])
     x, (y, counted) = checked_x(xdata), checked_y(ydata)
     n = count_parameters(f) if p0 is None else np.atleast_1d(p0).shape[-1]
     lead = y.shape[:-1]
@@ -187,7 +189,7 @@ def curve_fit(
     kind = POISSON if errors.poisson else LOSSES.index(loss)
     record = choices_of(kind, _positive("f_scale", f_scale), absolute, choices)
     fits = _fits(f, jac, curves, record)
-    found, part = _solve(fits, curves, _thread_count(threads), Progress(progress, curves.count))
+    found, part = _solve(fits, curves, threads, Progress(progress, curves.count))
     attributes = {"gradient": fits.model.gradient, "compiled": isinstance(fits, CompiledFits)}
     attributes["time"] = time.perf_counter() - started
     attributes["compile_time"] = code.seconds - compile_before
@@ -236,16 +238,6 @@ def _positive(name: str, value: Any, least: float = 0.0) -> float:
     if not (number > 0 and least <= number < np.inf):
         raise ValueError(f"`{name}` must be positive and finite; got {value!r}.")
     return number
-
-
-def _thread_count(threads: Any) -> int | None:
-    if threads is None:
-        return None
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer):
-        raise TypeError(f"`threads` must be a whole number or None; got {threads!r}.")
-    if threads < 1:
-        raise ValueError(f"`threads` must be at least 1; got {threads}.")
-    return int(threads)
 
 
 def _tolerances(given: dict[str, Any], n: int) -> dict[str, Any]:
