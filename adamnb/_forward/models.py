@@ -10,40 +10,43 @@ import numpy as np
 from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from .derivatives import PARTS
 from .lifted import INNER, lifted
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of
 
-MOST = 8  # parameters of a pass, see `derivatives.PARTS`
-STEP = (
-    float(np.finfo(float).eps) ** 0.4
-)  # of differences, relative: short for the place of a narrow peak
+# Of differences, relative: short for the place of a narrow peak.
+STEP = float(np.finfo(float).eps) ** 0.4
 
 inner = njit(forceinline=True, error_model="numpy", **INNER)
 
 
 @inner
 def number(x, i):
+    """Return point i of a single predictor, the only row of x."""
     return x[0, i]
 
 
 @inner
 def column(x, i):
+    """Return point i of several predictors."""
     return x[:, i]
 
 
 @inner
 def vector(x):
+    """Return a single predictor, the only row of x."""
     return x[0]
 
 
 @inner
 def whole(x):
+    """Return x as it is."""
     return x
 
 
 def parts_for(n):
     """Return the parameters of a pass: as many as there are, in full registers."""
-    return next((parts for parts in (1, 2, 4, MOST) if parts >= n), MOST)
+    return next((parts for parts in (1, 2, 4) if parts >= n), PARTS)
 
 
 @inner
