@@ -309,7 +309,7 @@ def _solve(
 ) -> tuple[Found, Part]:
     """Return what is found for all curves, and the last part of it, with what was raised in any."""
     count, n = curves.count, curves.n
-    errors: dict[int, Exception] = {}
+    exceptions: dict[int, Exception] = {}
     nfev, njev, reason = np.zeros((3, count), np.int64)
     unknown, cost, active = (
         np.full((count, n, n), np.nan),
@@ -324,15 +324,15 @@ def _solve(
             rows = slice(part.first, part.first + len(part))
             for whole, piece in zip(found, part.found, strict=True):
                 whole[rows] = piece
-            errors |= {part.first + b: error for b, error in part.errors.items()}
+            exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
             bar.advance(len(part))
     for b in np.flatnonzero(found.reason == WRONG_SHAPE).tolist():
-        errors[b] = ValueError(said_of(WRONG_SHAPE, {})[1])
+        exceptions[b] = ValueError(said_of(WRONG_SHAPE, {})[1])
         found.reason[b] = RAISED
     found.reason[found.reason == GOING] = INTERRUPTED
-    if len(errors) == count:
-        raise errors[0]
-    part.errors = errors
+    if len(exceptions) == count:
+        raise exceptions[0]
+    part.exceptions = exceptions
     return found, part
 
 
@@ -373,7 +373,7 @@ def _result(
         if not lead:
             infodict |= {"fvec": result["residuals"]} | _minpack(part, result["residuals"].size)
         unpacked += infodict, said, ier
-    more = {"message": said, "exceptions": dict(sorted(part.errors.items()))}
+    more = {"message": said, "exceptions": dict(sorted(part.exceptions.items()))}
     fit = CurveFit(unpacked, result | more | attributes)
     if not lead and not success[0]:
         failure = RuntimeError(f"Optimal parameters not found: {said}")

@@ -86,7 +86,7 @@ class Block:
 
 @dataclass
 class Solved:
-    """The results of a block; `errors` holds what the user's functions raised, by problem."""
+    """The results of a block; `exceptions` holds what the user's functions raised, by problem."""
 
     first: int
     x: np.ndarray
@@ -96,7 +96,7 @@ class Solved:
     nfev: np.ndarray
     njev: np.ndarray
     reason: np.ndarray
-    errors: dict[int, Exception] = field(default_factory=dict)
+    exceptions: dict[int, Exception] = field(default_factory=dict)
     covariances: Covariances | None = None  # where standard errors are asked for
 
     @classmethod
@@ -121,7 +121,7 @@ class Solved:
         rows = slice(part.first, part.first + len(part))
         self.put(rows, vars(part))
         self.reason[rows] = part.reason
-        self.errors |= {part.first + b: error for b, error in part.errors.items()}
+        self.exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
         if self.covariances is not None and part.covariances is not None:
             self.covariances.put(rows, part.covariances)
 
@@ -145,7 +145,7 @@ class BlockAtWork:
                 jac=learnt(block.x0, block.bounds, block.x_scale)
             )
         self.pace = 1  # evaluations that take `SECONDS`
-        self.errors: dict[int, Exception] = {}
+        self.exceptions: dict[int, Exception] = {}
 
     def count(self) -> int:
         """Return how many problems have not stopped."""
@@ -185,12 +185,12 @@ class BlockAtWork:
             self.reasons[b] = infinite_here(self.blocks.method, state, options)
             return
         explain_division(error, batch.fun, batch.jac)
-        self.errors[b], self.reasons[b] = error, RAISED
+        self.exceptions[b], self.reasons[b] = error, RAISED
         self.reasons[-2] += 1
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the last state, why each problem stopped, and what was raised."""
-        return self.state, self.reasons[:-2], self.errors
+        return self.state, self.reasons[:-2], self.exceptions
 
 
 class CompiledBlocks:
@@ -256,16 +256,16 @@ class CompiledBlocks:
                 done += steps
                 most = min(grow * steps, MOST_STEPS)
                 steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
-        state, reasons, errors = work.end()
+        state, reasons, exceptions = work.end()
         if failed is not None:
-            errors |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
+            exceptions |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
             reasons[reasons == GOING] = RAISED
         for b in np.flatnonzero(reasons == WRONG_SHAPE):
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
-            errors[int(b)], reasons[b] = ValueError(error), RAISED
-        self._finish(block, state, reasons, errors, stopped)
-        solved = self._solved(block, state, reasons, errors)
+            exceptions[int(b)], reasons[b] = ValueError(error), RAISED
+        self._finish(block, state, reasons, exceptions, stopped)
+        solved = self._solved(block, state, reasons, exceptions)
         if batch.options["errors"] is not None:
             functions = getattr(work, "functions", self.functions)
             solved.covariances = self._covariances(block, state, functions, solved)
@@ -313,7 +313,7 @@ class CompiledBlocks:
         block: Block,
         state: State,
         reasons: np.ndarray,
-        errors: dict[int, Exception],
+        exceptions: dict[int, Exception],
         stopped: Callable[[int], bool],
     ) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
@@ -326,15 +326,15 @@ class CompiledBlocks:
                 reasons[b] = GOING if stopped(0) else finish(run, int(reasons[b]))
             except Exception as error:
                 explain_division(error, self.batch.fun, self.batch.jac)
-                errors[b], reasons[b] = error, RAISED
+                exceptions[b], reasons[b] = error, RAISED
 
     def _solved(
-        self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
+        self, block: Block, state: State, reasons: np.ndarray, exceptions: dict[int, Exception]
     ) -> Solved:
         s, v = state.records, state.vectors
         x, jac = _chosen(v.x, s["x_best"]), _chosen(v.g, s["g_best"])
         fun, nit, nfev, njev = (s[name].copy() for name in ("fun_best", "nit", "nfev", "njev"))
-        solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, errors)
+        solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, exceptions)
         unknown = (nfev == 0) | ((reasons == RAISED) & (nit == 0))
         solved.fun[unknown] = solved.jac[unknown] = np.nan
         return solved
@@ -381,7 +381,7 @@ def solve_interpreted(
                 found = of_run(run)
             except Exception as error:
                 explain_division(error, batch.fun, batch.jac)
-                solved.reason[b], solved.errors[b] = RAISED, error
+                solved.reason[b], solved.exceptions[b] = RAISED, error
                 if run.s.nit > 0:
                     solved.put(b, run.result(INTERRUPTED))
             else:
@@ -398,7 +398,7 @@ def solve_block(batch: Batch, block: Block) -> Solved:
     else:
         solved = Solved.nothing(block.first, block.x0.copy(), GOING, batch.options)
         solve_interpreted(batch, block, lambda: False, solved)
-    solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
+    solved.exceptions = {b: _portable(error) for b, error in solved.exceptions.items()}
     return solved
 
 

@@ -44,7 +44,7 @@ class Part:
     found: Found
     residuals: np.ndarray  # of the last curve
     triangle: tuple[np.ndarray, np.ndarray]  # of the last curve: R by columns, and projections
-    errors: dict[int, Exception]
+    exceptions: dict[int, Exception]
 
     def __len__(self) -> int:
         return len(self.found.p)
@@ -103,7 +103,7 @@ class CompiledFits:
         found = nothing_found(self.curves.p[first : first + size].copy(), block)
         work, state = work_for(self.curves.m, self.curves.n), np.zeros(1, FIT)
         span, pace = np.array([0, size, 0, 0]), FIRST_STEPS
-        errors: dict[int, Exception] = {}
+        exceptions: dict[int, Exception] = {}
         while span[0] < size and not stopped(int(span[0])):
             span[2], begun = pace, time.perf_counter()
             try:
@@ -112,12 +112,12 @@ class CompiledFits:
                 )
             except Exception as error:
                 b = int(span[0])
-                errors[b], found.reason[b] = error, RAISED
+                exceptions[b], found.reason[b] = error, RAISED
                 span[0], span[3] = b + 1, 0
             made = max(1, pace - int(span[2]))
             pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * pace)
         best = int(state["best"][0])
-        return Part(first, found, work.residuals[best], (work.upper, work.projected), errors)
+        return Part(first, found, work.residuals[best], (work.upper, work.projected), exceptions)
 
 
 @cache
@@ -143,17 +143,17 @@ class PythonFits:
         """Fit some curves; `stopped` is asked before each of them whether to leave the others."""
         block = self.curves.block(first, size)
         found = nothing_found(self.curves.p[first : first + size].copy(), block)
-        errors: dict[int, Exception] = {}
+        exceptions: dict[int, Exception] = {}
         for b in np.flatnonzero(found.reason == GOING).tolist():
             if stopped(b):
                 break
             try:
                 self._fit(block, found, b)
             except Exception as error:
-                errors[b], found.reason[b] = error, RAISED
+                exceptions[b], found.reason[b] = error, RAISED
         best = int(self.state["best"][0])
         triangle = self.work.upper, self.work.projected
-        return Part(first, found, self.work.residuals[best], triangle, errors)
+        return Part(first, found, self.work.residuals[best], triangle, exceptions)
 
     def _fit(self, block: Curve, found: Found, b: int) -> None:
         """Fit a curve; where differences are ours to choose, those of both sides have the last word."""

@@ -188,7 +188,7 @@ class BatchResult(OptimizeResult):
             x=solved.x, fun=solved.fun, jac=solved.jac, gradient=gradient, nit=solved.nit,
             nfev=solved.nfev, njev=solved.njev, status=status, success=status == CONVERGED,
             message=dict(sorted(message.items())), reason=briefs[np.searchsorted(kinds, solved.reason)],
-            exceptions=dict(sorted(solved.errors.items())), time=time, compile_time=compile_time,
+            exceptions=dict(sorted(solved.exceptions.items())), time=time, compile_time=compile_time,
         )  # fmt: skip
         if solved.covariances is not None:
             result._take(solved.covariances)
