@@ -82,7 +82,7 @@ class Work(NamedTuple):
     """Room for one curve of m points and n parameters, M the larger of both."""
 
     p: Any  # (n,) best point
-    trial: Any
+    trial: Any  # (3 n,) the trial point, and the bounds: what a model gets
     step: Any
     newton: Any  # free part of a step
     units: Any  # scale of the free parameters
@@ -128,6 +128,7 @@ def start(curve, w, s, o):
     for j in range(w.p.size):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
+        w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
     plain = o.loss == LINEAR and curve.root.size == 0 and curve.y.size == w.jac.shape[1]
     for i in range(curve.y.size):
         s.rounding += (curve.weights[i] * curve.y[i]) ** 2
@@ -359,7 +360,7 @@ ELSEWHERE = -2  # a model's word that Python evaluates it
 
 
 @alone
-def elsewhere(x, p, low, high, values, jac):
+def elsewhere(x, p, values, jac):
     """Stand for a model that Python evaluates."""
     return ELSEWHERE
 
@@ -385,8 +386,8 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
     """Fit curve after curve, from ``span[0]`` up to ``span[1]``, until ``span[2]`` evaluations are made.
 
     A fit that is under way, as ``span[3]`` says, is gone on with the next time. Of `found`, `p` holds the
-    starts. ``model(x, p, low, high, values, jac)`` returns how many values it has. Where it is `elsewhere`,
-    Python writes `work.values` (`VALUED`), and is asked for `work.jac` where the point is better (`SLOPES`).
+    starts. ``model(x, p, values, jac)`` returns how many values it has. Where it is `elsewhere`, Python
+    writes `work.values` (`VALUED`), and is asked for `work.jac` where the point is better (`SLOPES`).
     """
     x, curves, w = lend(x), lend(curves), lend(work)
     found, span, s, o = lend(found), lend(span), lend(state)[0], lend(choices)[0]
@@ -412,7 +413,7 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
                 if span[2] <= 0:
                     return
                 span[2] -= 1
-                count = model(x, w.trial, curve.low, curve.high, w.values, w.jac)
+                count = model(x, w.trial, w.values, w.jac)
                 if count == ELSEWHERE:
                     return
                 if count != curve.y.size:

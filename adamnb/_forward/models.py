@@ -1,9 +1,9 @@
 """Values and Jacobian of a model ``f(x, *params)`` at all points, as fits take them.
 
-The functions here return Python functions ``rows(x, p, low, high, values, jac)`` to compile. `p` holds the n
-parameters, `low` and `high` their bounds, `values` has room for m numbers, and `jac`, of shape (n + 1, M), a
-row for each parameter. They return how many values f has. f gets ``taken(x)`` or, point by point,
-``taken(x, i)``.
+The functions here return Python functions ``rows(x, p, values, jac)`` to compile. `p` holds the n parameters,
+then their lower bounds, then the upper ones; `values` has room for m numbers, and `jac`, of shape
+(n + 1, M), a row for each parameter. They return how many values f has. f gets ``taken(x)`` or, point by
+point, ``taken(x, i)``.
 """
 
 import numpy as np
@@ -63,7 +63,7 @@ def by_points(function, n, taken):
     """f is called for one point after the other: it makes no arrays."""
     fun, count = lifted(function, dividing=True), parts_for(n)
 
-    def rows(x, p, low, high, values, jac):
+    def rows(x, p, values, jac):
         duals = room(p, count, ON_STACK)
         if n > ON_STACK:
             duals = np.empty(n, duals.dtype)
@@ -82,7 +82,7 @@ def by_arrays(function, n, taken):
     """f is called for all points at once."""
     fun, count = lifted(function), parts_for(n)
 
-    def rows(x, p, low, high, values, jac):
+    def rows(x, p, values, jac):
         duals = room(p, count, ON_STACK)
         if n > ON_STACK:
             duals = np.empty(n, duals.dtype)
@@ -102,7 +102,7 @@ def by_arrays(function, n, taken):
 def by_jacobian(function, n, taken, jacobian):
     """f and its Jacobian, of shape (m, n), are the caller's."""
 
-    def rows(x, p, low, high, values, jac):
+    def rows(x, p, values, jac):
         q = to_fixed_tuple(p, n)
         found = vector_of(function(taken(x), *q))
         if found.size != values.size:
@@ -122,18 +122,18 @@ def by_jacobian(function, n, taken, jacobian):
 def by_differences(function, n, taken):
     """f has no exact derivatives: differences of both sides are taken, within the bounds."""
 
-    def rows(x, p, low, high, values, jac):
+    def rows(x, p, values, jac):
         moved = p.copy()
         for j in range(n):
             h = STEP * (abs(p[j]) if p[j] != 0.0 else 1.0)
-            moved[j] = min(p[j] + h, high[j])
+            moved[j] = min(p[j] + h, p[2 * n + j])
             above = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
             if above.size != values.size:
                 return above.size
             for i in range(values.size):
                 jac[j, i] = above[i]
             up = moved[j]
-            moved[j] = max(p[j] - h, low[j])
+            moved[j] = max(p[j] - h, p[n + j])
             below = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
             width = up - moved[j]
             for i in range(values.size):

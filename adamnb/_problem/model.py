@@ -94,7 +94,7 @@ def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> Ro
     function = rows(make, f, n, *further)
     (kind,) = types_of("xdata", (x,))
     vector, matrix = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
-    signature = kind, vector, vector, vector, vector, matrix
+    signature = kind, vector, vector, matrix
     try:
         if signature not in function.overloads:
             compile_or_load(function, signature)
@@ -124,11 +124,11 @@ def _agree(made: Rows, f: CPUDispatcher, x: Any, places: tuple, m: int) -> bool:
     (kind,) = types_of("xdata", (made.x,))
     values, jac = np.empty(m), np.empty((len(places[0]) + 1, max(m, len(places[0]))))
     vector, matrix = array_type(values.dtype, 1), array_type(values.dtype, 2)
-    code = machine_code(made.keep, (kind, vector, vector, vector, vector, matrix))
+    code = machine_code(made.keep, (kind, vector, vector, matrix))
     for p in places:
         try:
             whole = np.asarray(f(x, *p), float)
-            code(made.x, p, p, p, values, jac)
+            code(made.x, p, values, jac)
         except NumbaError:  # it is a function of one point
             return True
         except Exception:  # its own, which a fit is to meet

@@ -63,7 +63,8 @@ def work_for(m: int, n: int) -> Work:
     """Return room for one curve of m points and n parameters."""
     of_m, of_n = np.zeros((4, m)), np.zeros((12, n))
     matrices = np.zeros((n + 1, max(m, n))), np.zeros((n, n)), np.zeros((n + 1, n))
-    return Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+    room = Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+    return room._replace(trial=np.zeros(3 * n))
 
 
 def nothing_found(p: np.ndarray, block: Curve) -> Found:
@@ -124,7 +125,7 @@ class CompiledFits:
 def stand_in() -> tuple[Any, int]:
     """Return type and address of what stands for a Python model in machine code."""
     one, two = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
-    signature = two, one, one, one, one, two
+    signature = two, one, one, two
     machine_code(elsewhere, signature)
     return first_class(elsewhere.overloads[signature])
 
@@ -166,11 +167,11 @@ class PythonFits:
             span[2], self.choices["rank"] = 1, RANK[model.scheme]
             self.run(self.address, NO_X, block, w, self.state, self.choices, found, span)
             if span[3] == TRIAL:
-                w.values[:] = model.values(w.trial.copy(), m)
+                w.values[:] = model.values(w.trial[: w.p.size].copy(), m)
                 span[3] = VALUED
             elif span[3] == SLOPES:
                 values = w.values.copy()
-                w.jac[:-1, :m] = model.jacobian(w.trial.copy(), values).T
+                w.jac[:-1, :m] = model.jacobian(w.trial[: w.p.size].copy(), values).T
             elif is_known(found.reason[b]) and model.refined():
                 w.values[:] = values
                 w.jac[:-1, :m] = model.jacobian(w.p.copy(), values).T
