@@ -210,8 +210,8 @@ def _solve(batch: Batch, problems: Problems, workers: Any, bar: Progress, solved
             solved.put_block(part)
             bar.advance(len(part))
     solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
-    if problems.count and len(solved.errors) == problems.count:
-        raise solved.errors[0]
+    if problems.count and len(solved.exceptions) == problems.count:
+        raise solved.exceptions[0]
 
 
 def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:

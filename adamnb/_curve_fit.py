@@ -15,9 +15,11 @@ from ._compiled import machine_code as code
 from ._compiled.least_squares import Found
 from ._compiled.misfit import LOSSES, POISSON
 from ._compiled.reasons import CONVERGED, GOING, INTERRUPTED, RAISED, WRONG_SHAPE
+from ._problem.arguments import FORWARD, PUBLIC_SCHEMES
 from ._problem.curves import Curves, Errors, checked_x, checked_y, data_of, starts_and_bounds
-from ._problem.model import FORWARD, SCHEMES, PythonModel, compiled_rows, count_parameters
-from ._problem.options import suggest
+from ._problem.model import PythonModel, compiled_rows, count_parameters
+from ._problem.options import OPTIONS, check, suggest
+from ._run.covariance import stderr_of
 from ._run.fits import CompiledFits, Part, PythonFits, choices_of
 from ._run.fitted import CurveFit, is_known, said_of, said_of_many
 from ._run.progress import Progress
@@ -88,8 +90,8 @@ def curve_fit(
     jac : callable, "forward", "2-point", "3-point", "cs" or None
         Jacobian ``jac(x, *params)`` of shape (m, n), or how it is had: exactly ("forward") or by
         differences. None is exact for a Numba function if there are rules for what it does, else
-        differences: of both sides for a Numba function without bounds; called from Python, forward ones
-        first, and of both sides at the end, for the last digits and the covariance.
+        differences: of both sides for a Numba function; of a Python function forward ones first, and
+        of both sides at the end, for the last digits and the covariance.
     full_output : bool
         Whether to return SciPy's ``popt, pcov, infodict, mesg, ier``.
     nan_policy : "raise", "omit" or None
@@ -174,6 +176,8 @@ def curve_fit(
     _check_names(f, method, jac, loss, cost)
     _check_flags(absolute_sigma, full_output, check_finite)
     _check_keywords(tolerance)
+    if threads is not None:
+        check("threads", threads, OPTIONS["threads"])
     x, (y, counted) = checked_x(xdata, isinstance(f, CPUDispatcher)), checked_y(ydata)
     n = count_parameters(f, p0)
     lead = y.shape[:-1]
@@ -189,7 +193,7 @@ def curve_fit(
     kind = POISSON if errors.poisson else LOSSES.index(loss)
     record = choices_of(kind, _positive("f_scale", f_scale), absolute, choices)
     fits = _fits(f, jac, curves, record)
-    found, part = _solve(fits, curves, _thread_count(threads), Progress(progress, curves.count))
+    found, part = _solve(fits, curves, threads, Progress(progress, curves.count))
     attributes = {"gradient": fits.model.gradient, "compiled": isinstance(fits, CompiledFits)}
     attributes["time"] = time.perf_counter() - started
     attributes["compile_time"] = code.seconds - compile_before
@@ -203,7 +207,7 @@ def _check_names(f: Any, method: Any, jac: Any, loss: Any, cost: Any) -> None:
     """Refuse what is none of the names there are."""
     if not callable(f):
         raise TypeError(f"`f` must be callable; got {type(f).__name__}.")
-    if not (jac is None or callable(jac) or jac in (*SCHEMES, FORWARD)):
+    if not (jac is None or callable(jac) or jac in (*PUBLIC_SCHEMES, FORWARD)):
         raise ValueError(
             f"`jac` must be callable, 'forward', '2-point', '3-point', 'cs' or None; got {jac!r}."
         )
@@ -249,16 +253,6 @@ def _positive(name: str, value: Any, least: float = 0.0) -> float:
     if not (number > 0 and least <= number < np.inf):
         raise ValueError(f"`{name}` must be positive and finite; got {value!r}.")
     return number
-
-
-def _thread_count(threads: Any) -> int | None:
-    if threads is None:
-        return None
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer):
-        raise TypeError(f"`threads` must be a whole number or None; got {threads!r}.")
-    if threads < 1:
-        raise ValueError(f"`threads` must be at least 1; got {threads}.")
-    return int(threads)
 
 
 def _check_keywords(given: dict[str, Any]) -> None:
@@ -309,8 +303,7 @@ def _fits(f: Callable, jac: Any, curves: Curves, record: np.ndarray) -> Compiled
         moved = p + (0.1 + 0.03 * np.arange(len(p))) * (np.abs(p) + 0.1)
         return np.clip(moved, low[0], high[0])
 
-    bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
-    rows = compiled_rows(f, jac, x, curves.p[0], curves.m, inside, bounded)
+    rows = compiled_rows(f, jac, x, curves.p[0], curves.m, inside)
     if rows is not None:
         return CompiledFits(rows, curves, record)
     return PythonFits(PythonModel(f, jac, x), curves, record)
@@ -335,7 +328,7 @@ def _solve(
 ) -> tuple[Found, Part]:
     """Return what is found for all curves, and the last part of it, with what was raised in any."""
     count, n = curves.count, curves.n
-    errors: dict[int, Exception] = {}
+    exceptions: dict[int, Exception] = {}
     nfev, njev, reason = np.zeros((3, count), np.int64)
     unknown, cost, active = (
         np.full((count, n, n), np.nan),
@@ -350,18 +343,18 @@ def _solve(
             rows = slice(part.first, part.first + len(part))
             for whole, piece in zip(found, part.found, strict=True):
                 whole[rows] = piece
-            errors |= {part.first + b: error for b, error in part.errors.items()}
+            exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
             bar.advance(len(part))
     for b in np.flatnonzero(found.reason == WRONG_SHAPE).tolist():
-        errors[b] = ValueError(
+        exceptions[b] = ValueError(
             f"`f` must return shape ({curves.m},), that of a curve of `ydata`, and `jac` shape"
             f" {curves.m, curves.n}; one of them returned another."
         )
         found.reason[b] = RAISED
     found.reason[found.reason == GOING] = INTERRUPTED
-    if len(errors) == count:
-        raise errors[0]
-    part.errors = errors
+    if len(exceptions) == count:
+        raise exceptions[0]
+    part.exceptions = exceptions
     return found, part
 
 
@@ -382,10 +375,8 @@ def _result(
     number, status, message = said_of_many(found.reason, choices)
     success = status == CONVERGED
     found.covariance[~success] = np.nan
-    with np.errstate(invalid="ignore"):
-        perr = np.sqrt(np.einsum("bii->bi", found.covariance))
     values = {
-        "popt": found.p, "pcov": found.covariance, "perr": perr, "cost": found.cost,
+        "popt": found.p, "pcov": found.covariance, "perr": stderr_of(found.covariance), "cost": found.cost,
         "active_mask": found.active.astype(int), "nfev": found.nfev, "njev": found.njev,
         "status": status, "success": success, "ier": number,
     }  # fmt: skip
@@ -404,7 +395,7 @@ def _result(
         if not lead:
             infodict |= {"fvec": result["residuals"]} | _minpack(part, result["residuals"].size)
         unpacked += infodict, said, ier
-    more = {"message": said, "exceptions": dict(sorted(part.errors.items()))}
+    more = {"message": said, "exceptions": dict(sorted(part.exceptions.items()))}
     fit = CurveFit(unpacked, result | more | attributes)
     if not lead and not success[0]:
         failure = RuntimeError(f"Optimal parameters not found: {said}")

@@ -317,6 +317,7 @@ SOLVERS = {name: Solver(name) for name in METHODS}
 
 
 def solver_of(method: Any) -> Solver:
+    """Return the method of a name, in any case, or the method itself; raise for what is neither."""
     if isinstance(method, Solver):
         return method
     if not isinstance(method, str):

@@ -307,6 +307,7 @@ def _njit_minimize(
 
 @part
 def set_limits(options, maxiter, gtol, ftol):
+    """Write the limits into the options, if they are numbers."""
     if not (maxiter >= 0 and gtol >= 0 and ftol >= 0):  # or NaN
         raise ValueError("`maxiter`, `gtol` and `ftol` must be numbers >= 0.")
     o = options[0]
@@ -317,6 +318,7 @@ def set_limits(options, maxiter, gtol, ftol):
 
 @part
 def looked_at(functions, x, g, size, states, reason):
+    """Return the reason to stop, once it has been looked whether the best point is a saddle."""
     s = states[0]
     x_best, g_best = x[s.x_best], g[s.g_best]
     for i in range(size.size):
@@ -327,6 +329,7 @@ def looked_at(functions, x, g, size, states, reason):
 
 @part
 def solution(x, g, states, status):
+    """Return what has been found, in arrays of its own."""
     s = states[0]
     nfev = s.nfev + states[1].nfev
     return Solution(

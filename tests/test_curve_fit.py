@@ -473,19 +473,20 @@ def test_bounds_against_least_squares_and_every_evaluation_within():
     assert fit.active_mask.any()
 
 
-@pytest.mark.parametrize("low", [2.0, 1.9])
-def test_differences_of_a_numba_model_are_within_the_bounds(low):
+def test_differences_of_a_numba_model_stay_within_the_bounds():
     @numba.njit
-    def bounded(t, a, k):
-        if not low <= a <= 2.0:
-            raise ValueError("outside")
-        return a * np.linalg.svd(np.diag(np.exp(-k * t)))[1]
+    def model(t, a, k, c):
+        if a > 2.5 or k < 0.0 or c < 0.9 or c > 0.9:
+            raise ValueError("outside of the bounds")
+        return (a * np.exp(-k * t) + c * (1 + 0j)).real  # no rule for complex numbers
 
-    fit = adamnb.curve_fit(bounded, T, 2.1 * np.exp(-0.7 * T), bounds=([low, 0], [2, 9]))
-    assert fit.popt[0] == 2
-    assert fit.gradient == "differences"
-    popt, _ = curve_fit(lambda t, k: 2 * np.exp(-k * t), T, 2.1 * np.exp(-0.7 * T))
-    np.testing.assert_allclose(fit.popt[1], popt[0], rtol=1e-6)
+    bounds = [0, 0, 0.9], [2.5, 5, 0.9]
+    fit = adamnb.curve_fit(model, T, CURVES[0], (2.5, 0.0, 0.9), bounds=bounds)
+    exact = adamnb.curve_fit(decay, T, CURVES[0], (2.5, 0.0, 0.9), bounds=bounds)
+    assert fit.gradient == "3-point"
+    assert fit.compiled
+    assert fit.active_mask.tolist() == exact.active_mask.tolist()
+    np.testing.assert_allclose(fit.popt, exact.popt, rtol=1e-6)
 
 
 def test_bounds_of_each_curve_without_starts():
@@ -788,7 +789,7 @@ BAD = [
     ({"p0": [1] * 4, "f": decay.py_func}, TypeError, "4 of them: too many positional arguments"),
     ({"p0": [1, [2, 3]]}, ValueError, "`p0` .*inhomogeneous"),
     ({"sigma": 0.0}, ValueError, "`sigma` must be positive"),
-    ({"sigma": np.r_[-1.0, np.ones(19)]}, ValueError, r"`sigma` must be positive; got -1.0 at index \[0\]"),
+    ({"sigma": np.r_[-1.0, np.ones(19)]}, ValueError, "`sigma` must be positive; got -1.0 at index 0"),
     ({"sigma": np.ones(7)}, ValueError, "`sigma` has incorrect shape"),
     ({"sigma": -np.eye(20)}, ValueError, "`sigma` must be positive definite"),
     ({"sigma": 1.0, "weights": np.ones(20)}, ValueError, "`sigma` must not be given with `weights`"),
@@ -819,8 +820,8 @@ BAD = [
     ({"gtol": -1}, ValueError, "`gtol` must satisfy"),
     ({"ftol": "x"}, TypeError, "`ftol` must be a number"),
     ({"max_nfev": -3}, ValueError, "`max_nfev` must be positive"),
-    ({"threads": 0}, ValueError, "`threads` must be at least 1"),
-    ({"threads": 1.5}, TypeError, "`threads` must be a whole number"),
+    ({"threads": 0}, ValueError, "`threads` must be None or a whole number from 1 to"),
+    ({"threads": 1.5}, ValueError, "`threads` must be None or a whole number from 1 to"),
     ({"progress": 3}, TypeError, "`progress` must be"),
     ({"args": (1,)}, ValueError, "not a supported keyword"),
     ({"sigmas": 1.0}, TypeError, "`sigmas`.*Did you mean `sigma`"),

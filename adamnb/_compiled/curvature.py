@@ -51,6 +51,7 @@ def begin_pairs(metric, s):
 
 @scalar
 def forget_pairs(metric, s):
+    """Forget all pairs, and what the diagonal has learnt of them."""
     s.pairs = 0
     for i in range(metric.size):
         metric[i] = 1

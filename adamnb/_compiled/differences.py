@@ -20,10 +20,8 @@ ENOUGH = 1e-3  # error by noise, as part of the element, for which no step is le
 LONGER = 30.0  # factor of a step that f does not feel
 SHORTER = 1e-3  # factor of a first step along which f is not near a line
 STRUCTURE = 1e-3  # relative change of f from which on the latter is judged
-MOST, USUAL = (
-    100.0,
-    0.1,
-)  # longest step, in units of the size of x, where f feels no shorter one, and else
+# Longest step, in units of the size of x, where f feels no shorter one, and else.
+MOST, USUAL = 100.0, 0.1
 LOOKS = 8  # at a variable in one gradient, at most
 FALLEN = 1e-2  # what rounds in f has fallen to this part: its noise is measured anew
 SPACINGS = 6  # that are tried to measure it

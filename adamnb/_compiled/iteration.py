@@ -44,6 +44,7 @@ def iterate(method, v, s, o):
 
 @inner
 def copy(vector, into):
+    """Copy a vector."""
     for i in range(into.size):
         into[i] = vector[i]
 

@@ -49,7 +49,7 @@ FIT = record(
         "direct",  # whether the last accepted step was not restricted
     ),
     real=(
-        "cost", "trial_cost", "cost_first",
+        "cost", "trial_cost",
         "predicted", "actual", "slope",  # reduction that the step promised, and made; slope along it
         "radius", "length", "damping", "last_damping",
         "size",  # length of p
@@ -82,7 +82,7 @@ class Work(NamedTuple):
     """Room for one curve of m points and n parameters, M the larger of both."""
 
     p: Any  # (n,) best point
-    trial: Any
+    trial: Any  # (3 n,) the trial point, and the bounds: what a model gets
     step: Any
     newton: Any  # free part of a step
     units: Any  # scale of the free parameters
@@ -121,13 +121,14 @@ class Found(NamedTuple):
 def start(curve, w, s, o):
     """Forget the curve before; `w.trial` is the first point."""
     s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
-    s.cost = s.cost_first = s.predicted = s.actual = s.slope = inf
+    s.cost = s.predicted = s.actual = s.slope = inf
     s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = s.freedom = (
         0.0
     )
     for j in range(w.p.size):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
+        w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
     plain = o.loss == LINEAR and curve.root.size == 0 and curve.y.size == w.jac.shape[1]
     for i in range(curve.y.size):
         s.rounding += (curve.weights[i] * curve.y[i]) ** 2
@@ -170,7 +171,7 @@ def linearise(curve, w, s):
         size += (w.scale[j] * w.p[j]) ** 2
     s.size = sqrt(size)
     if s.begun == 0:
-        s.cost_first, s.begun = s.cost, 1
+        s.begun = 1
         s.radius = FIRST_RADIUS * (s.size if s.size > 0.0 else 1.0)
     return True
 

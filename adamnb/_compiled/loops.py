@@ -57,6 +57,7 @@ class Numbers(NamedTuple):
 
 @copied
 def chunk_count(n):
+    """Return how many chunks n elements make."""
     return (n + CHUNK - 1) // CHUNK
 
 
@@ -148,6 +149,7 @@ def _sweep_all(method, v, s, o, move, k):
 
 @numba.njit(parallel=True, **JIT)
 def parallel_norm(x, g, scale, lower, upper, chunks):
+    """Write the largest element of the projected gradient of each chunk."""
     for b in numba.prange(chunk_count(x.size)):
         lo, hi = chunk(b, x.size)
         chunks[0, b] = float_of(norm(lo, hi, x, g, scale, lower, upper))
@@ -155,6 +157,7 @@ def parallel_norm(x, g, scale, lower, upper, chunks):
 
 @numba.njit(parallel=True, **JIT)
 def parallel_products(x, g, previous, scale, lower, upper, chunks):
+    """Write what `products` returns for each chunk."""
     for b in numba.prange(chunk_count(x.size)):
         lo, hi = chunk(b, x.size)
         top, chunks[1, b], chunks[2, b], chunks[3, b] = products(
@@ -243,6 +246,7 @@ measure_again = seldom(measure.py_func)
 
 @numba.njit(parallel=True, **JIT)
 def parallel_interpolate(rows, a, b, into, part):
+    """Write a point between two rows, on threads."""
     n = rows.shape[1]
     for k in numba.prange(chunk_count(n)):
         lo, hi = chunk(k, n)
@@ -345,6 +349,7 @@ def step_chunk(method, lo, hi, x, g, slots, factors, limit, c, r):
 
 @numba.njit(parallel=True, **JIT)
 def parallel_step(method, x, g, slots, factors, limit, c, r, missed):
+    """Step in place on threads; `missed` gets what `step_chunk` returns for each chunk."""
     for b in numba.prange(missed.size):
         lo, hi = chunk(b, x.size)
         missed[b] = step_chunk(method, lo, hi, x, g, slots, factors, limit, c, r)

@@ -9,9 +9,8 @@ from numba.extending import register_jitable
 from .cache import SELDOM
 
 POINTS = 6  # values beside the one that is known
-STRUCTURE = (
-    1e-2  # relative change of values that else are equal: no rounding, they are far from each other
-)
+# Relative change of values that else are equal: no rounding, they are far from each other.
+STRUCTURE = 1e-2
 
 
 class Spacing(enum.Enum):

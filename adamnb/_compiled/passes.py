@@ -161,6 +161,7 @@ def take_gradient(lo, hi, sums, h, x, g, scale, lower, upper, free):
 
 @inner
 def divide(lo, hi, h, metric, factor, floor):
+    """Multiply h by a factor, and divide it by the diagonal, no element of which is below `floor`."""
     for i in range(np.uintp(lo), np.uintp(hi)):
         d = np.float64(metric[i])
         h[i] = factor * h[i] / (d if d > floor else floor)
@@ -168,6 +169,7 @@ def divide(lo, hi, h, metric, factor, floor):
 
 @inner
 def add_multiple(lo, hi, h, a, y, free):
+    """Add a multiple of y to h, of the free variables."""
     a = h.dtype.type(a)
     for i in range(np.uintp(lo), np.uintp(hi)):
         p = a * y[i]

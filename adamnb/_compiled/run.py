@@ -95,12 +95,14 @@ def note_errors(learnt, s, scale):
 
 @inner
 def set_rate(s, rates, i):
+    """Take the learning rate of a step, where rates are given ahead."""
     if rates is not None:
         s.learning_rate = rates[i]
 
 
 @inner
 def write_down(trace, i, fun, s):
+    """Write down f, gradient norm and learning rate of a point, where they are wanted."""
     if trace is not None:
         trace[i, 0], trace[i, 1], trace[i, 2] = fun, s.gradient_norm, s.learning_rate
 

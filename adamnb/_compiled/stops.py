@@ -38,9 +38,8 @@ def not_finite(s, o):
 
 SINGLE = float(np.finfo(np.float32).eps)
 ROUNDINGS = 64  # of f that a sum of many terms may be off by
-LITTLE = (
-    1e-3  # of the first gradient: what has not fallen to it is at rest for no rounding or error
-)
+# Of the first gradient: what has not fallen to it is at rest for no rounding or error.
+LITTLE = 1e-3
 
 
 @inner

@@ -178,8 +178,10 @@ class DeviceBlockAtWork:
             scale = v.scale.copy_to_host().T
         reasons = self.reasons.copy_to_host().astype(np.int64)
         raised = np.flatnonzero(reasons == RAISED)
-        errors: dict[int, Exception] = dict.fromkeys(raised.tolist(), RuntimeError(RAISED_THERE))
-        return EndedState(x.copy_to_host(), g.copy_to_host(), records, scale), reasons, errors
+        exceptions: dict[int, Exception] = dict.fromkeys(
+            raised.tolist(), RuntimeError(RAISED_THERE)
+        )
+        return EndedState(x.copy_to_host(), g.copy_to_host(), records, scale), reasons, exceptions
 
 
 class DeviceBlocks(CompiledBlocks):

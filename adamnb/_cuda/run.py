@@ -8,8 +8,9 @@ import numpy as np
 from .._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from .._problem.objective import as_scalar
 from .._problem.options import checked_rate
+from .._run.pace import MOST_STEPS, SECONDS_ALONE, steps_in
 from .._run.result import Result
-from .._run.run import MOST_STEPS, SECONDS, Run, steps_in
+from .._run.run import Run
 from .arrays import device_of, interface_of, like, sharing, stream_of
 from .number import Number
 from .state import DeviceState
@@ -102,7 +103,7 @@ class DeviceRun(Run):
             if now > self.deadline:
                 return OUT_OF_SECONDS
             if not one_by_one:
-                steps = steps_in(SECONDS, steps, now - begun, min(2 * steps, MOST_STEPS))
+                steps = steps_in(SECONDS_ALONE, steps, now - begun, min(2 * steps, MOST_STEPS))
 
     def seen(self, gradient: Any) -> Result:
         """Return what a callback sees, in copies."""

@@ -55,6 +55,7 @@ def value_and_grad(function):
 
 
 def hessian(function):
+    """Return the matrix of second derivatives."""
     fun = lifted(function)
 
     def derivative(x, *args):
@@ -85,6 +86,7 @@ def hessian(function):
 
 
 def jacobian(function):
+    """Return the first derivatives of a vector-valued function, a row for each value."""
     fun = lifted(function)
 
     def derivative(x, *args):

@@ -29,11 +29,8 @@ from .dual import has_duals
 from .holders import hold_duals
 from .refusals import refusal
 
-INTERNAL = (
-    AttributeError,
-    AssertionError,
-    NotImplementedError,
-)  # where Numba meets an unknown type
+# What Numba raises where it meets an unknown type.
+INTERNAL = (AttributeError, AssertionError, NotImplementedError)
 CASTS: dict[Any, type] = {np.float64: float, np.int64: int, np.int32: int}  # where they are called
 INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # not called from Python or C
 

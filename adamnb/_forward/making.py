@@ -62,6 +62,7 @@ def _maker(sequence):
 
 @register_jitable
 def vector(sequence, kind):
+    """Return the numbers of a sequence as a vector."""
     out = np.empty(len(sequence), kind)
     for i in range(len(sequence)):
         out[i] = sequence[i]
@@ -70,11 +71,13 @@ def vector(sequence, kind):
 
 @register_jitable
 def vector_of_tuple(sequence, kind):
+    """Return the numbers of a tuple as a vector."""
     return vector(uniform(sequence, kind), kind)
 
 
 @register_jitable
 def matrix(sequence, kind):
+    """Return sequences of numbers as the rows of a matrix."""
     out = np.empty((len(sequence), len(sequence[0])), kind)
     for i in range(len(sequence)):
         for j in range(out.shape[1]):
@@ -84,6 +87,7 @@ def matrix(sequence, kind):
 
 @register_jitable
 def matrix_of_tuples(sequence, kind):
+    """Return tuples of numbers as the rows of a matrix."""
     return matrix(uniform(sequence, kind), kind)
 
 

@@ -27,6 +27,7 @@ class Methods(AttributeTemplate):
 
 
 def sum_along(a, axis):
+    """Return the sums along an axis."""
     return np.sum(a, axis)
 
 

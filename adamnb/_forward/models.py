@@ -1,48 +1,52 @@
 """Values and Jacobian of a model ``f(x, *params)`` at all points, as fits take them.
 
 The functions here return Python functions ``rows(x, p, values, jac)`` to compile. `p` holds the n parameters,
-`values` has room for m numbers, and `jac`, of shape (n + 1, M), a row for each parameter. They return how
-many values f has. f gets ``taken(x)`` or, point by point, ``taken(x, i)``.
+then their lower bounds, then the upper ones; `values` has room for m numbers, and `jac`, of shape
+(n + 1, M), a row for each parameter. They return how many values f has. f gets ``taken(x)`` or, point by
+point, ``taken(x, i)``.
 """
 
 import numpy as np
 from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from .derivatives import PARTS
 from .lifted import INNER, lifted
 from .seeds import ON_STACK, parts_of, room, seeded, value_of, vector_of
 
-MOST = 8  # parameters of a pass, see `derivatives.PARTS`
-STEP = (
-    float(np.finfo(float).eps) ** 0.4
-)  # of differences, relative: short for the place of a narrow peak
+# Of differences, relative: short for the place of a narrow peak.
+STEP = float(np.finfo(float).eps) ** 0.4
 
 inner = njit(forceinline=True, error_model="numpy", **INNER)
 
 
 @inner
 def number(x, i):
+    """Return point i of a single predictor, the only row of x."""
     return x[0, i]
 
 
 @inner
 def column(x, i):
+    """Return point i of several predictors."""
     return x[:, i]
 
 
 @inner
 def vector(x):
+    """Return a single predictor, the only row of x."""
     return x[0]
 
 
 @inner
 def whole(x):
+    """Return x as it is."""
     return x
 
 
 def parts_for(n):
     """Return the parameters of a pass: as many as there are, in full registers."""
-    return next((parts for parts in (1, 2, 4, MOST) if parts >= n), MOST)
+    return next((parts for parts in (1, 2, 4) if parts >= n), PARTS)
 
 
 @inner
@@ -116,23 +120,24 @@ def by_jacobian(function, n, taken, jacobian):
 
 
 def by_differences(function, n, taken):
-    """f has no exact derivatives: differences of both sides are taken."""
+    """f has no exact derivatives: differences of both sides are taken, within the bounds."""
 
     def rows(x, p, values, jac):
         moved = p.copy()
         for j in range(n):
             h = STEP * (abs(p[j]) if p[j] != 0.0 else 1.0)
-            moved[j] = p[j] + h
+            moved[j] = min(p[j] + h, p[2 * n + j])
             above = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
             if above.size != values.size:
                 return above.size
             for i in range(values.size):
                 jac[j, i] = above[i]
             up = moved[j]
-            moved[j] = p[j] - h
+            moved[j] = max(p[j] - h, p[n + j])
             below = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
+            width = up - moved[j]
             for i in range(values.size):
-                jac[j, i] = (jac[j, i] - below[i]) / (up - moved[j])
+                jac[j, i] = (jac[j, i] - below[i]) / width if width > 0.0 else 0.0
             moved[j] = p[j]
         found = vector_of(function(taken(x), *to_fixed_tuple(p, n)))
         for i in range(values.size):

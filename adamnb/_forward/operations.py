@@ -96,6 +96,8 @@ def lower(function, count, implementation):
 
 
 def arithmetic(operation):
+    """Return the implementation of an operation that `emitted` has."""
+
     def implementation(context, builder, sig, args):
         numbers = [emitted(context, builder, *pair) for pair in zip(sig.args, args, strict=True)]
         if operation is operator.truediv:
@@ -116,6 +118,8 @@ def refuse_zero(context, builder, kind, divisor):
 
 
 def of_values(function):
+    """Return the implementation of a function whose derivative is 0: that of values."""
+
     def implementation(context, builder, sig, args):
         known = context.typing_context.resolve_value_type(function)
         inner = known.get_call_type(context.typing_context, tuple(map(real, sig.args)), {})
@@ -171,6 +175,7 @@ def of_dtype(context, builder, kind, number):
 
 
 def of_power(context, builder, sig, args):
+    """Implement a power by the rule for its exponent: a whole number, one without derivatives, or any."""
     rule = power
     if isinstance(sig.args[1], types.Integer):
         rule = integer_power
@@ -180,6 +185,7 @@ def of_power(context, builder, sig, args):
 
 
 def pairwise(rule):
+    """Return the implementation of a function of several numbers by a rule for two of them."""
     pair = by_rule(rule)
 
     def implementation(context, builder, sig, args):
@@ -193,10 +199,12 @@ TAUGHT: dict[Callable, Callable] = {}
 
 
 def learn(function, template):
+    """Let Numba know the types of a function of dual numbers."""
     TAUGHT[function] = infer_global(function)(type(template.__name__, (template,), {}))
 
 
 def teach(functions, template, count, implementation):
+    """Let Numba know the types and the implementation of functions of `count` numbers."""
     for function in functions:
         learn(function, template)
         lower(function, count, implementation)

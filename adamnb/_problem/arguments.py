@@ -8,7 +8,8 @@ import numpy as np
 
 ADAPTIVE = "differences"  # 2-point where that is exact enough, 3-point where not
 COMPILED = "compiled differences"  # of both sides, within machine code
-SCHEMES = (ADAPTIVE, COMPILED, "2-point", "3-point", "cs")
+PUBLIC_SCHEMES = ("2-point", "3-point", "cs")  # schemes that a caller can ask for
+SCHEMES = (ADAPTIVE, COMPILED, *PUBLIC_SCHEMES)
 FORWARD = "forward"  # exact derivatives of a Numba function
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -223,7 +224,7 @@ def gradient_form(fun: Any, jac: Any, scheme: str | None) -> tuple[Callable, Any
         return fun, jac
     if jac is None or jac is False:
         return fun, scheme or ADAPTIVE
-    if jac is True or (isinstance(jac, str) and jac in (*SCHEMES[2:], FORWARD, "inplace")):
+    if jac is True or (isinstance(jac, str) and jac in (*PUBLIC_SCHEMES, FORWARD, "inplace")):
         return fun, jac
     raise ValueError(
         "`jac` must be callable, True, 'inplace', 'forward', '2-point', '3-point', 'cs' or None; got"

@@ -234,6 +234,7 @@ def main_reason(error: Exception) -> str:
 
 
 def require_number(kind: types.Type) -> None:
+    """Raise a `TypeError` or `ValueError` unless `fun` returns a number."""
     if not isinstance(kind, types.Float | types.Integer | types.Boolean):
         error = ValueError if isinstance(kind, types.Array) else TypeError
         raise error(f"`fun` must return a scalar value; compiled, it returns {kind}.")

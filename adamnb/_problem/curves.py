@@ -105,10 +105,13 @@ def _not_finite(array: np.ndarray) -> np.ndarray:
 
 def _first(name: str, bad: np.ndarray) -> str:
     """Return where the first bad element is, or nothing."""
-    if not bad.any():
-        return ""
+    return f"`{name}` is not finite at {_place(bad)[1]}" if bad.any() else ""
+
+
+def _place(bad: np.ndarray) -> tuple[tuple[int, ...], str]:
+    """Return the index of the first bad element, and what errors call it."""
     index = tuple(int(i) for i in np.argwhere(bad)[0])
-    return f"`{name}` is not finite at index {index[0] if len(index) == 1 else index}"
+    return index, f"index {index[0] if len(index) == 1 else index}"
 
 
 def _left_out(x: Any, y: np.ndarray, errors: Errors, kept: np.ndarray) -> Data:
@@ -151,10 +154,10 @@ def _weights(y: np.ndarray, errors: Errors) -> np.ndarray:
     given = _of_points("sigma", sigma, y)
     unknown = np.isnan(given) if errors.nan_policy == "omit" else np.zeros(1, bool)
     if not ((given > 0) | unknown).all():
-        index = np.argwhere(~((given > 0) | unknown))[0]
+        index, place = _place(~((given > 0) | unknown))
         raise ValueError(
-            f"`sigma` must be positive; got {given[tuple(index)]} at index {index.tolist()}. A point with"
-            " an infinite one does not count."
+            f"`sigma` must be positive; got {given[index]} at {place}. A point with an infinite one does not"
+            " count."
         )
     return np.where(unknown, 0.0, 1.0 / given)
 
@@ -190,10 +193,9 @@ def _check_counts(y: np.ndarray, counts: np.ndarray) -> None:
     """Refuse what is no number of counts."""
     negative = (y < 0) & counts
     if negative.any():
-        index = tuple(int(i) for i in np.argwhere(negative)[0])
+        index, place = _place(negative)
         raise ValueError(
-            f"`ydata` must be at least 0 for `cost='poisson'`; got {y[index]} at index"
-            f" {index[0] if len(index) == 1 else index}."
+            f"`ydata` must be at least 0 for `cost='poisson'`; got {y[index]} at {place}."
         )
 
 

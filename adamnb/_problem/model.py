@@ -14,7 +14,6 @@ from .._compiled.machine_code import array_type, compile_or_load, machine_code
 from .arguments import ADAPTIVE, FORWARD, Pair, real_array
 from .compiled import main_reason, type_of
 
-SCHEMES = ("2-point", "3-point", "cs")
 EPS = float(np.finfo(float).eps)
 COMPLEX_STEP = 1e-20
 STEPS = {"2-point": 1 / 2, "3-point": 1 / 3}  # of differences, as powers of eps
@@ -66,14 +65,11 @@ class Rows(NamedTuple):
     keep: Any  # what must live as long as the address is used
 
 
-def compiled_rows(
-    f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Callable, bounded: bool
-) -> Rows | None:
+def compiled_rows(f: Any, jac: Any, x: Any, p: np.ndarray, m: int, inside: Callable) -> Rows | None:
     """Return the model in machine code, or None where it is called from Python.
 
-    The model is evaluated point by point where it gives the values of the whole array: at the start `p`,
-    and at another place ``inside(p)`` the bounds. Its differences know no bounds, and are for fits that
-    have none.
+    It is evaluated point by point where it gives the values of the whole array: at the start `p`, and at
+    another place ``inside(p)`` the bounds.
 
     Raises
     ------
@@ -98,20 +94,19 @@ def compiled_rows(
         whole = models.vector if x.ndim == 1 else models.whole
     if jac is not None and jac != FORWARD:
         made = _made(models.by_jacobian, f, len(p), rows, whole, jac)
-        return _required(made, f, "jac")
+        return _required(made, "jac")
     if points is not None and rows.shape[1] == m:
         by_points = _made(models.by_points, f, len(p), rows, points)
         if isinstance(by_points, Rows) and _agree(by_points, f, x, (p, inside(p)), m):
             return by_points
     by_arrays = _made(models.by_arrays, f, len(p), rows, whole)
     if isinstance(by_arrays, Rows) or jac == FORWARD:
-        return _required(by_arrays, f, FORWARD)
+        return _required(by_arrays, FORWARD)
     differenced = _made(models.by_differences, f, len(p), rows, whole)
-    differences = _required(differenced, f, "f", by_arrays)._replace(gradient="3-point")
-    return None if bounded else differences
+    return _required(differenced, "f", by_arrays)._replace(gradient="3-point")
 
 
-def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> "Rows | Exception":
+def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> Rows | Exception:
     """Compile a form of the model; return why there is none, if so. Numba remembers either."""
     from .._forward.named import rows
 
@@ -130,7 +125,7 @@ def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> "R
     return Rows(*first_class(function.overloads[signature]), x, gradient, function)
 
 
-def _required(made: "Rows | Exception", f: Any, name: str, better: Any = None) -> Rows:
+def _required(made: Rows | Exception, name: str, better: Any = None) -> Rows:
     """Return a form of the model, or raise that it does not compile."""
     if isinstance(made, Rows):
         return made

@@ -14,7 +14,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
-from .arguments import SCHEMES, refuse_masked
+from .arguments import PUBLIC_SCHEMES, SCHEMES, refuse_masked
 from .methods import METHODS, Method
 
 
@@ -188,7 +188,7 @@ OPTIONS = {
     ),
     "finite_difference": Option(
         None, "be '2-point', '3-point', 'cs' or None",
-        lambda value: isinstance(value, str) and value in ("2-point", "3-point", "cs"),
+        lambda value: isinstance(value, str) and value in PUBLIC_SCHEMES,
         "scheme where no gradient is given, for use through SciPy, which keeps `jac` to itself",
     ),
     "finite_diff_rel_step": Option(

@@ -4,7 +4,7 @@ A tree of dicts and NamedTuples, whose leaves are numbers and arrays of any shap
 than one axis is a leaf without a tree.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import prod
@@ -181,9 +181,9 @@ class Structure:
         if not isinstance(names, str):
             return names
         if names not in self.names:
-            near = get_close_matches(names, self.names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"`{option}` must name variables of x0; got {names!r}.{hint}")
+            raise ValueError(
+                f"`{option}` must name variables of x0; got {names!r}.{nearest(names, self.names)}"
+            )
         return self.names.index(names)
 
     def bounds(self, bounds: Any, count: int | None = None) -> Any:
@@ -239,6 +239,12 @@ def members(tree: Any) -> dict | None:
     return None
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean '...'?" for the nearest of the names that x0 has, or nothing."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def as_dict(tree: Any) -> Any:
     """Return a tree with dicts for NamedTuples."""
     parts = members(tree)
@@ -266,9 +272,8 @@ def leaves_of(
         raise TypeError(f"`{name}` must have the parts {known}, as x0; got {tree!r}.")
     for key in parts:
         if key not in keys:
-            near = get_close_matches(str(key), map(str, keys), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"`{name}` has a part {key!r}, which x0 has not.{hint}")
+            near = nearest(str(key), map(str, keys))
+            raise ValueError(f"`{name}` has a part {key!r}, which x0 has not.{near}")
     for key, part in node.parts:
         if key in parts:
             yield from leaves_of(part, parts[key], f"{name}.{key}", whole)

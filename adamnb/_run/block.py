@@ -37,20 +37,18 @@ from .._problem.methods import Method
 from .._problem.objective import wrong_shape
 from .._problem.problem import Problem
 from .covariance import Covariances, covariances
-from .errors import by_values, of_run, unit_of
+from .errors import by_values, height_of, of_run
 from .finish import finish
 from .hessians import Minima
+from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS, steps_in
 from .points import BlockPoints
-from .run import MOST_STEPS, Run, coming_rates, growth, infinite_here, span_type, steps_in
+from .run import Run, coming_rates, infinite_here, span_type
 from .settings import is_plain, pairs_of, settings
 from .state import State, vectors_type
 
-SECONDS = 0.05  # machine code comes back to Python about this often
-FIRST_STEPS = 2  # evaluations of a first call, as many as any run needs
 UNKNOWN = 256  # most problems of a call before it is known of each that it is quick
-ROOTS = (
-    1024  # steps of which problems share the root of the correction of the bias (`root_correction`)
-)
+# Steps of which problems share the root of the correction of the bias (`root_correction`).
+ROOTS = 1024
 
 
 @dataclass
@@ -88,7 +86,7 @@ class Block:
 
 @dataclass
 class Solved:
-    """The results of a block; `errors` holds what the user's functions raised, by problem."""
+    """The results of a block; `exceptions` holds what the user's functions raised, by problem."""
 
     first: int
     x: np.ndarray
@@ -98,7 +96,7 @@ class Solved:
     nfev: np.ndarray
     njev: np.ndarray
     reason: np.ndarray
-    errors: dict[int, Exception] = field(default_factory=dict)
+    exceptions: dict[int, Exception] = field(default_factory=dict)
     covariances: Covariances | None = None  # where standard errors are asked for
 
     @classmethod
@@ -123,7 +121,7 @@ class Solved:
         rows = slice(part.first, part.first + len(part))
         self.put(rows, vars(part))
         self.reason[rows] = part.reason
-        self.errors |= {part.first + b: error for b, error in part.errors.items()}
+        self.exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
         if self.covariances is not None and part.covariances is not None:
             self.covariances.put(rows, part.covariances)
 
@@ -147,7 +145,7 @@ class BlockAtWork:
                 jac=learnt(block.x0, block.bounds, block.x_scale)
             )
         self.pace = 1  # evaluations that take `SECONDS`
-        self.errors: dict[int, Exception] = {}
+        self.exceptions: dict[int, Exception] = {}
 
     def count(self) -> int:
         """Return how many problems have not stopped."""
@@ -177,7 +175,7 @@ class BlockAtWork:
         else:
             reasons[-2] = reasons[-1]
         if made := int(counts.sum() - before):
-            self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, 64 * self.pace)
+            self.pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * self.pace)
         return bool(reasons[-2] < size)
 
     def _raised(self, b: int, error: Exception, options: np.ndarray) -> None:
@@ -187,18 +185,18 @@ class BlockAtWork:
             self.reasons[b] = infinite_here(self.blocks.method, state, options)
             return
         explain_division(error, batch.fun, batch.jac)
-        self.errors[b], self.reasons[b] = error, RAISED
+        self.exceptions[b], self.reasons[b] = error, RAISED
         self.reasons[-2] += 1
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the last state, why each problem stopped, and what was raised."""
-        return self.state, self.reasons[:-2], self.errors
+        return self.state, self.reasons[:-2], self.exceptions
 
 
 class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
 
-    growth = 64  # a call has at most so many times the iterations of the one before
+    growth = GROWTH
 
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, self.dtype = batch, sample.x0.shape[1], sample.x0.dtype
@@ -242,7 +240,7 @@ class CompiledBlocks:
         batch, work = self.batch, self.begin(block)
         options, rate, now = self.options, batch.options["learning_rate"], 0.0
         steps, done = 1 if callable(rate) else FIRST_STEPS, 0
-        grow = min(self.growth, growth(callable(rate)))
+        grow = min(self.growth, GROWTH_AHEAD) if callable(rate) else self.growth
         more, failed = False, None
         while (left := work.count()) and not (stopped(len(block) - left) or batch.late()):
             if not more:
@@ -258,16 +256,16 @@ class CompiledBlocks:
                 done += steps
                 most = min(grow * steps, MOST_STEPS)
                 steps = steps_in(SECONDS, steps, time.perf_counter() - begun, most)
-        state, reasons, errors = work.end()
+        state, reasons, exceptions = work.end()
         if failed is not None:
-            errors |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
+            exceptions |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
             reasons[reasons == GOING] = RAISED
         for b in np.flatnonzero(reasons == WRONG_SHAPE):
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
-            errors[int(b)], reasons[b] = ValueError(error), RAISED
-        self._finish(block, state, reasons, errors, stopped)
-        solved = self._solved(block, state, reasons, errors)
+            exceptions[int(b)], reasons[b] = ValueError(error), RAISED
+        self._finish(block, state, reasons, exceptions, stopped)
+        solved = self._solved(block, state, reasons, exceptions)
         if batch.options["errors"] is not None:
             functions = getattr(work, "functions", self.functions)
             solved.covariances = self._covariances(block, state, functions, solved)
@@ -301,8 +299,8 @@ class CompiledBlocks:
 
         points = BlockPoints(run, functions, block.data, state.records)
         fitted = (low < high).sum(axis=1)
-        unit = unit_of(self.batch.options, fitted, block.n_data)
-        found = covariances(points, at, rows, unit)
+        height = height_of(self.batch.options, fitted, block.n_data)
+        found = covariances(points, at, rows, height)
         solved.nfev, solved.njev = (state.records[name].copy() for name in ("nfev", "njev"))
         return found
 
@@ -315,7 +313,7 @@ class CompiledBlocks:
         block: Block,
         state: State,
         reasons: np.ndarray,
-        errors: dict[int, Exception],
+        exceptions: dict[int, Exception],
         stopped: Callable[[int], bool],
     ) -> None:
         """Verify and polish, where asked for: in Python, as for a single problem."""
@@ -328,15 +326,15 @@ class CompiledBlocks:
                 reasons[b] = GOING if stopped(0) else finish(run, int(reasons[b]))
             except Exception as error:
                 explain_division(error, self.batch.fun, self.batch.jac)
-                errors[b], reasons[b] = error, RAISED
+                exceptions[b], reasons[b] = error, RAISED
 
     def _solved(
-        self, block: Block, state: State, reasons: np.ndarray, errors: dict[int, Exception]
+        self, block: Block, state: State, reasons: np.ndarray, exceptions: dict[int, Exception]
     ) -> Solved:
         s, v = state.records, state.vectors
         x, jac = _chosen(v.x, s["x_best"]), _chosen(v.g, s["g_best"])
         fun, nit, nfev, njev = (s[name].copy() for name in ("fun_best", "nit", "nfev", "njev"))
-        solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, errors)
+        solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, exceptions)
         unknown = (nfev == 0) | ((reasons == RAISED) & (nit == 0))
         solved.fun[unknown] = solved.jac[unknown] = np.nan
         return solved
@@ -383,7 +381,7 @@ def solve_interpreted(
                 found = of_run(run)
             except Exception as error:
                 explain_division(error, batch.fun, batch.jac)
-                solved.reason[b], solved.errors[b] = RAISED, error
+                solved.reason[b], solved.exceptions[b] = RAISED, error
                 if run.s.nit > 0:
                     solved.put(b, run.result(INTERRUPTED))
             else:
@@ -400,7 +398,7 @@ def solve_block(batch: Batch, block: Block) -> Solved:
     else:
         solved = Solved.nothing(block.first, block.x0.copy(), GOING, batch.options)
         solve_interpreted(batch, block, lambda: False, solved)
-    solved.errors = {b: _portable(error) for b, error in solved.errors.items()}
+    solved.exceptions = {b: _portable(error) for b, error in solved.exceptions.items()}
     return solved
 
 

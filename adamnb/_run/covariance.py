@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._compiled.stops import ROUNDINGS
-from .hessians import Measured, Minima, Points
+from .hessians import Measured, Minima
+from .points import Points
 from .verdicts import ALL_HELD, FOUND, NO_FIT, NOT_AT_MINIMUM
 
 ROUNDS = 6  # of Newton's steps
@@ -40,20 +41,20 @@ class Covariances:
 
 
 def covariances(
-    points: Points, at: Minima, rows: np.ndarray, unit: Callable[[np.ndarray], np.ndarray]
+    points: Points, at: Minima, rows: np.ndarray, height: Callable[[np.ndarray], np.ndarray]
 ) -> Covariances:
     """Return the covariances of parameters of the problems number `rows`.
 
     Parameters
     ----------
-    unit : callable
-        ``unit(f)``, from f at the minimum by how much it rises when the square of a deviation, in standard
-        errors, rises by 2: 1 for a negative log-likelihood.
+    height : callable
+        ``height(f)``, from f at the minimum by how much it rises when half a squared deviation, in standard
+        errors, rises by 1: 1 for a negative log-likelihood.
     """
     found = Covariances.nothing(*at.x.shape)
     for _ in range(ROUNDS):
         moving = [
-            _moved(points, at, some, free, unit, found) for some, free in _alike(at, rows, found)
+            _moved(points, at, some, free, height, found) for some, free in _alike(at, rows, found)
         ]
         rows = np.concatenate([rows[:0], *moving])
         if rows.size == 0:
@@ -79,10 +80,10 @@ def _alike(
 
 def _moved(
     points: Points, at: Minima, rows: np.ndarray, free: np.ndarray,
-    unit: Callable[[np.ndarray], np.ndarray], found: Covariances,
+    height: Callable[[np.ndarray], np.ndarray], found: Covariances,
 ) -> np.ndarray:  # fmt: skip
     """Write what is found of problems with the same free variables; return which have been moved."""
-    measured = Measured(points, at, rows, free, unit(at.f[rows]))
+    measured = Measured(points, at, rows, free, height(at.f[rows]))
     covariance, step, off = measured.inverse()
     square = np.ix_(rows, free, free)
     found.covariance[square] = covariance
@@ -91,7 +92,7 @@ def _moved(
     found.direction[np.ix_(rows, free)] = measured.direction
     # On a bound, and pulled off it by nothing that counts.
     x, low, high = (array[np.ix_(rows, free)] for array in (at.x, at.low, at.high))
-    error = np.sqrt(np.einsum("rii->ri", covariance))
+    error = stderr_of(covariance)
     resting = ((x <= low) | (x >= high)) & (np.abs(step) < FAR * error)
     at.g[np.ix_(rows, free)] = np.where(resting, 0, at.g[np.ix_(rows, free)])
     going = (measured.verdict == FOUND) & (off > measured.tolerance)
@@ -118,3 +119,16 @@ def _follow(
     at.x[rows[follows]], at.f[rows[follows]] = x[follows], f[follows]
     at.g[rows[follows]] = g[follows]
     return follows
+
+
+def stderr_of(covariance: np.ndarray) -> np.ndarray:
+    """Return standard errors, shape (..., n)."""
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.einsum("...ii->...i", covariance))
+
+
+def correlation_of(covariance: np.ndarray) -> np.ndarray:
+    """Return correlations, shape (..., n, n)."""
+    error = stderr_of(covariance)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return covariance / (error[..., :, np.newaxis] * error[..., np.newaxis, :])

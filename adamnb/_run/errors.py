@@ -6,18 +6,16 @@ from typing import Any
 import numpy as np
 
 from .._problem.arguments import SCHEMES, unbounded
-from .covariance import Covariances, covariances
+from .covariance import Covariances, correlation_of, covariances, stderr_of
 from .hessians import OFF, Minima
 from .points import RunPoints
 from .profile import intervals
-from .result import Result, correlation_of
+from .result import Result
 from .verdicts import FOUND, VERDICTS
 
 NAMED = 0.1  # of the largest part of a direction: parts that are written down
-HALVES = {
-    "likelihood": 1.0,
-    "chi2": 2.0,
-}  # by how much f rises when half a squared deviation rises by 1
+# By how much f rises when half a squared deviation, in standard errors, rises by 1.
+HEIGHTS = {"likelihood": 1.0, "chi2": 2.0}
 
 
 def by_values(jac: Any) -> bool:
@@ -25,13 +23,13 @@ def by_values(jac: Any) -> bool:
     return isinstance(jac, str) and jac in SCHEMES and jac != "cs"
 
 
-def unit_of(o: dict[str, Any], fitted: np.ndarray, n_data: Any) -> Callable:
-    """Return the function that `covariances` takes, for fits of `fitted` variables.
+def height_of(o: dict[str, Any], fitted: np.ndarray, n_data: Any) -> Callable:
+    """Return the function of f that gives these heights, for fits of `fitted` variables.
 
     A sum of squares of residuals has them in units of a sigma that is not known, and is estimated.
     """
-    if o["errors"] in HALVES:
-        return lambda f: np.full(f.shape, HALVES[o["errors"]])
+    if o["errors"] in HEIGHTS:
+        return lambda f: np.full(f.shape, HEIGHTS[o["errors"]])
     return lambda f: 2 * np.maximum(f, 0.0) / (n_data - fitted)
 
 
@@ -57,7 +55,7 @@ def of_run(run: Any) -> Covariances | None:
     size = np.ones(x.size) if v.scale is None else v.scale
     at = Minima(x, f, g, size[np.newaxis], low, high, noise, curvature)
     fitted = (low < high).sum(axis=1)
-    found = covariances(points, at, np.zeros(1, int), unit_of(o, fitted, o["n_data"]))
+    found = covariances(points, at, np.zeros(1, int), height_of(o, fitted, o["n_data"]))
     if found.moved[0] > 0:
         v.x[s.x_best], v.g[s.g_best] = x[0], g[0] * unit
         s.fun_best = float(f[0]) * unit
@@ -108,16 +106,15 @@ def with_errors(run: Any, result: Result, found: Covariances) -> None:
     o, covariance = run.problem.options, found.covariance[0]
     size = run.state.vectors.scale
     size = np.ones(result.x.size) if size is None else size
-    with np.errstate(invalid="ignore"):
-        result.stderr = np.sqrt(covariance.diagonal())
-    result.covariance, result.correlation = covariance, correlation_of(covariance)
+    result.stderr, result.covariance = stderr_of(covariance), covariance
+    result.correlation = correlation_of(covariance)
     result.at_bound, result.covariance_status = found.at_bound[0], int(found.verdict[0])
     name_of = run.problem.structure.name_of
     result.covariance_message = message_of(found, size, result.success, name_of)
     if o["profile"] is not None:
         bounds = run.problem.bounds or unbounded(result.x.shape)
         fitted = (bounds[0] < bounds[1]).sum(keepdims=True)
-        height = unit_of(o, fitted, o["n_data"])(np.array([result.fun]))[0]
+        height = height_of(o, fitted, o["n_data"])(np.array([result.fun]))[0]
         which = [int(i) % result.x.size for i in np.atleast_1d(o["profile"])]
         result.intervals, result.intervals_message = intervals(run, which, height, covariance)
         result.nfev, result.njev = run.s.nfev, run.s.njev

@@ -35,15 +35,10 @@ from .escape import falls_for_ever, unchanged
 from .second_order import UNFINISHED, Lower, Stationary, in_single, lower_point, stationary
 
 ESCAPES = 5  # saddles that are left, at most
-MET = (
-    BY_GRADIENT,
-    BY_ERROR,
-    BY_OBJECTIVE,
-    BY_STEP,
-    BY_ROUNDING,
-)  # tests that a saddle meets as well
+# Tests that a saddle meets as well.
+MET = (BY_GRADIENT, BY_ERROR, BY_OBJECTIVE, BY_STEP, BY_ROUNDING)
 DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
-HEIGHT = 1e30  # of f at the start, as where an exponential nearly overflows
+HIGH = 1e30  # |f| at the start, as where an exponential nearly overflows
 LONG = 100  # iterations beside which a few evaluations more do not count
 
 
@@ -94,7 +89,7 @@ class Finish:
     @property
     def high(self) -> bool:
         """Whether f started so high that nothing counts beside it."""
-        return abs(self.s.fun_first) > HEIGHT
+        return abs(self.s.fun_first) > HIGH
 
     def lower_point(self) -> Lower | None:
         """Return a point near the best that shows it to be no minimum, if it is none."""

@@ -29,14 +29,11 @@ from .._problem.compiled import type_of
 from .._problem.curves import Curves
 from .._problem.model import PythonModel, Rows
 from .fitted import is_known
-from .run import steps_in
+from .pace import FIRST_STEPS, GROWTH, SECONDS, steps_in
 
-SECONDS = 0.05  # machine code comes back to Python about this often
-FIRST_EVALUATIONS = 2  # of the first call, whatever one takes
 NO_X = np.zeros((1, 1))
 # Part of a column of the Jacobian that is its error, by how it is had.
 RANK = {"forward": 1e-14, "jac": 1e-14, "cs": 1e-14, "3-point": 1e-9, "2-point": 1e-7}
-GROWTH = 64  # a call has at most so many times the evaluations of the one before
 
 
 @dataclass
@@ -47,7 +44,7 @@ class Part:
     found: Found
     residuals: np.ndarray  # of the last curve
     triangle: tuple[np.ndarray, np.ndarray]  # of the last curve: R by columns, and projections
-    errors: dict[int, Exception]
+    exceptions: dict[int, Exception]
 
     def __len__(self) -> int:
         return len(self.found.p)
@@ -66,7 +63,8 @@ def work_for(m: int, n: int) -> Work:
     """Return room for one curve of m points and n parameters."""
     of_m, of_n = np.zeros((4, m)), np.zeros((12, n))
     matrices = np.zeros((n + 1, max(m, n))), np.zeros((n, n)), np.zeros((n + 1, n))
-    return Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+    room = Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+    return room._replace(trial=np.zeros(3 * n))
 
 
 def nothing_found(p: np.ndarray, block: Curve) -> Found:
@@ -105,8 +103,8 @@ class CompiledFits:
         block = self.curves.block(first, size)
         found = nothing_found(self.curves.p[first : first + size].copy(), block)
         work, state = work_for(self.curves.m, self.curves.n), np.zeros(1, FIT)
-        span, pace = np.array([0, size, 0, 0]), FIRST_EVALUATIONS
-        errors: dict[int, Exception] = {}
+        span, pace = np.array([0, size, 0, 0]), FIRST_STEPS
+        exceptions: dict[int, Exception] = {}
         while span[0] < size and not stopped(int(span[0])):
             span[2], begun = pace, time.perf_counter()
             try:
@@ -115,12 +113,12 @@ class CompiledFits:
                 )
             except Exception as error:
                 b = int(span[0])
-                errors[b], found.reason[b] = error, RAISED
+                exceptions[b], found.reason[b] = error, RAISED
                 span[0], span[3] = b + 1, 0
             made = max(1, pace - int(span[2]))
             pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * pace)
         best = int(state["best"][0])
-        return Part(first, found, work.residuals[best], (work.upper, work.projected), errors)
+        return Part(first, found, work.residuals[best], (work.upper, work.projected), exceptions)
 
 
 @cache
@@ -146,17 +144,17 @@ class PythonFits:
         """Fit some curves; `stopped` is asked before each of them whether to leave the others."""
         block = self.curves.block(first, size)
         found = nothing_found(self.curves.p[first : first + size].copy(), block)
-        errors: dict[int, Exception] = {}
+        exceptions: dict[int, Exception] = {}
         for b in np.flatnonzero(found.reason == GOING).tolist():
             if stopped(b):
                 break
             try:
                 self._fit(block, found, b)
             except Exception as error:
-                errors[b], found.reason[b] = error, RAISED
+                exceptions[b], found.reason[b] = error, RAISED
         best = int(self.state["best"][0])
         triangle = self.work.upper, self.work.projected
-        return Part(first, found, self.work.residuals[best], triangle, errors)
+        return Part(first, found, self.work.residuals[best], triangle, exceptions)
 
     def _fit(self, block: Curve, found: Found, b: int) -> None:
         """Fit a curve; where differences are ours to choose, those of both sides have the last word."""
@@ -169,11 +167,11 @@ class PythonFits:
             span[2], self.choices["rank"] = 1, RANK[model.scheme]
             self.run(self.address, NO_X, block, w, self.state, self.choices, found, span)
             if span[3] == TRIAL:
-                w.values[:] = model.values(w.trial.copy(), m)
+                w.values[:] = model.values(w.trial[: w.p.size].copy(), m)
                 span[3] = VALUED
             elif span[3] == SLOPES:
                 values = w.values.copy()
-                w.jac[:-1, :m] = model.jacobian(w.trial.copy(), values).T
+                w.jac[:-1, :m] = model.jacobian(w.trial[: w.p.size].copy(), values).T
             elif is_known(found.reason[b]) and model.refined():
                 w.values[:] = values
                 w.jac[:-1, :m] = model.jacobian(w.p.copy(), values).T

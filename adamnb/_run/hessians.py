@@ -5,10 +5,11 @@ what this shows to be independent of each other, by steps that are a small part 
 nothing has a scale: not the variables, not f, not what the data say of their sums.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
+from .points import Points
 from .verdicts import DOWNWARDS, FOUND, INFINITE, NOISY, UNDETERMINED
 
 # First steps of differences of gradients in sizes of variables; further ones in standard errors, and at least
@@ -30,16 +31,6 @@ SHORT, CLEAR = 0.1, 1e-4
 PASSES = 8  # of measuring
 
 
-class Points(Protocol):
-    """What evaluates f of many problems; `rows` are their numbers."""
-
-    def gradients(self, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return f, shape (R,), and gradients, shape (R, n), at one point of each problem."""
-
-    def values(self, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Return f, shape (K, R), at K points of each problem, shape (K, R, n)."""
-
-
 class Minima(NamedTuple):
     """Where B problems ended. x, f and g are changed where Newton's steps lead further down."""
 
@@ -49,9 +40,7 @@ class Minima(NamedTuple):
     size: np.ndarray  # of the variables, shape (B, n)
     low: np.ndarray
     high: np.ndarray
-    noise: np.ndarray | None = (
-        None  # of f, where gradients are had by differences; None: f has them
-    )
+    noise: np.ndarray | None = None  # of f; None where there are gradients that are no differences
     curvature: np.ndarray | None = None  # along each variable, as far as it is known then
 
     def held(self, rows: np.ndarray) -> np.ndarray:
@@ -74,7 +63,8 @@ class Measured:
     Attributes
     ----------
     ways : ndarray, shape (R, n, n)
-        Directions, one a row, in which the curvature of f is about `height`.
+        Directions, one a row, in which the curvature of f is about `height`: that of `covariances`, `own`, or
+        1 where it is 0, as where data are matched exactly.
     hessian : ndarray, shape (R, n, n)
         Along these, in units of `height`.
     slope : ndarray, shape (R, n)
@@ -84,16 +74,16 @@ class Measured:
     """
 
     def __init__(
-        self, points: Points, at: Minima, rows: np.ndarray, free: np.ndarray, unit: np.ndarray
+        self, points: Points, at: Minima, rows: np.ndarray, free: np.ndarray, height: np.ndarray
     ) -> None:
-        self.points, self.at, self.rows, self.free, self.unit = points, at, rows, free, unit
+        self.points, self.at, self.rows, self.free, self.own = points, at, rows, free, height
         x = at.x[rows].astype(float)
         self.full, self.x = x, x[:, free]
         self.low, self.high = at.low[np.ix_(rows, free)], at.high[np.ix_(rows, free)]
         size = at.size[np.ix_(rows, free)].astype(float)
         self.size = np.maximum(size, 1e-3 * np.abs(self.x))
         self.single = at.single(rows)
-        self.height = np.where(unit > 0, unit, 1.0)
+        self.height = np.where(height > 0, height, 1.0)
         self.tolerance = OFF[self.single]
         count, n = self.x.shape
         self.error, self.slope = np.zeros(count), np.zeros((count, n))
@@ -250,11 +240,11 @@ class Measured:
             changes[:, k] = (up.astype(float) - down)[:, self.free]
             changes[~np.isfinite(above + below), k] = np.nan
         ways = self.ways[rows]
-        unit = 2 * steps[:, :, None]
+        width = 2 * steps[:, :, None]
         taken = np.swapaxes(
-            np.linalg.solve(np.swapaxes(ways, 1, 2), np.swapaxes(moves / unit, 1, 2)), 1, 2
+            np.linalg.solve(np.swapaxes(ways, 1, 2), np.swapaxes(moves / width, 1, 2)), 1, 2
         )
-        along = (changes / unit) @ np.swapaxes(ways, 1, 2)
+        along = (changes / width) @ np.swapaxes(ways, 1, 2)
         bad = ~np.isfinite(along).all(axis=(1, 2))
         taken[bad] = np.eye(n)
         try:
@@ -307,18 +297,17 @@ class Measured:
         count, n = self.x.shape
         covariance, step = np.full((count, n, n), np.nan), np.zeros((count, n))
         off, good = np.zeros(count), self.verdict == FOUND
-        ways, unit = self.ways[good], self.unit[good]
+        ways, own = self.ways[good], self.own[good]
         inverse = np.linalg.inv(self.hessian[good])
         turned = np.swapaxes(ways, 1, 2) @ inverse
         found = turned @ ways
         covariance[good] = (found + np.swapaxes(found, 1, 2)) / 2
-        covariance[good] *= (unit / self.height[good])[:, None, None]
+        covariance[good] *= (own / self.height[good])[:, None, None]
         step[good] = -np.einsum("rik,rk->ri", turned, self.slope[good])
         square = np.einsum("rk,rkl,rl->r", self.slope[good], inverse, self.slope[good])
         with np.errstate(all="ignore"):
-            off[good] = np.where(unit > 0, np.sqrt(square * self.height[good] / unit), 0.0)
+            off[good] = np.where(own > 0, np.sqrt(square * self.height[good] / own), 0.0)
         rounding = ROUNDED * float(np.finfo(self.at.x.dtype).eps)
-        off[(np.abs(step) <= rounding * self.size).all(axis=1)] = (
-            0.0  # as where the data are matched exactly
-        )
+        rounded = (np.abs(step) <= rounding * self.size).all(axis=1)
+        off[rounded] = 0.0  # as where the data are matched exactly
         return covariance, step, off

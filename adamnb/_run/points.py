@@ -1,11 +1,21 @@
 """Who evaluates f beside a minimum: a run, from Python, or machine code, for all problems of a block."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._compiled.points import END, WORK
+
+
+class Points(Protocol):
+    """What evaluates f of many problems; `rows` are their numbers."""
+
+    def gradients(self, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return f, shape (R,), and gradients, shape (R, n), at one point of each problem."""
+
+    def values(self, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Return f, shape (K, R), at K points of each problem, shape (K, R, n)."""
 
 
 class RunPoints:

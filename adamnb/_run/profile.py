@@ -35,9 +35,7 @@ class Profile:
 
     run: Run
     i: int
-    height: (
-        float  # by how much f rises when half a squared deviation, in standard errors, rises by 1
-    )
+    height: float  # as of `covariances`
     covariance: np.ndarray
     known: list[tuple[float, np.ndarray]] = field(default_factory=list)  # values, and minima there
 

@@ -15,10 +15,10 @@ from .._compiled.reasons import (
     STOPPED,
 )
 from .._problem.structure import as_dict, names_of, structure_of
-from .covariance import Covariances
+from .covariance import Covariances, correlation_of, stderr_of
 from .verdicts import VERDICTS
 
-SHOWN = 8  # names of variables
+SHOWN = 8  # variables that are named; most that have their correlations in the table
 
 
 class Result(OptimizeResult):
@@ -89,16 +89,9 @@ class Result(OptimizeResult):
 
     def __repr__(self) -> str:
         hidden = {"state", "history"}
-        if "stderr" in self:
-            hidden |= {
-                "x",
-                "params",
-                "stderr",
-                "covariance",
-                "correlation",
-                "at_bound",
-                "intervals",
-            }
+        if "stderr" in self:  # there is a table
+            hidden |= {"x", "params", "stderr", "covariance"}
+            hidden |= {"correlation", "at_bound", "intervals"}
         shown = {k: v for k, v in self.items() if k not in hidden}
         if "params" in shown:
             shown["params"] = as_dict(shown["params"])
@@ -118,13 +111,10 @@ class Result(OptimizeResult):
             )
             if ends is not None and not np.isnan(ends[i]).any():
                 line += f"  {ends[i, 0]:.6g} to {ends[i, 1]:.6g}"
-            if 1 < n <= MOST_SHOWN:
+            if 1 < n <= SHOWN:
                 line += " " + " ".join(f"{c:6.3f}" for c in self.correlation[i, :i])
             lines.append(line.rstrip())
         return "\n".join(lines)
-
-
-MOST_SHOWN = 8  # variables whose correlations are in the table
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
@@ -198,7 +188,7 @@ class BatchResult(OptimizeResult):
             x=solved.x, fun=solved.fun, jac=solved.jac, gradient=gradient, nit=solved.nit,
             nfev=solved.nfev, njev=solved.njev, status=status, success=status == CONVERGED,
             message=dict(sorted(message.items())), reason=briefs[np.searchsorted(kinds, solved.reason)],
-            exceptions=dict(sorted(solved.errors.items())), time=time, compile_time=compile_time,
+            exceptions=dict(sorted(solved.exceptions.items())), time=time, compile_time=compile_time,
         )  # fmt: skip
         if solved.covariances is not None:
             result._take(solved.covariances)
@@ -206,8 +196,7 @@ class BatchResult(OptimizeResult):
 
     def _take(self, found: Covariances) -> None:
         """Take over covariances."""
-        with np.errstate(invalid="ignore"):
-            self.stderr = np.sqrt(np.einsum("bii->bi", found.covariance))
+        self.stderr = stderr_of(found.covariance)
         self.covariance, self.at_bound = found.covariance, found.at_bound
         self.covariance_status = found.verdict
         kinds, counts = np.unique(found.verdict, return_counts=True)
@@ -368,13 +357,6 @@ class MultistartResult(OptimizeResult):
         return "\n".join(lines)
 
     __str__ = __repr__
-
-
-def correlation_of(covariance: np.ndarray) -> np.ndarray:
-    """Return correlations, shape (..., n, n)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt(np.einsum("...ii->...i", covariance))
-        return covariance / (error[..., :, np.newaxis] * error[..., np.newaxis, :])
 
 
 def attach(error: BaseException, result: Any) -> None:

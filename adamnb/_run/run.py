@@ -39,14 +39,12 @@ from .._problem.differences import Steps, learnt
 from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
+from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .result import Result, attach, outcome
 from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
 from .state import State, on_threads
 from .threads import PARALLEL_REGION, thread_count, use_threads
-
-SECONDS = 0.02  # the compiled loop returns to Python about this often, for Ctrl-C and time
-MOST_STEPS = 65_536  # until it does; bounds the memory of learning rates and history
 
 
 class Run:
@@ -181,7 +179,7 @@ class Run:
         if problem.jac == COMPILED:
             functions = functions._replace(jac=learnt(problem.x0, problem.bounds, problem.x_scale))
         loop = partial(machine_code(run, signature), None, functions)
-        steps = 1 if scheduled else 2
+        steps = 1 if scheduled else FIRST_STEPS
         while True:
             begun = time.perf_counter()
             if begun > self.deadline:
@@ -193,11 +191,11 @@ class Run:
             reason = self.run_span(loop, Span(steps, rates, trace))
             if reason != GOING:
                 return reason
-            most = growth(scheduled) * steps
+            most = (GROWTH_AHEAD if scheduled else GROWTH) * steps
             if scheduled or history is not None:
                 most = min(most, MOST_STEPS)
             made = s.njev - before  # fewer than `steps` where f was infinite
-            steps = steps_in(SECONDS, made, time.perf_counter() - begun, most)
+            steps = steps_in(SECONDS_ALONE, made, time.perf_counter() - begun, most)
 
     def run_span(self, loop: Callable, span: Span) -> int:
         """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
@@ -321,19 +319,6 @@ def span_type(scheduled: bool, traced: bool = False) -> types.Type:
     """Return the Numba type of a `Span`, with learning rates or a trace or without."""
     rates, trace = RATES if scheduled else types.none, TRACE if traced else types.none
     return types.NamedTuple((types.int64, rates, trace), Span)
-
-
-def steps_in(seconds: float, steps: int, taken: float, most: int) -> int:
-    """Return how many iterations last for `seconds`, if `steps` took `taken`; 1 to `most`."""
-    return int(min(max(1, steps * seconds / taken), most))
-
-
-def growth(scheduled: bool) -> int:
-    """Return how many times more steps a call may have than the one before.
-
-    Few where learning rates are asked for ahead: no more of them than the steps that were made.
-    """
-    return 2 if scheduled else 64
 
 
 def coming_rates(

@@ -14,9 +14,8 @@ from .._compiled.rules import HYPERPARAMETERS
 from .._problem.methods import Method
 from ..schedules import Plateau
 
-RATE_LOST = (
-    1e-18  # an automatic learning rate below: a step below the last bit of every scaled variable
-)
+# An automatic learning rate below: a step below the last bit of every scaled variable.
+RATE_LOST = 1e-18
 
 FACTORS = np.exp([AUTOMATIC["factor_growth"], -AUTOMATIC["factor_growth"]]).tolist()
 GROWTH = 10.0  # of a variable, from which its start is no declaration of its size

@@ -9,7 +9,7 @@ from typing import Any
 import numba
 
 FIRST_BLOCK, LARGEST_BLOCK = 16, 4096  # problems
-SECONDS = 0.05  # a thread's blocks grow until they take so long
+LONG = 0.05  # seconds; a thread's blocks grow until they take so long
 INSTANT = 5e-3  # seconds; to start and end threads takes a good part of it
 
 
@@ -57,7 +57,7 @@ def handed_out(
             while not leave.is_set() and (block := take(size))[1]:
                 begun = time.perf_counter()
                 queue.put(solve(*block, lambda done: leave.is_set()))
-                if time.perf_counter() - begun < SECONDS:
+                if time.perf_counter() - begun < LONG:
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
             queue.put(error)
