@@ -7,6 +7,7 @@ from scipy import optimize
 from scipy.optimize import rosen, rosen_der
 
 import adamnb
+from adamnb._run.settings import pair_count
 
 
 def valley(x):
@@ -374,3 +375,9 @@ def test_in_njit_code():
     inside, outside = caller(np.ones(2)), adamnb.minimize(fitted, np.ones(2), jac=True)
     assert inside.x.tobytes() == outside.x.tobytes()
     assert inside.nit == outside.nit < 40
+
+
+@pytest.mark.parametrize(("n", "pairs"), [(2, 6), (60, 64), (200, 64), (201, 8), (10**6, 4)])
+def test_fewer_pairs_of_many_variables(n, pairs):
+    """As many as say all of few variables; few where vectors are in no cache."""
+    assert pair_count(n) == pairs
