@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-GROUPS = ("step", "loop", "gradient", "overhead", "batch", "curve_fit", "import", "first")
+GROUPS = ("step", "loop", "gradient", "overhead", "batch", "curve_fit", "pairs", "import", "first")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -62,12 +62,13 @@ def main(arguments=None):
     import loops
     import measure
     import overhead
+    import pairs
     import report
     import starts
     import steps
 
     groups = (
-        steps.rows, loops.rows, gradients.rows, overhead.rows, batches.rows, curves.rows,
+        steps.rows, loops.rows, gradients.rows, overhead.rows, batches.rows, curves.rows, pairs.rows,
         starts.import_rows, starts.first_rows,
     )  # fmt: skip
     effort = measure.QUICK if chosen.quick else measure.FULL

@@ -489,6 +489,19 @@ def test_differences_of_a_numba_model_stay_within_the_bounds():
     np.testing.assert_allclose(fit.popt, exact.popt, rtol=1e-6)
 
 
+def test_differences_of_a_model_whose_length_depends_on_its_parameters():
+    """Shorter on the lower side alone."""
+
+    @numba.njit
+    def shorter(t, a):
+        return (
+            t[: t.size if a >= 1.0 else t.size - 1] * (a + 0j)
+        ).real  # no rule for complex numbers
+
+    with pytest.raises(ValueError, match=r"`f` must return shape \(20,\)"):
+        adamnb.curve_fit(shorter, T, 2 * T, 1.0)
+
+
 def test_bounds_of_each_curve_without_starts():
     """One side is a number, the other a map."""
     y = CURVES[:6].reshape(2, 3, -1)

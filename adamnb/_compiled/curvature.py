@@ -217,24 +217,9 @@ def step(
     )  # fmt: skip
     radius = s.learning_rate * sqrt(np.float64(new.size))
     part, s.slope, s.length_tried, size = go(
-        point,
-        slope,
-        h,
-        new,
-        twin,
-        steps,
-        order,
-        metric,
-        scale,
-        lower,
-        upper,
-        free,
-        sums,
-        radius,
-        floor,
-        modelled,
-        square,
-    )
+        point, slope, h, new, twin, steps, order, metric, scale, lower, upper, free, sums, radius,
+        floor, modelled, square,
+    )  # fmt: skip
     s.modelled = 1 if part > 0.0 else 0
     s.part = part if part > 0.0 else 1.0
     if o.xtol > 0.0:

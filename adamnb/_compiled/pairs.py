@@ -30,23 +30,9 @@ NO_UPDATE = (0.0, 0.0, 0.0, 0.0)  # of the diagonal: see `update_metric`
 
 @inner
 def remember(
-    steps,
-    changes,
-    table,
-    metric,
-    x,
-    best,
-    g,
-    g_best,
-    scale,
-    free,
-    sums,
-    k,
-    count,
-    part,
-    expected,
+    steps, changes, table, metric, x, best, g, g_best, scale, free, sums, k, count, part, expected,
     least,
-):
+):  # fmt: skip
     """Remember a step and the change of the gradient as pair k, one of `count`.
 
     Curvature below `least` is mixed with what was expected (Powell 1978): the product with the step, of
@@ -221,24 +207,9 @@ def solve(table, products, into, r):
 
 @inner
 def go(
-    x,
-    g,
-    h,
-    new,
-    twin,
-    steps,
-    order,
-    metric,
-    scale,
-    lower,
-    upper,
-    free,
-    sums,
-    radius,
-    floor,
-    modelled,
+    x, g, h, new, twin, steps, order, metric, scale, lower, upper, free, sums, radius, floor, modelled,
     square,
-):
+):  # fmt: skip
     """Step along -h, no further than the radius and within the bounds; return (part, slope, length, size).
 
     If not `modelled`, h is the gradient, and the step is as long as the radius; else `square` is h . h. The

@@ -135,11 +135,15 @@ def by_differences(function, n, taken):
             up = moved[j]
             moved[j] = max(p[j] - h, p[n + j])
             below = vector_of(function(taken(x), *to_fixed_tuple(moved, n)))
+            if below.size != values.size:
+                return below.size
             width = up - moved[j]
             for i in range(values.size):
                 jac[j, i] = (jac[j, i] - below[i]) / width if width > 0.0 else 0.0
             moved[j] = p[j]
         found = vector_of(function(taken(x), *to_fixed_tuple(p, n)))
+        if found.size != values.size:
+            return found.size
         for i in range(values.size):
             values[i] = found[i]
         return values.size

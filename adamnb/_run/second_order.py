@@ -168,22 +168,14 @@ def found_again(evaluate: Evaluate, at: Stationary) -> Lower | None:
     """
     if at.start is None:
         return None
-    point = at.x.copy()
-    for i in at.free[np.abs(at.g * at.scale)[at.free] <= EXTINCT * abs(at.f)]:
-        moved = (np.clip(at.x[i] + h * at.scale[i], at.low[i], at.high[i]) for h in PROBES[2:])
-        if all(evaluate(replaced(at.x, i, value))[0] == at.f for value in moved):
+    point, still = at.x.copy(), np.abs(at.g * at.scale)[at.free] <= EXTINCT * abs(at.f)
+    for along, i in zip(np.eye(at.free.size)[still], at.free[still], strict=True):
+        if all(evaluate(at.moved(size, along))[0] == at.f for size in PROBES[2:]):
             point[i] = at.start[i]
     if (point == at.x).all():
         return None
     found = further(evaluate, at, point)
     return None if found is None else Lower(*found, saddle=False)
-
-
-def replaced(x: np.ndarray, i: int, value: float) -> np.ndarray:
-    """Return a copy of x with another element i."""
-    point = x.copy()
-    point[i] = value
-    return point
 
 
 def hessian(evaluate: Evaluate, at: Stationary, side: float = 1.0) -> np.ndarray:
