@@ -1,13 +1,19 @@
 """What the compiler makes of the loops over elements: vectors, and nothing that is not needed."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 
 import numba
 import numpy as np
 import pytest
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
 
+import adamnb._compiled
 from adamnb._compiled import iteration, loops
-from adamnb._compiled.cache import JIT
+from adamnb._compiled.cache import JIT, STAMP
 from adamnb._compiled.machine_code import array_type
 from adamnb._compiled.records import OPTIONS
 from adamnb._problem.methods import METHODS
@@ -76,3 +82,17 @@ def test_no_coefficient_is_subnormal(dtype):
 def test_what_is_plain(changes, plain):
     options = {"weight_decay": 0.0, "learning_rate": 0.1} | changes
     assert is_plain(options) is plain
+
+
+def test_every_entry_of_the_disk_cache_bears_the_stamp():
+    """By the type of its method, or by its name: Numba looks at the date of one file only."""
+    entries = set()
+    for source in pkgutil.iter_modules(adamnb._compiled.__path__):
+        module = importlib.import_module(f"adamnb._compiled.{source.name}")
+        for value in vars(module).values():
+            if isinstance(value, Dispatcher) and not isinstance(value._cache, NullCache):
+                entries.add(value)
+    assert len(entries) > 8
+    for entry in entries:
+        first = next(iter(inspect.signature(entry.py_func).parameters))
+        assert first == "method" or STAMP in entry.py_func.__qualname__, entry

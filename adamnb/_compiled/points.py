@@ -5,7 +5,7 @@ from math import nan
 from numba import types
 from numba.extending import overload
 
-from .cache import INLINED, entry
+from .cache import INLINED, alone
 from .intrinsics import lend, problem_of
 from .run import Functions, evaluate
 
@@ -33,7 +33,7 @@ def _value_at(functions, x, g, i, s):
     return value if isinstance(g, types.NoneType) else value_and_gradient
 
 
-@entry(nogil=True, _nrt=True)
+@alone(nogil=True, _nrt=True)
 def evaluate_problems(functions, data, span, rows, points, f, g, state):
     """Evaluate the problems numbered in `rows`, and count.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from numba import types
 from numba.extending import overload
 
-from .cache import INLINED, copied, entry, inner
+from .cache import INLINED, alone, copied, entry, inner
 from .differences import differenced
 from .intrinsics import lend
 from .iteration import copy, iterate
@@ -126,7 +126,7 @@ def iterate_on(method, functions, v, s, o, span):
     return GOING
 
 
-@entry(_nrt=True)
+@alone(_nrt=True)
 def evaluated(functions, x, spare, g, state):
     """Put f at a point, the only row of x, into the state, and its gradient by differences into g."""
     state[0].nfev += 1
