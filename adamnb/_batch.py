@@ -28,9 +28,10 @@ from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
 from ._problem.flattened import flattened
 from ._problem.options import check_differences, check_errors, check_polish, complete
+from ._problem.rows import several
 from ._problem.structure import starts_of
 from ._run.block import Batch, Solved
-from ._run.problems import Problems, several
+from ._run.problems import Problems
 from ._run.progress import Progress
 from ._run.result import BatchResult, attach
 

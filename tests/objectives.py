@@ -154,3 +154,39 @@ def quartic_problem(n, dtype=float):
     """Return x0 and the coefficients of a badly scaled quartic."""
     rng = np.random.default_rng(7)
     return rng.normal(size=n).astype(dtype), np.logspace(0, 3, n).astype(dtype)
+
+
+# ------------------------------------------------------------------------- a regression, row by row
+
+
+@cached
+def mean_inplace(x, g, a, y):
+    """The mean of squared residuals of a linear model over the rows of a and y, halved."""
+    f = 0.0
+    g[:] = 0.0
+    for i in range(y.size):
+        r = -y[i]
+        for j in range(x.size):
+            r += a[i, j] * x[j]
+        f += 0.5 * r * r
+        for j in range(x.size):
+            g[j] += r * a[i, j]
+    g /= y.size
+    return f / y.size
+
+
+@cached
+def mean_misfit(x, a, y):
+    """The same without a gradient."""
+    f = 0.0
+    for i in range(y.size):
+        r = -y[i]
+        for j in range(x.size):
+            r += a[i, j] * x[j]
+        f += 0.5 * r * r
+    return f / y.size
+
+
+def python_mean(x, a, y):
+    r = a @ x - y
+    return 0.5 * np.mean(r * r), a.T @ r / y.size

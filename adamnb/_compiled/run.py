@@ -126,11 +126,14 @@ def iterate_on(method, functions, v, s, o, span):
     return GOING
 
 
-@alone(_nrt=True)
+@alone(nogil=True, _nrt=True)
 def evaluated(functions, x, spare, g, state):
-    """Put f at a point, the only row of x, into the state, and its gradient by differences into g."""
+    """Put f at a point, the only row of x, into the state, and the gradient into g.
+
+    Returns whether the gradient is as long as x.
+    """
     state[0].nfev += 1
-    evaluate(functions, x, spare, g, state[0], None)
+    return evaluate(functions, x, spare, g, state[0], None)
 
 
 @entry(_nrt=True)  # arguments may be lists, or what else shares in memory

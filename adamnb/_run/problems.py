@@ -13,6 +13,7 @@ from .._problem.arguments import (
     refuse_masked,
     working_dtype,
 )
+from .._problem.rows import several
 from ..schedules import Plateau
 from .block import Block
 
@@ -97,15 +98,6 @@ class Problems:
             refuse_masked(f"data[{i}]", part)
         n_data = self.n_data if np.ndim(self.n_data) == 0 else self.n_data[rows]
         return Block(first, x, tuple(map(take, parts)), bounds, scale, rate, n_data)
-
-
-def several(data: Any) -> tuple:
-    """Return `data` as a tuple of arrays; a single array counts as one."""
-    if isinstance(data, tuple) or (
-        isinstance(data, list) and all(hasattr(a, "shape") for a in data)
-    ):
-        return tuple(data)
-    return (data,)
 
 
 def _sliceable(i: int, array: Any) -> Any:
