@@ -71,18 +71,9 @@ class UnderNoise:
         self.run, self.s = run, run.s
         self.maxiter, self.maxfun = (int(run.settings[name][0]) for name in ("maxiter", "maxfun"))
         self.begun = self.s.nit, self.s.nfev
-        self.kept = self.known()
+        self.kept: Look | None = None
         self.ways: list[Way] = []
         self.take_averages()
-
-    def known(self) -> Look | None:
-        """Return what is known of the best point, where it has been evaluated again."""
-        s, v = self.s, self.run.state.vectors
-        if s.looks == 0:
-            return None
-        noise = sqrt(s.noise2 / s.looks)
-        x, g = v.x[s.x_best].copy(), v.g[s.g_best].copy()
-        return Look(x, s.fun_best, noise / sqrt(s.looks_here), g, Noise(noise, None))
 
     def take_averages(self) -> None:
         """Go on from the best point by averages: neither pairs nor factors of the rate are of use."""
@@ -92,14 +83,24 @@ class UnderNoise:
         run.state.vectors = v = v._replace(**dict.fromkeys(pairs))
         if run.rate is None:
             v.factors[:] = 1
+            if run.problem.x_scale is None:
+                v.scale[:] = of_one_kind(v.scale)
             if s.nit > 0:
-                rate = within(s.length / sqrt(v.spare.size), RATE_LEAST, AUTOMATIC["first_rate"])
+                first = AUTOMATIC["first_rate"]
+                length = s.length / sqrt(v.spare.size) if self.fallen() else first
                 norm = 1.0 if method.scale_free else s.gradient_norm_best
-                s.learning_rate = rate / (norm or 1.0)
+                s.learning_rate = within(length, RATE_LEAST, first) / (norm or 1.0)
         run.method = method.numba_type(run.rate is None, is_plain(o), run.parallel, averaged=True)
         run.settings = run.settings.copy()
         run.settings["average_power"] = POWER
-        self.start_from(v.x[s.x_best].copy())
+        self.start = v.x[s.x_best].copy() if self.fallen() else run.problem.x0
+        self.start_from(self.start)
+
+    def fallen(self) -> bool:
+        """Return whether f is lower than at the start by more than luck, so that there is cause to go on."""
+        s = self.s
+        noise = sqrt(s.noise2 / s.looks) if s.looks else 0.0
+        return s.fun_first - s.fun_best > BELIEVED * noise
 
     def start_from(self, x: np.ndarray) -> None:
         """Begin an average at x, with an empty memory."""
@@ -149,13 +150,25 @@ class UnderNoise:
         return min(max(LEAST, (self.s.nfev - self.begun[1]) // PART), MOST)
 
     def look(self) -> None:
-        """Evaluate f and gradient at the average a number of times; start anew if it has gone astray."""
-        s, objective = self.s, self.run.objective
-        x = self.run.state.vectors.x[s.x_best].copy()
-        count = min(self.evaluations(), self.maxfun - s.nfev)
-        if count < 1:
+        """Look at the average, and keep it; unless it is worse than what is kept, or than the start."""
+        s, v = self.s, self.run.state.vectors
+        found = self.look_at(v.x[s.x_best].copy())
+        if found is None:
             return
-        g = None
+        if self.kept is None and found.f - BELIEVED * found.error > min(s.fun_first, s.fun_best):
+            self.kept = self.look_at(self.start)
+        if self.kept is None or not rises(self.kept, found):
+            self.kept = found
+        elif not found.f - BELIEVED * found.noise.fun <= 0.5 * (s.fun_first + self.kept.f):
+            s.learning_rate *= 0.1  # most of the fall has been lost
+            self.start_from(self.kept.x)
+
+    def look_at(self, x: np.ndarray) -> Look | None:
+        """Evaluate f and gradient at x a number of times, if there are so many left."""
+        objective, g = self.run.objective, None
+        count = min(self.evaluations(), self.maxfun - self.s.nfev)
+        if count < 1:
+            return None
         if objective.differences is None:
             gradients = np.empty((count, x.size), x.dtype)
             values = np.array([objective.evaluate(x, row) for row in gradients])
@@ -170,12 +183,7 @@ class UnderNoise:
             f, noise = float(values[0]), 0.0
         else:
             f, noise = float(values.mean()), float(values.std(ddof=1))
-        found = Look(x, f, noise / sqrt(count), g, Noise(noise, of_g))
-        if self.kept is None or not rises(self.kept, found):
-            self.kept = found
-        elif not found.f <= 0.5 * (s.fun_first + self.kept.f):  # most of the fall has been lost
-            s.learning_rate *= 0.1
-            self.start_from(self.kept.x)
+        return Look(x, f, noise / sqrt(count), g, Noise(noise, of_g))
 
     def judged(self, reason: int) -> int:
         """Return why to stop after a look, `reason` being the limit that was reached; or GOING."""
@@ -231,6 +239,17 @@ class UnderNoise:
 
 
 POWER = 3.0  # of the average: late points count most
+SPREAD = 16.0  # of sizes about their geometric mean, where they are of one kind
+
+
+def of_one_kind(scale: np.ndarray) -> np.ndarray:
+    """Return the sizes of variables, small ones enlarged if all seem to be of one kind.
+
+    A random start has small elements by chance, and steps in proportion to them would be lost in the noise.
+    """
+    if scale.max() > SPREAD * np.exp(np.log(scale).mean()):
+        return scale
+    return np.maximum(scale, np.sqrt(np.mean(scale * scale)))
 
 
 def rises(kept: Look, found: Look) -> bool:
