@@ -276,6 +276,23 @@ def _interpolate_all(method, v, before, after, into, part):
     return None
 
 
+def average_all(method, v, mean, x, part):
+    """Move row `mean` of x towards row `x` by a part of the way; compiled by `_average_all`."""
+
+
+@overload(average_all, jit_options=INLINED)
+def _average_all(method, v, mean, x, part):
+    def serial(method, v, mean, x, part):
+        interpolate(0, v.spare.size, v.x, mean, x, mean, part)
+
+    def threads(method, v, mean, x, part):
+        parallel_interpolate(v.x, mean, x, mean, part)
+
+    if on_host(v):
+        return threads if method.threads else serial
+    return None
+
+
 def forget_all(method, v):
     """Empty the memory; compiled by `_forget_all`."""
 

@@ -24,6 +24,8 @@ class MethodType(types.Type):
         Whether loops over elements run on threads.
     curved : bool
         Whether an automatic learning rate knows of curvature.
+    averaged : bool
+        Whether the best point is an average of the points, as where f is noisy: none is best by luck.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class MethodType(types.Type):
         plain: bool = False,
         threads: bool = False,
         curved: bool = False,
+        averaged: bool = False,
     ) -> None:
         self.rule = rule
         self.coefficients = coefficients
@@ -41,9 +44,9 @@ class MethodType(types.Type):
         self.plain = plain
         self.threads = threads
         self.curved = curved
-        super().__init__(
-            f"Method({rule}, {coefficients}, {automatic}, {plain}, {threads}, {curved}, {STAMP})"
-        )
+        self.averaged = averaged
+        flags = f"{automatic}, {plain}, {threads}, {curved}, {averaged}"
+        super().__init__(f"Method({rule}, {coefficients}, {flags}, {STAMP})")
 
 
 register_model(MethodType)(models.OpaqueModel)

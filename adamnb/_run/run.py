@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from .._compiled import machine_code as code
-from .._compiled.curvature import begin_pairs
+from .._compiled.curvature import SEEN, begin_pairs
 from .._compiled.iteration import advance
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
@@ -19,6 +19,7 @@ from .._compiled.reasons import (
     ALL_FIXED,
     BAD_FUN,
     BAD_JAC,
+    BY_NOISE,
     CONVERGED,
     GOING,
     INTERRUPTED,
@@ -39,6 +40,7 @@ from .._problem.differences import Steps, learnt
 from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
+from .noise import UnderNoise
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .result import Result, attach, outcome
 from .second_order import Lower
@@ -53,6 +55,7 @@ class Run:
     state: Any
     unit = 1.0  # of f in the state, a power of two
     detail = ""  # of the reason to stop, as a look at the last point found it
+    noisy: UnderNoise | None = None  # how it went on where f is noisy
 
     def __init__(self, problem: Problem) -> None:
         self.started, self.compile_before = problem.started, problem.compile_before
@@ -72,6 +75,9 @@ class Run:
             problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs
         )
         self.settings = settings(problem.method, o, problem.x0.dtype)
+        self.settings["looks_out"] = 1.0
+        if o["noisy"] is False:
+            self.s.looked = SEEN
         self.parallel = use_threads(problem.x0.size, o["threads"])
         self.method = problem.method.numba_type(
             self.rate is None, is_plain(o), self.parallel, pairs > 0
@@ -96,12 +102,21 @@ class Run:
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        loop = self.compiled_loop if self.compiled else self.interpreted_loop
-        reason = self.on_threads(loop)
+        if self.problem.options["noisy"] is True:
+            return self.under_noise()
+        reason = self.loop()
         if reason in (TOO_LARGE, TOO_SMALL) and self.rate is None and self.s.nit == 0:
             self.take_unit()
-            reason = self.on_threads(self.interpreted_loop)
-        return reason
+            reason = self.loop()
+        return self.under_noise() if reason == BY_NOISE else reason
+
+    def under_noise(self) -> int:
+        """Go on where f is noisy; return the reason to stop."""
+        return UnderNoise(self).iterate()
+
+    def loop(self) -> int:
+        """Run until there is a reason to stop, on as many threads as it is to have."""
+        return self.on_threads(self.compiled_loop if self.compiled else self.interpreted_loop)
 
     def on_threads(self, loop: Callable[[], int]) -> int:
         """Run a loop on as many threads as it is to have."""
@@ -291,6 +306,8 @@ class Run:
             compile_time=code.seconds - self.compile_before, compiled=self.compiled,
             gradient=gradient_name(problem.jac),
         )  # fmt: skip
+        if self.noisy is not None:
+            result.update(self.noisy.added())
         if self.history is not None:
             columns = np.concatenate(self.history).T / [[unit], [unit], [1.0]]
             result.history = dict(zip(HISTORY, columns, strict=True))

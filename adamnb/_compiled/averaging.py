@@ -1,0 +1,84 @@
+"""An answer that luck cannot pass: an average of the points, and a learning rate under noise.
+
+Where f is noisy, the lowest value is a lucky draw, and whoever returns to it stays there. The method goes
+on with its momentum, nothing is taken back, the learning rate follows the cosine between steps and
+gradients as it does elsewhere, and falls with the number of those that do not agree. The best point is an
+average of all, in which late ones count most (Shamir & Zhang 2013).
+"""
+
+from math import sqrt
+
+from .cache import copied, inner
+from .loops import Measured, average_all, forget_all
+from .reasons import GOING
+
+LOST = 30  # points in a row that are none, then there is no more to be had
+RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
+AGREEMENT = 0.1  # part of a mean of cosines that the last one is
+
+
+@inner
+def slower(s, o):
+    """Return by how much the learning rate and its changes have fallen."""
+    return 1.0 / sqrt(1.0 + s.clock / o.clock_scale)
+
+
+@copied
+def adapt_under_noise(m, s, o):
+    """Adapt the learning rate to the cosine between the last step and the descent direction.
+
+    The clock goes on by a step that does not agree with the one before; one that does is on its way.
+    """
+    if m.along != 0.0:
+        lengths = sqrt(m.norm2) * sqrt(m.previous2)
+        s.cosine = m.along / lengths
+        z = 0.5 * o.kappa * (o.early_factor if s.t <= o.early else 1.0) * slower(s, o)
+        rate = s.learning_rate * (lengths + z * m.along) / (lengths - z * m.along)
+        s.learning_rate = RATE_MOST if rate > RATE_MOST else rate
+        part = 1.0 / (s.t + 1.0)
+        s.agreement += (s.cosine - s.agreement) * (AGREEMENT if part < AGREEMENT else part)
+        s.clock += 1.0 - (s.agreement if s.agreement > 0.0 else 0.0)
+
+
+@inner
+def returned_to_mean(method, v, s, m, reason):
+    """Go back to the average where the current point is none, with a shorter step.
+
+    Returns what is known of the gradient then, and the reason to stop, if that has been in vain.
+    """
+    if reason == GOING:
+        s.failures = 0
+        return reason, m
+    if s.nit == 0 or s.failures >= LOST:
+        return reason, m
+    s.failures += 1
+    s.learning_rate *= 0.1
+    for i in range(v.spare.size):
+        v.x[s.x, i] = v.x[s.x_best, i]
+        v.g[s.g, i] = 0
+    forget_all(method, v)
+    s.t = s.streak = 0
+    return GOING, Measured(0.0, 0.0, 0.0, 0.0)
+
+
+@inner
+def average_on(method, v, s, o):
+    """Let the average take in the point that was stepped to, and the mean of f the one before."""
+    s.taken_in += 1
+    if s.failures == 0:
+        change = s.fun - s.fun_mark
+        s.sum_count += 1
+        s.sum_fun += change
+        s.sum_fun2 += change * change
+    average_all(method, v, s.x_best, s.x, weight(s.taken_in, o))
+
+
+@copied
+def weight(count, o):
+    """Return the part of point number `count` in an average over the latest.
+
+    Of the power p the points count as k^p, k = 1, 2, ...; power 0 is the mean of all, and exponential ones
+    have a part of their own.
+    """
+    part = (o.average_power + 1.0) / (count + o.average_power)
+    return part if part > o.average_least else o.average_least
