@@ -77,8 +77,10 @@ def average_on(method, v, s, o):
 def weight(count, o):
     """Return the part of point number `count` in an average over the latest.
 
-    Of the power p the points count as k^p, k = 1, 2, ...; power 0 is the mean of all, and exponential ones
-    have a part of their own.
+    Of the power p the points count as k^p, k = 1, 2, ...; power 0 is the mean of all, and exponential ones,
+    of the power -1, have a part of their own.
     """
+    if count == 1:
+        return 1.0
     part = (o.average_power + 1.0) / (count + o.average_power)
     return part if part > o.average_least else o.average_least

@@ -164,6 +164,16 @@ NOISY_LIMIT = Reason(
     "f is noisy, and has fallen to the end, or noise hides whether it would fall on (`maxiter` ="
     " {o[maxiter]:g}, `maxfun` = {o[maxfun]:g}). {detail}.",
 )  # fmt: skip
+BY_EPOCHS = Reason(
+    -17, LIMIT, "`epochs` done",
+    "All epochs are done (`epochs` = {o[epochs]:g}); over all rows the gradient fell to {relative:.3g} of the"
+    " first one.",
+)  # fmt: skip
+NOT_LOWER = Reason(
+    -18, NO_PROGRESS, "f over all rows above that at `x0`",
+    "No progress: over all rows f is {detail} at the end, above that at `x0`, which is returned. Lower"
+    " `learning_rate`, or take larger batches.",
+)  # fmt: skip
 BAD_DATA = Reason(
     -14, NOT_FINITE, "data not finite", "The data are not finite, or no point counts."
 )

@@ -11,6 +11,7 @@ from .._compiled.elements import sizes_of
 from .._compiled.rate import MAX_FAILURES
 from .._compiled.reasons import (
     AT_LIMIT,
+    BY_EPOCHS,
     BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
@@ -204,7 +205,8 @@ def finish(run: Any, reason: int) -> int:
         return reason
     if bounds is not None and (bounds[0] == bounds[1]).all():
         return reason
-    if polish and reason >= GOING and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
+    ended = reason >= GOING or reason == BY_EPOCHS
+    if polish and ended and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
     if reason in (*MET, *DOUBTFUL) and is_noisy(run):
         return run.under_noise() if run.rate is None else BY_NOISE

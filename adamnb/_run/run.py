@@ -1,7 +1,7 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
@@ -139,16 +139,23 @@ class Run:
             self.history.clear()
 
     def interpreted_loop(self) -> int:
+        reason: int = GOING
+        for reason in self.iterations(self.objective):
+            if reason != GOING:
+                break
+        return INTERRUPTED if self.s.stop == INTERRUPTED else reason
+
+    def iterations(self, objective: Objective) -> Iterator[int]:
+        """Make one iteration after another; yield the reason to stop, or GOING."""
         state, history = self.state, self.history
         step = advance_of(self.method, state)
-        evaluate, v = self.objective.at, state.vectors
+        evaluate, v = objective.at, state.vectors
         records, options = state.records, self.settings
         for_fun, for_jac, buffer = v.spare, v.spare.copy(), np.empty_like(v.spare)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
-        errors = self.s.row("fun_error", 2) if self.objective.differences else None
-        reason: int = GOING
-        while reason == GOING:
+        errors = self.s.row("fun_error", 2) if objective.differences else None
+        while True:
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
             # What the user has kept, or a view of it, is the user's.
             if getrefcount(for_fun) != unkept[0]:
@@ -157,14 +164,14 @@ class Run:
             if getrefcount(for_jac) != unkept[1]:
                 for_jac = np.empty_like(for_jac)
             if errors is not None:
-                errors[0], errors[1] = self.objective.errors(v.scale)
+                errors[0], errors[1] = objective.errors(v.scale)
             if watched:
                 self.watch(gradient)
             f = fun[0]
             reason = step(None, v, records, options, gradient, for_jac)
             if history is not None:
                 history.append(np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
-        return INTERRUPTED if self.s.stop == INTERRUPTED else reason
+            yield reason
 
     def watched(self) -> bool:
         """Return whether there is something to do between two interpreted iterations."""
