@@ -1,12 +1,13 @@
 """The order of rows in an epoch, and their batches."""
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import numpy as np
 from numpy import ndarray
 from numpy.random import PCG64, Generator, SeedSequence
 
-from .rows import Arrays, Rows, read_ahead
+from .rows import Arrays, Rows, gathered, read_ahead
 
 WORK = 2**20  # bytes of batches that are gathered at once, where one batch is not larger
 BLOCK = 2**20  # bytes of rows side by side that are read from a disk
@@ -44,7 +45,10 @@ class Epochs:
 
         They are valid until the next ones are asked for, and not to be written.
         """
-        for part in self._parts(epoch, skipped):
+        parts, made = self._parts(epoch, skipped), self.shuffle or self.rows.on_disk
+        if made and self.rows.count > self.whole:
+            parts = read_ahead(parts)
+        for part in parts:
             count = len(part[0])
             whole = count - count % self.batch_size
             for lo, hi, size in ((0, whole, self.batch_size), (whole, count, count - whole)):
@@ -52,26 +56,23 @@ class Epochs:
                     yield tuple(a[lo:hi].reshape(-1, size, *a.shape[1:]) for a in part)
 
     def _parts(self, epoch: int, skipped: int) -> Iterator[Arrays]:
-        """Yield the rows of an epoch, as many at once as are gathered at once."""
+        """Yield the rows of an epoch, as many at once as are gathered at once, in buffers that take turns."""
         rows, first = self.rows, skipped * self.batch_size
         if not self.shuffle:
-            ends = range(first, rows.count, self.whole)
-            blocks = (rows.block(lo, min(lo + self.whole, rows.count)) for lo in ends)
-            yield from read_ahead(blocks) if rows.on_disk else blocks
+            for lo in range(first, rows.count, self.whole):
+                yield rows.block(lo, min(lo + self.whole, rows.count))
             return
-        random, into = self.random(epoch), rows.buffers(min(self.whole, rows.count))
+        random = self.random(epoch)
+        buffers = cycle([rows.buffers(min(self.whole, rows.count)) for _ in range(2)])
         if not rows.on_disk:
             order = random.permutation(rows.count)
             for lo in range(first, rows.count, self.whole):
-                yield rows.gather(order[lo : lo + self.whole], into)
+                yield rows.gather(order[lo : lo + self.whole], next(buffers))
             return
         for window in read_ahead(self._windows(random.permutation(self._starts()))):
             order = random.permutation(len(window[0]))
             for lo in range(min(first, order.size), order.size, self.whole):
-                taken = order[lo : lo + self.whole]
-                for array, buffer in zip(window, into, strict=True):
-                    np.take(array, taken, axis=0, out=buffer[: taken.size], mode="clip")
-                yield tuple(buffer[: taken.size] for buffer in into)
+                yield gathered(window, order[lo : lo + self.whole], next(buffers))
             first = max(0, first + self.batch_size * (-order.size // self.batch_size))
 
     @property
@@ -86,12 +87,10 @@ class Epochs:
         """Yield the rows of some blocks, in two buffers that take turns."""
         rows, block = self.rows, self._block
         several = max(1, WINDOW // max(1, block * rows.size))
-        buffers = [rows.buffers(min(several * block, rows.count)) for _ in range(2)]
-        for number, i in enumerate(range(0, starts.size, several)):
-            into, filled = buffers[number % 2], 0
+        buffers = cycle([rows.buffers(min(several * block, rows.count)) for _ in range(2)])
+        for i in range(0, starts.size, several):
+            into, filled = next(buffers), 0
             for lo in starts[i : i + several].tolist():
-                part = rows.block(lo, min(lo + block, rows.count))
-                for array, buffer in zip(part, into, strict=True):
-                    buffer[filled : filled + len(array)] = array
-                filled += len(part[0])
+                first, filled = filled, filled + min(block, rows.count - lo)
+                rows.read(lo, lo + filled - first, tuple(buffer[first:filled] for buffer in into))
             yield tuple(buffer[:filled] for buffer in into)
