@@ -9,17 +9,21 @@ average of all, in which late ones count most (Shamir & Zhang 2013).
 from math import sqrt
 
 from .cache import copied, inner
-from .loops import Measured, average_all, forget_all
+from .loops import Measured, average_all
 from .reasons import GOING
 
 LOST = 30  # points in a row that are none, then there is no more to be had
+SHORTER, RECOVERY = (
+    0.5,
+    1.1,
+)  # factors of a step after one that led to such a point, and after others
 RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
 AGREEMENT = 0.1  # part of a mean of cosines that the last one is
 
 
 @inner
 def slower(s, o):
-    """Return by how much the learning rate and its changes have fallen."""
+    """Return by how much the learning rate has fallen with the clock, and its changes."""
     return 1.0 / sqrt(1.0 + s.clock / o.clock_scale)
 
 
@@ -41,23 +45,23 @@ def adapt_under_noise(m, s, o):
 
 
 @inner
-def returned_to_mean(method, v, s, m, reason):
-    """Go back to the average where the current point is none, with a shorter step.
+def taken_shorter(v, s, m, reason):
+    """Take a step that led to a point that is none again, but shorter, by the momentum alone.
 
-    Returns what is known of the gradient then, and the reason to stop, if that has been in vain.
+    Returns the reason to stop, if that has been in vain, and what is known of the gradient then.
     """
     if reason == GOING:
         s.failures = 0
+        part = RECOVERY * s.part
+        s.part = part if part < 1.0 else 1.0
         return reason, m
     if s.nit == 0 or s.failures >= LOST:
         return reason, m
     s.failures += 1
-    s.learning_rate *= 0.1
+    s.part *= SHORTER
+    s.x = s.x_before
     for i in range(v.spare.size):
-        v.x[s.x, i] = v.x[s.x_best, i]
         v.g[s.g, i] = 0
-    forget_all(method, v)
-    s.t = s.streak = 0
     return GOING, Measured(0.0, 0.0, 0.0, 0.0)
 
 

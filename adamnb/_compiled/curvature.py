@@ -20,7 +20,7 @@ from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, at_rest, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
 ALIKE = 0.9  # cosine of two gradients at one point above which their noise is small
-ROUGHNESS = 1e4  # roundings of f from which it is worth while to look whether it is noisy
+ROUGHNESS = 1e4  # roundings of the first f from which noise may be more than that
 SIGMAS = 4.0  # of the noise of f that a value may be off by
 PATIENCE = 10  # failed steps after which pairs say nothing
 ROUGH = 0.5  # part of f that its slopes do not explain, from which pairs will never say anything
@@ -187,7 +187,9 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
     root, fall = sqrt(np.float64(x.shape[1])), s.fun_best - s.fun
     promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
     first = s.fun_best == s.fun_first  # no step has been accepted
+    # Noise that is measured where f is rough may be overrated: never let f rise above the start for it.
     unfelt = finite and promised <= rounded and -fall <= rounded
+    unfelt = unfelt and (s.fun <= s.fun_first or -fall <= rounded - s.fun_error)
     flat = unfelt and s.gradient_norm <= s.gradient_norm_best
     ratio = 1.0 if flat else fall / promised if finite else -1.0
     product = 0.0
@@ -228,8 +230,8 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
         s.learning_rate = s.length / root
         forget_pairs(metric, s)
     if s.looked == UNSEEN:
-        rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_best)
-        s.looked = LOOKING if s.gradient_error == 0.0 or rough else SEEN
+        rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_first)
+        s.looked = LOOKING if s.gradient_error == 0.0 or rough else UNSEEN
     if s.failures < PATIENCE or s.rounding >= RESTED:
         return STAY
     if s.looks > 0:

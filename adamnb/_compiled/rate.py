@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from .averaging import adapt_under_noise, average_on, returned_to_mean, slower
+from .averaging import adapt_under_noise, average_on, slower, taken_shorter
 from .cache import INLINED, copied, inner, seldom
 from .curvature import (
     CUT_LEAST,
@@ -119,7 +119,7 @@ def _judged(method, v, s, o, m, reason):
         return reason, m
 
     def about_mean(method, v, s, o, m, reason):
-        return returned_to_mean(method, v, s, m, reason)
+        return taken_shorter(v, s, m, reason)
 
     if method.averaged:
         return about_mean if method.automatic else by_itself
@@ -411,7 +411,8 @@ def by_variable(s, o):
 @inner
 def slowed(s, o):
     """Return the numbers of a rate under noise, which falls."""
-    return Adaptation(s.learning_rate * slower(s, o), 1.0, 1.0, FACTOR_MIN, FACTOR_MAX)
+    rate = s.learning_rate * slower(s, o) * s.part
+    return Adaptation(rate, 1.0, 1.0, FACTOR_MIN, FACTOR_MAX)
 
 
 @inner

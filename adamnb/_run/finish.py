@@ -189,12 +189,19 @@ def is_noisy(run: Any) -> bool:
     for _ in range(count):
         if s.nfev >= o["maxfun"]:
             break
-        f, most = run.objective.evaluate(v.x[s.x_best], g), 0.0
+        f, most = value_at(run, v.x[s.x_best], g), 0.0
         if run.objective.differences is None:
             most = float(np.abs((g - best) * (1.0 if v.scale is None else v.scale)).max())
         if differ(f - s.fun_best, most, s, run.settings[0]):
             return True
     return False
+
+
+def value_at(run: Any, x: np.ndarray, g: np.ndarray) -> float:
+    """Return f at x, and write its gradient to g unless that is had by differences."""
+    if run.objective.differences is None:
+        return run.objective.evaluate(x, g)
+    return run.objective.values([x.copy()])[0] * run.unit
 
 
 def finish(run: Any, reason: int) -> int:

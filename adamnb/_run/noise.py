@@ -105,7 +105,8 @@ class UnderNoise:
     def start_from(self, x: np.ndarray) -> None:
         """Begin an average at x, with an empty memory."""
         s, v = self.s, self.run.state.vectors
-        s.x, s.g = (s.x_best + 1) % X_ROWS, 1 - s.g_best
+        s.x = s.x_before = (s.x_best + 1) % X_ROWS
+        s.g, s.part = 1 - s.g_best, 1.0
         v.x[s.x] = v.x[s.x_best] = v.spare[:] = x
         v.slots[:] = self.run.problem.method.start
         if v.previous is not None:
@@ -113,8 +114,21 @@ class UnderNoise:
         s.t = s.streak = s.taken_in = s.failures = 0
         s.stop = GOING
 
+    def know_noise(self) -> None:
+        """Take differences for an f that is random, once it has been looked at where the run goes on."""
+        run = self.run
+        if run.objective.differences is None or run.problem.jac == "cs":
+            return
+        self.kept = self.look_at(self.start)
+        if self.kept is not None:
+            scale = run.state.vectors.scale
+            run.compiled = False
+            run.objective.scatter(np.ones(self.start.size) if scale is None else scale)
+            run.objective.differences.noise = self.kept.noise.fun / run.unit
+
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
+        self.know_noise()
         while True:
             reason = self.stretch()
             if reason in (BY_MAXITER, BY_MAXFUN):
@@ -157,6 +171,8 @@ class UnderNoise:
             return
         if self.kept is None and found.f - BELIEVED * found.error > min(s.fun_first, s.fun_best):
             self.kept = self.look_at(self.start)
+        if hasattr(self.run.objective.differences, "noise") and found.noise.fun < inf:
+            self.run.objective.differences.noise = found.noise.fun / self.run.unit
         if self.kept is None or not rises(self.kept, found):
             self.kept = found
         elif not found.f - BELIEVED * found.noise.fun <= 0.5 * (s.fun_first + self.kept.f):
@@ -165,24 +181,28 @@ class UnderNoise:
 
     def look_at(self, x: np.ndarray) -> Look | None:
         """Evaluate f and gradient at x a number of times, if there are so many left."""
-        objective, g = self.run.objective, None
+        objective, g, of_g = self.run.objective, None, None
         count = min(self.evaluations(), self.maxfun - self.s.nfev)
         if count < 1:
             return None
         if objective.differences is None:
             gradients = np.empty((count, x.size), x.dtype)
             values = np.array([objective.evaluate(x, row) for row in gradients])
-            of_g = gradients.std(axis=0, ddof=min(1, count - 1), dtype=float)
-            g = gradients.mean(axis=0)
+            known = gradients[np.isfinite(gradients).all(axis=1)]
+            if len(known):
+                of_g = known.std(axis=0, ddof=min(1, len(known) - 1), dtype=float)
+                g = known.mean(axis=0)
         else:
             values = np.array(objective.values([x.copy() for _ in range(count)]))
-            values, of_g = values * self.run.unit, None
-        if not np.isfinite(values).all():
-            f, noise = inf, inf
-        elif (values == values[0]).all():  # a mean would round
+            values = values * self.run.unit
+        finite = np.isfinite(values)
+        if finite.sum() <= count / 2:
+            return Look(x, inf, inf, g, Noise(inf, of_g))
+        values, count = values[finite], int(finite.sum())
+        if (values == values[0]).all():  # a mean would round
             f, noise = float(values[0]), 0.0
         else:
-            f, noise = float(values.mean()), float(values.std(ddof=1))
+            f, noise = float(values.mean()), float(values.std(ddof=min(1, count - 1)))
         return Look(x, f, noise / sqrt(count), g, Noise(noise, of_g))
 
     def judged(self, reason: int) -> int:
@@ -194,7 +214,7 @@ class UnderNoise:
         if at.f + SEEN * at.error <= o["f_target"] * self.run.unit:
             return BY_TARGET
         unseen, fallen = self.unseen(), s.fun_first - at.f - SEEN * at.noise.fun
-        if unseen <= o["ftol"] * abs(at.f):
+        if unseen <= o["ftol"] * abs(at.f) < inf:
             return AT_NOISE
         last = s.nit >= self.maxiter or s.nfev + self.evaluations() >= self.maxfun
         if not last:
