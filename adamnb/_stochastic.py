@@ -31,7 +31,8 @@ from ._run.result import Result
 from ._run.stochastic import Plan, StochasticRun
 
 BATCH_SIZE = 64  # rows, unless it is given
-AVERAGES = {"polynomial": 3.0, "polyak": 0.0, "exponential": -1.0}  # their powers
+FREE = "schedule-free"
+AVERAGES = {"polynomial": 3.0, "polyak": 0.0, "exponential": -1.0, FREE: 0.0}  # their powers
 # Options of single values of f, of which none is to be believed; there is `gtol` for the mean over all rows.
 OF_VALUES = ("f_target", "ftol", "xtol", "patience", "memory", "noisy", "catch")
 
@@ -97,10 +98,12 @@ def minimize_stochastic(
     shuffle : bool
         Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
         copied.
-    average : None, "polynomial", "polyak" or "exponential"
+    average : None, "polynomial", "polyak", "exponential" or "schedule-free"
         The answer: the last point (None), or an average of all. "polyak" is their mean (Polyak & Juditsky
         1992); "polynomial" weighs the late ones more (Shamir & Zhang 2013), and is what None means with an
-        automatic learning rate; "exponential" is a running mean with `average_decay`.
+        automatic learning rate; "exponential" is a running mean with `average_decay`. "schedule-free"
+        (Defazio et al. 2024) takes gradients between the points and their mean, in place of the momentum,
+        `beta1` of the way, so that a constant rate will do.
     average_decay : float
         What is kept of an exponential average in each step.
     nan_policy : "raise" or "propagate"
@@ -175,7 +178,7 @@ def minimize_stochastic(
         vector = np.clip(vector, *pair)
     _options.check_polish(o["polish"], bounded=pair is not None)
     _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
-    weights = _average(average, average_decay, o["learning_rate"] is None)
+    weights = _average(average, average_decay, o)
     observe = observer(callback)
     rows = Rows(data, nan_policy)
     order = _order(rows, batch_size, seed, shuffle)
@@ -190,7 +193,9 @@ def minimize_stochastic(
             mapped, *clock,
         )  # fmt: skip
         result = to_the_end(
-            StochasticRun(problem, Plan(rows, order, epochs, weights, observe, bar))
+            StochasticRun(
+                problem, Plan(rows, order, epochs, weights, average == FREE, observe, bar)
+            )
         )
     if o["disp"]:
         report(result)
@@ -223,8 +228,9 @@ def _order(rows: Rows, batch_size: Any, seed: Any, shuffle: Any) -> Epochs:
     return Epochs(rows, int(batch_size), int(seed), bool(shuffle))
 
 
-def _average(average: Any, decay: Any, automatic: bool) -> tuple[float, float] | None:
+def _average(average: Any, decay: Any, o: dict[str, Any]) -> tuple[float, float] | None:
     """Return power and least part of the average that is asked for."""
+    automatic = o["learning_rate"] is None
     if not (average is None or (isinstance(average, str) and average in AVERAGES)):
         names = ", ".join(map(repr, AVERAGES))
         kind = ValueError if isinstance(average, str) else TypeError
@@ -235,6 +241,12 @@ def _average(average: Any, decay: Any, automatic: bool) -> tuple[float, float] |
         raise ValueError(f"`average_decay` must satisfy 0 <= average_decay < 1; got {decay!r}.")
     if average is None:
         return (AVERAGES["polynomial"], 0.0) if automatic else None
+    if average == FREE and (automatic or o["weight_decay"] or "beta1" not in o):
+        raise ValueError(
+            f"`average={FREE!r}` needs a `learning_rate`, no `weight_decay`, and a method with `beta1`,"
+            f" which places the gradient; got learning_rate={o['learning_rate']!r} and"
+            f" weight_decay={o['weight_decay']!r}: take method='adam' with a rate."
+        )
     return AVERAGES[average], 1.0 - float(decay) if average == "exponential" else 0.0
 
 

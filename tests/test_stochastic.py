@@ -382,6 +382,57 @@ def test_averages_are_those_of_the_points():
         np.testing.assert_allclose(res.x_last, points[-1], rtol=1e-12)
 
 
+# Of rows in their order, batches of 64, 3 epochs: torch 2.13.0, `optim.Adam(lr=0.01)` in float64, and
+# `optim.swa_utils.AveragedModel` of it, with `get_ema_multi_avg_fn(0.9)` for the third; optax 0.2.8,
+# `contrib.schedule_free_adamw(0.05)`, with its `schedule_free_eval_params`.
+ELSEWHERE = {
+    None: [0.43024936533863795, -0.45443678776065943, 0.3852534264798792],
+    "polyak": [0.22713352873340448, -0.23553690535303684, 0.21381229220596665],
+    "exponential": [0.3554972205037024, -0.3723449913630048, 0.326277681312803],
+    "schedule-free": [0.8704121692514615, -1.0568771375258665, 0.5679701471904237],
+}
+LAST = {
+    None: ELSEWHERE[None],
+    "schedule-free": [0.9214111614824251, -1.141767307839876, 0.5679598025000853],
+}
+
+
+@pytest.mark.parametrize("average", ELSEWHERE)
+def test_points_and_averages_are_those_of_torch_and_optax(average):
+    rate = 0.05 if average == "schedule-free" else 0.01
+    for fun, jac in (NUMBA["inplace"], PYTHON["both"]):
+        res = minimised(
+            fun,
+            jac,
+            epochs=3,
+            shuffle=False,
+            average=average,
+            average_decay=0.9,
+            learning_rate=rate,
+        )
+        np.testing.assert_allclose(res.x, ELSEWHERE[average], rtol=1e-13)
+        np.testing.assert_allclose(res.x_last, LAST.get(average, LAST[None]), rtol=1e-13)
+
+
+def test_schedule_free_steps_are_those_that_were_published():
+    """Defazio et al. (2024), Algorithm 1, with a warm-up; amsgrad in place of Adam."""
+    rate = schedules.Warmup(schedules.Constant(0.05), 10)
+    (a, y), z, x, v, largest, weights = data(), np.zeros(3), np.zeros(3), 0.0, 0.0, 0.0
+    for t, rows in enumerate(batches(np.arange(N), 64), 1):
+        g = python_mean(0.2 * z + 0.8 * x, a[rows], y[rows])[1]
+        v = 0.999 * v + 0.001 * g * g
+        largest = np.maximum(largest, v)
+        z = z - rate(t) * g / (np.sqrt(largest / (1 - 0.999**t)) + 1e-8)
+        weights += rate(t) ** 2
+        x = x + rate(t) ** 2 / weights * (z - x)
+    res = minimised(
+        python_mean, True, epochs=1, shuffle=False, average="schedule-free", learning_rate=rate,
+        method="amsgrad", beta1=0.8,
+    )  # fmt: skip
+    np.testing.assert_allclose(res.x, x, rtol=1e-12)
+    np.testing.assert_allclose(res.x_last, 0.2 * z + 0.8 * x, rtol=1e-12)
+
+
 def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
     exact = np.linalg.lstsq(*data())[0]
     res = minimised(learning_rate=None, epochs=10, batch_size=8)
@@ -524,6 +575,13 @@ def test_a_regression_on_disk_finds_what_one_in_memory_does(tmp_path):
         ({"average": "mean"}, ValueError, "`average` must be None or one of 'polynomial'"),
         ({"average": 1}, TypeError, "`average` must be None or one of"),
         ({"average_decay": 1.0}, ValueError, "must satisfy 0 <= average_decay < 1; got 1.0"),
+        (
+            {"average": "schedule-free", "learning_rate": None},
+            ValueError,
+            "needs a `learning_rate`",
+        ),
+        ({"average": "schedule-free", "method": "adamw"}, ValueError, "no `weight_decay`"),
+        ({"average": "schedule-free", "method": "sgd"}, ValueError, "a method with `beta1`"),
         ({"ftol": 1e-3}, ValueError, "`ftol` judges single values of f"),
         ({"noisy": True}, ValueError, "`noisy` judges single values of f"),
         ({"nan_policy": "omit"}, ValueError, "`nan_policy` must be"),

@@ -9,7 +9,7 @@ average of all, in which late ones count most (Shamir & Zhang 2013).
 from math import sqrt
 
 from .cache import copied, inner
-from .loops import Measured, average_all
+from .loops import Measured, mix_all
 from .reasons import GOING
 
 LOST = 30  # points in a row that are none, then there is no more to be had
@@ -74,7 +74,25 @@ def average_on(method, v, s, o):
         s.sum_count += 1
         s.sum_fun += change
         s.sum_fun2 += change * change
-    average_all(method, v, s.x_best, s.x, weight(s.taken_in, o))
+    mix_all(method, v, s.x_best, s.x, s.x_best, weight(s.taken_in, o))
+
+
+@inner
+def go_between(method, v, s, o, base):
+    """Take a new base point, row s.x, into the average, and go to a point between the two, row `base`.
+
+    Schedule-free learning (Defazio et al. 2024): their z is the base, x the average, y where the gradient is.
+    Points count by the square of the largest learning rate so far.
+    """
+    if s.learning_rate > s.rate_most:
+        s.rate_most = s.learning_rate
+    own = s.rate_most * s.rate_most
+    s.weights += own
+    mix_all(method, v, s.x_best, s.x, s.x_best, own / s.weights if own > 0.0 else 0.0)
+    mix_all(method, v, s.x, s.x_best, base, o.between)
+    for i in range(v.spare.size):
+        v.spare[i] = v.x[base, i]
+    s.x_before, s.x = s.x, base
 
 
 @copied

@@ -276,17 +276,20 @@ def _interpolate_all(method, v, before, after, into, part):
     return None
 
 
-def average_all(method, v, mean, x, part):
-    """Move row `mean` of x towards row `x` by a part of the way; compiled by `_average_all`."""
+def mix_all(method, v, a, b, into, part):
+    """Make row `into` of x the point that lies by a part of the way between rows a and b, and may be one.
+
+    Compiled by `_mix_all`.
+    """
 
 
-@overload(average_all, jit_options=INLINED)
-def _average_all(method, v, mean, x, part):
-    def serial(method, v, mean, x, part):
-        interpolate(0, v.spare.size, v.x, mean, x, mean, part)
+@overload(mix_all, jit_options=INLINED)
+def _mix_all(method, v, a, b, into, part):
+    def serial(method, v, a, b, into, part):
+        interpolate(0, v.spare.size, v.x, a, b, into, part)
 
-    def threads(method, v, mean, x, part):
-        parallel_interpolate(v.x, mean, x, mean, part)
+    def threads(method, v, a, b, into, part):
+        parallel_interpolate(v.x, a, b, into, part)
 
     if on_host(v):
         return threads if method.threads else serial

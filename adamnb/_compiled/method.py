@@ -26,6 +26,8 @@ class MethodType(types.Type):
         Whether an automatic learning rate knows of curvature.
     averaged : bool
         Whether the best point is an average of the points, as where f is noisy: none is best by luck.
+    between : bool
+        Whether gradients are those at points between this average and what is averaged.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class MethodType(types.Type):
         threads: bool = False,
         curved: bool = False,
         averaged: bool = False,
+        between: bool = False,
     ) -> None:
         self.rule = rule
         self.coefficients = coefficients
@@ -45,7 +48,8 @@ class MethodType(types.Type):
         self.threads = threads
         self.curved = curved
         self.averaged = averaged
-        flags = f"{automatic}, {plain}, {threads}, {curved}, {averaged}"
+        self.between = between
+        flags = f"{automatic}, {plain}, {threads}, {curved}, {averaged}, {between}"
         super().__init__(f"Method({rule}, {coefficients}, {flags}, {STAMP})")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from .averaging import adapt_under_noise, average_on, slower, taken_shorter
+from .averaging import adapt_under_noise, average_on, go_between, slower, taken_shorter
 from .cache import INLINED, copied, inner, seldom
 from .curvature import (
     CUT_LEAST,
@@ -190,8 +190,18 @@ def _stepped(method, v, s, o, m, origin):
         average_on(method, v, s, o)
         return GOING
 
+    def between(method, v, s, o, m, origin):
+        base = (
+            3 - s.x - s.x_best
+        )  # the step from there overwrites the point at which the gradient is
+        _, k = next_step(method, v, s, o, m, origin)
+        sweep_all(method, v, s, o, Move(base, s.x, s.g), k)
+        go_between(method, v, s, o, base)
+        s.g = 1 - s.g_best
+        return GOING
+
     if method.averaged:
-        return with_mean
+        return between if method.between else with_mean
     return by_pairs if method.curved else by_rate
 
 

@@ -50,6 +50,7 @@ STATE = record(
         "cosine",  # between the previous step and the descent direction
         "sum_fun", "sum_fun2",  # of f - fun_mark, on the way of an average, and of its squares
         "noise2",  # sum of squares of the noise of f in these looks
+        "rate_most", "weights",  # largest learning rate so far; sum of its squares
         "clock", "agreement",  # steps that did not agree with the one before; mean of their cosines
     ),
 )  # fmt: skip
@@ -71,6 +72,7 @@ OPTIONS = record(
         "rate_per_gradient",  # whether the first learning rate is divided by the first gradient
         "mean_momentum",  # see `Method.mean_momentum`
         "average_power", "average_least",  # see `averaging.weight`
+        "between",  # part of the way from the base to the average, see `averaging.go_between`
         "looks_out",  # whether a run ends where f is noisy, to go on as it is then
     )
 )  # fmt: skip

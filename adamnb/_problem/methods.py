@@ -55,10 +55,11 @@ class Method:
         threads: bool = False,
         curved: bool = False,
         averaged: bool = False,
+        between: bool = False,
     ) -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
         return method_type(
-            self.rule, self.coefficients, automatic, plain, threads, curved, averaged
+            self.rule, self.coefficients, automatic, plain, threads, curved, averaged, between
         )
 
 

@@ -53,6 +53,8 @@ class Plan:
     epochs : int
     average : pair of float, optional
         Power and least part of the average that is the answer (`averaging.weight`); None for the last point.
+    between : bool
+        Whether gradients are those between base points and their average, which is the answer then.
     observe : callable, optional
         What is told of every epoch.
     bar : Progress
@@ -63,6 +65,7 @@ class Plan:
     order: Epochs
     epochs: int
     average: tuple[float, float] | None
+    between: bool
     observe: Callable[[Result], Any] | None
     bar: Progress
 
@@ -87,12 +90,19 @@ class StochasticRun(Run):
         self.state = State(problem.method, x0, self.rate, scale, problem.bounds)
         if automatic and scale is None:
             self.state.vectors.scale[:] = of_one_kind(self.state.vectors.scale)
+        between = self.plan.between
+        if between:  # takes the place of the momentum
+            o = o | {"beta1": 0.0}
         self.settings = settings(problem.method, o, x0.dtype)
         power, least = self.plan.average or (0.0, 0.0)
         self.settings["average_power"], self.settings["average_least"] = power, least
+        self.settings["between"] = problem.options.get("beta1", 0.0)
+        self.s.x = self.s.x_before = 1  # beside the answer, row 0
+        self.state.vectors.x[:] = x0
+        self.s.part = 1.0
         self.parallel = use_threads(x0.size, o["threads"])
         self.method = problem.method.numba_type(
-            automatic, is_plain(o), self.parallel, averaged=True
+            automatic, is_plain(o), self.parallel, averaged=True, between=between
         )
         if self.parallel:
             self.state.vectors = on_threads(self.state.vectors)
