@@ -94,7 +94,8 @@ def minimize_stochastic(
         As in `minimize`, but for those of single values of f ({of_values}). `learning_rate` None adapts it,
         with a rate that falls by itself; a function of t counts steps, not epochs. `gtol` is judged over
         all rows at the end. `maxiter` and `maxfun` are infinite unless given. `history` has one value for
-        each epoch.
+        each epoch. `errors` says what the sum over all rows is, of which `fun` is the mean; `n_data` is
+        their number.
     shuffle : bool
         Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
         copied.
@@ -169,7 +170,12 @@ def minimize_stochastic(
     structure, vector = start_of(x0)
     given, bounds = structure.options(given), structure.bounds(bounds)
     row = solver_of(method).method
-    o = _options.complete(row, {"maxiter": np.inf} | given) | {"noisy": False, "epochs": epochs}
+    rows = Rows(data, nan_policy)
+    own: dict[str, Any] = {"maxiter": np.inf}
+    if given.get("errors") == "least_squares":
+        own["n_data"] = rows.count
+    o = _options.complete(row, own | given)
+    o |= {"noisy": False, "epochs": epochs, "rows": rows.count}
     _require_whole("epochs", epochs, 1)
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     _options.check_differences(jac, given)
@@ -180,7 +186,6 @@ def minimize_stochastic(
     _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
     weights = _average(average, average_decay, o)
     observe = observer(callback)
-    rows = Rows(data, nan_policy)
     order = _order(rows, batch_size, seed, shuffle)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
     fun, jac = flattened(fun, jac, structure)

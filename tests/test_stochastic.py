@@ -313,18 +313,23 @@ def test_success_is_what_the_gradient_over_all_rows_says():
     np.testing.assert_allclose(polished.x, exact, rtol=1e-6)
 
 
-def test_standard_errors_are_those_of_all_rows():
+@pytest.mark.parametrize("errors", ["likelihood", "chi2", "least_squares"])
+def test_standard_errors_are_those_of_the_sum_over_all_rows(errors):
     a, y = data()
-    exact = np.linalg.lstsq(a, y)[0]
+    exact, squares = np.linalg.lstsq(a, y)[:2]
+    sigma2 = {"likelihood": 1.0, "chi2": 2.0, "least_squares": 0.5 * 2 * squares[0] / (N - 3)}
+    expected = np.sqrt(sigma2[errors] * np.diag(np.linalg.inv(a.T @ a)))
     for fun, jac in (NUMBA["inplace"], (lambda *given: python_mean(*given)[0], "3-point")):
-        res = minimised(fun, jac, errors="likelihood", learning_rate=None)
-        expected = np.sqrt(np.diag(np.linalg.inv(a.T @ a / N)))
+        res = minimised(fun, jac, errors=errors, learning_rate=None)
         np.testing.assert_allclose(res.stderr, expected, rtol=1e-3)
         np.testing.assert_allclose(res.x, exact, atol=1e-3 * expected.max())
 
 
 def test_f_above_that_at_the_start_is_not_returned():
     exact = np.linalg.lstsq(*data())[0]
+    polished = minimised(x0=exact + 0.01, learning_rate=1.0, polish=True)
+    assert polished.success
+    np.testing.assert_allclose(polished.x, exact, rtol=1e-6)
     res = minimised(x0=exact, learning_rate=1.0)
     assert (res.status, res.success) == (2, False)
     assert "above that at `x0`, which is returned" in res.message

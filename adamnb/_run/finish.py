@@ -26,6 +26,7 @@ from .._compiled.reasons import (
     GOING,
     HIGHER,
     LOWER,
+    NOT_LOWER,
     OUT_OF_SECONDS,
     POLISHED,
     SADDLE,
@@ -212,7 +213,7 @@ def finish(run: Any, reason: int) -> int:
         return reason
     if bounds is not None and (bounds[0] == bounds[1]).all():
         return reason
-    ended = reason >= GOING or reason == BY_EPOCHS
+    ended = reason >= GOING or reason in (BY_EPOCHS, NOT_LOWER)
     if polish and ended and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
     if reason in (*MET, *DOUBTFUL) and is_noisy(run):
