@@ -56,6 +56,7 @@ def minimize_stochastic(
     average_decay: float = 0.999,
     nan_policy: str = "raise",
     progress: Any = False,
+    state: Mapping[str, Any] | None = None,
     **option: Any,
 ) -> Result:
     """Minimise the mean of a function over the rows of a data set, a batch of rows in each iteration.
@@ -112,6 +113,9 @@ def minimize_stochastic(
     progress : bool or callable
         True shows a bar (needs tqdm); a callable gets ``(batches done, all)``, and `StopIteration` from it
         ends the run.
+    state : dict, optional
+        ``result.state`` of a run with the same arguments that ended early, or had fewer `epochs`: this one
+        goes on from there, with the bits of one that was not interrupted.
 
     Returns
     -------
@@ -186,22 +190,22 @@ def minimize_stochastic(
     _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
     weights = _average(average, average_decay, o)
     observe = observer(callback)
+    if isinstance(state, Mapping):
+        seed = state.get("seed") if seed is None else seed
+        batch_size = state.get("batch_size") if batch_size is None else batch_size
     order = _order(rows, batch_size, seed, shuffle)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
     fun, jac = flattened(fun, jac, structure)
     jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
     o |= for_variables(o, vector.size)
     bar = Progress(progress, epochs * order.batches, "batch")
+    plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, state)
     with bar, mapping(o["workers"]) as mapped:
         problem = Problem(
             fun, jac, args, vector, pair, row, o, o["x_scale"], None, is_compiled(fun, jac), structure,
             mapped, *clock,
         )  # fmt: skip
-        result = to_the_end(
-            StochasticRun(
-                problem, Plan(rows, order, epochs, weights, average == FREE, observe, bar)
-            )
-        )
+        result = to_the_end(StochasticRun(problem, plan))
     if o["disp"]:
         report(result)
     return result
@@ -226,7 +230,7 @@ def _order(rows: Rows, batch_size: Any, seed: Any, shuffle: Any) -> Epochs:
             f"`batch_size` must be at most the number of rows, {rows.count:,}; got {batch_size:,}."
         )
     if seed is None:
-        seed = SeedSequence().entropy
+        seed = int(SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
     _require_whole("seed", seed, 0)
     if not isinstance(shuffle, bool | np.bool_):
         raise TypeError(f"`shuffle` must be True or False; got {shuffle!r}.")

@@ -1,5 +1,6 @@
 """Minimisation of a mean over the rows of a data set."""
 
+import pickle
 from itertools import chain
 
 import numpy as np
@@ -645,3 +646,84 @@ def test_nothing_of_the_callers_is_changed():
     x0, before = np.zeros(3), (a.tobytes(), y.tobytes())
     adamnb.minimize_stochastic(mean_inplace, x0, (a, y), jac="inplace", seed=1, epochs=1)
     assert (a.tobytes(), y.tobytes(), x0.tolist()) == (*before, [0, 0, 0])
+
+
+# ---------------------------------------------------------------------------------------- going on
+
+
+def stop_after(count):
+    """Return a progress function that ends a run after so many calls."""
+    calls = []
+
+    def bar(done, total):
+        calls.append(done)
+        if len(calls) == count:
+            raise StopIteration
+
+    return bar
+
+
+GOING_ON = {
+    "automatic": {"learning_rate": None},
+    "last": {"learning_rate": schedules.Cosine(0.1, 100)},
+    "polyak": {"average": "polyak"},
+    "between": {"average": "schedule-free", "learning_rate": 0.05},
+    "plateau": {"learning_rate": schedules.Plateau(0.1, patience=3), "shuffle": False},
+}
+
+
+@pytest.mark.parametrize("kind", GOING_ON)
+@pytest.mark.parametrize(("count", "steps"), [(1, 8), (2, 15), (5, 31)])
+def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(
+    kind, count, steps, monkeypatch
+):
+    monkeypatch.setattr(epochs_module, "WORK", 8 * 64 * 32)  # pieces of 8, 7 and 1 batches
+    option = GOING_ON[kind] | {"epochs": 4, "history": True}
+    for fun, jac in (NUMBA["inplace"], PYTHON["both"]):
+        whole = minimised(fun, jac, **option)
+        part = minimised(fun, jac, progress=stop_after(count), **option)
+        assert (part.status, part.nit) == (99, steps)
+        bytes_of_it = pickle.dumps(part.state)
+        rest = minimised(fun, jac, state=pickle.loads(bytes_of_it), **option)
+        assert rest.nit == whole.nit
+        for name in ("x", "x_last", "fun", "jac"):
+            assert np.array_equal(rest[name], whole[name]), name
+        for name, values in whole.history.items():
+            np.testing.assert_allclose(rest.history[name], values, rtol=1e-12)
+        again = minimised(fun, jac, state=part.state, **option)
+        assert (again.x.tobytes(), pickle.dumps(part.state)) == (rest.x.tobytes(), bytes_of_it)
+
+
+def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
+    whole = minimised(python_mean, True, epochs=3)
+    part = minimised(python_mean, True, epochs=1, seed=5)
+    rest = minimised(python_mean, True, epochs=3, state=part.state, seed=None)
+    assert (rest.x.tobytes(), rest.seed) == (whole.x.tobytes(), 5)
+    calls = []
+
+    def fun(x, a, y):
+        calls.append(x)
+        if len(calls) == 30:
+            raise ZeroDivisionError
+        return python_mean(x, a, y)
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        minimised(fun, True, epochs=3)
+    rest = minimised(python_mean, True, epochs=3, state=raised.value.adamnb_result.state)
+    assert rest.x.tobytes() == whole.x.tobytes()
+
+
+def test_a_state_of_another_run_is_an_error():
+    state = minimised(epochs=1).state
+    for given, error, text in (
+        (3, TypeError, "`state` must be a dict as `result.state` is; got int"),
+        ({"x": 1}, ValueError, "with the same options; they differ in"),
+        (state | {"x": np.zeros(2)}, ValueError, r"`state\['x'\]` must have shape \(3,\)"),
+        (state | {"rows": 7}, ValueError, "a run with rows=7; got rows=1000"),
+    ):
+        with pytest.raises(error, match=text):
+            minimised(state=given)
+    for option in ({"seed": 6}, {"batch_size": 32}, {"shuffle": False}, {"method": "nadam"}):
+        ((name, value),) = option.items()
+        with pytest.raises(ValueError, match=f"got {name}={value!r}"):
+            minimised(state=state, **option)

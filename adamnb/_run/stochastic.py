@@ -36,6 +36,7 @@ from .noise import of_one_kind
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Progress
 from .result import Result
+from .resume import restore, snapshot
 from .run import HISTORY, Run, coming_rates, span_type
 from .settings import is_plain, settings
 from .state import State, on_threads
@@ -59,6 +60,8 @@ class Plan:
         What is told of every epoch.
     bar : Progress
         In batches.
+    state : dict, optional
+        Of a run that this one goes on from.
     """
 
     rows: Rows
@@ -68,6 +71,7 @@ class Plan:
     between: bool
     observe: Callable[[Result], Any] | None
     bar: Progress
+    state: Any = None
 
 
 class StochasticRun(Run):
@@ -79,9 +83,13 @@ class StochasticRun(Run):
         self.trace: list[np.ndarray] = []
         self.history = self.trace  # of the piece at work
         self.gradient = gradient_name(problem.jac)
+        self.last: dict[str, Any] | None = None  # what another run may go on from
         self.epochs: list[tuple[float, float, float]] = []
+        self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
         self.pace = FIRST_STEPS  # iterations that machine code makes until it comes back
+        if plan.state is not None:
+            restore(self, plan.state)
 
     def _prepare(self) -> None:
         """Set up the state."""
@@ -122,10 +130,10 @@ class StochasticRun(Run):
         """Run to the end and return the reason for it."""
         x0 = self.problem.x0
         self.mean.require_mean(x0, self.plan.rows)
-        self.first = self.of_all_rows(x0)
-        f, g = self.first
-        self.take(x0, f, g)
+        self.first = f, g = self.of_all_rows(x0)
         if not (np.isfinite(f) and np.isfinite(g).all()):
+            self.last = snapshot(self)
+            self.take(x0, f, g)
             self.s.fun = f
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
@@ -135,25 +143,30 @@ class StochasticRun(Run):
         """Go through the epochs; return the reason to stop."""
         plan = self.plan
         batches = self.machine_code() if self.compiled else self.calls()
-        for epoch in range(plan.epochs):
-            sums = np.zeros(3)  # of rows, and of f and gradient norms over them
-            for piece in plan.order.pieces(epoch):
-                reason = batches(piece)
-                self.note(piece, sums)
+        while len(self.epochs) < plan.epochs:
+            epoch = len(self.epochs)
+            skipped = self.s.nit - epoch * plan.order.batches  # each batch is a step
+            for piece in plan.order.pieces(epoch, skipped):
+                try:
+                    reason = batches(piece)
+                finally:
+                    self.note(piece)
                 if reason == GOING and plan.bar.ended:
                     reason = INTERRUPTED
                 if reason != GOING:
                     return reason
-            self.epochs.append((sums[1] / sums[0], sums[2] / sums[0], self.s.learning_rate))
+            rows, f, norms = self.sums.tolist()
+            self.sums[:] = 0
+            self.epochs.append((f / rows, norms / rows, self.s.learning_rate))
             if not self.shown():
                 return INTERRUPTED
         return BY_EPOCHS
 
-    def note(self, piece: Arrays, sums: np.ndarray) -> None:
+    def note(self, piece: Arrays) -> None:
         """Take in what has been found on the batches of a piece."""
         found = np.concatenate([np.zeros((0, 3)), *self.trace])
         made, rows = len(found), piece[0].shape[1]
-        sums += made * rows, rows * found[:, 0].sum(), rows * found[:, 1].sum()
+        self.sums += made * rows, rows * found[:, 0].sum(), rows * found[:, 1].sum()
         self.mean.passed += made * rows
         self.trace.clear()
         self.plan.bar.advance(made)
@@ -247,7 +260,7 @@ class StochasticRun(Run):
     def ended(self, reason: int) -> int:
         """Look at all rows at the answer; return the reason to stop."""
         x = self.answer(reason).copy()
-        self.last = self.state.as_dict()
+        self.last = snapshot(self)
         f, g = self.of_all_rows(x)
         if f <= self.first[0] and np.isfinite(g).all():
             self.take(x, f, g)
@@ -276,7 +289,8 @@ class StochasticRun(Run):
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result; f over all rows is not known then."""
         s, v = self.s, self.state.vectors
-        if s.nit > 0 and not hasattr(self, "last"):
+        if s.nit > 0 and self.last is None:
+            self.last = snapshot(self)
             v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
             s.fun_best = s.gradient_norm_best = np.nan
         super().accompany(error)
@@ -288,7 +302,7 @@ class StochasticRun(Run):
         plan = self.plan
         result.update(
             nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
-            batch_size=plan.order.batch_size, gradient=self.gradient,
+            batch_size=plan.order.batch_size, gradient=self.gradient, state=self.last,
         )  # fmt: skip
         if self.problem.options["history"]:
             columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
