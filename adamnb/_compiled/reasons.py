@@ -177,3 +177,13 @@ NOT_LOWER = Reason(
 BAD_DATA = Reason(
     -14, NOT_FINITE, "data not finite", "The data are not finite, or no point counts."
 )
+BY_STANDARD_ERROR = Reason(
+    -20, CONVERGED, "within `accuracy`",
+    "Converged: over all rows the minimum is {detail} standard errors away.",
+)  # fmt: skip
+UNSUITED = Reason(
+    -21, NO_PROGRESS, "samples of no use", "A sample of the rows is of no use here: {detail}."
+)  # fmt: skip
+OUT_OF_PASSES = Reason(
+    -22, LIMIT, "`epochs` reached", "All rows have been seen as often as `epochs` allows."
+)  # fmt: skip

@@ -1,0 +1,390 @@
+"""A mean over rows, minimised on a growing sample of them, with the curvature that the sample tells of.
+
+A first sample is solved from the start, and looked at as `minimize` looks at its last point: is it a minimum?
+Then ten times as many rows, and so on, at last all. What a smaller sample has told of the curvature makes
+two or three gradients enough in each. The covariance of the gradients of parts of the rows costs no rows,
+and is both the metric and what a standard error is: for a mean of losses of independent rows the answer
+scatters by the root of ``trace(H^-1 C) / N``, in the metric H, whatever the unit of f is.
+
+Samples that grow: Byrd, Chin, Nocedal & Wu 2012; Bollapragada, Byrd & Nocedal 2018, whose norm test, in the
+metric, is that a sample is left as soon as its gradient is lost in its scatter.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from .._compiled.curvature import cut_of
+from .._compiled.reasons import (
+    AT_LIMIT,
+    BY_STANDARD_ERROR,
+    CONVERGED,
+    GOING,
+    OUT_OF_PASSES,
+    OUT_OF_SECONDS,
+    REASONS,
+    UNSUITED,
+)
+from .._compiled.stops import ROUNDINGS
+from .._problem.arguments import unbounded
+from .._problem.methods import METHODS
+from .._problem.options import complete
+from .._problem.parts import Sample, Spread
+from .._problem.problem import Problem
+from .finish import finish
+from .metric import Metric
+from .result import outcome
+from .run import Run
+from .second_order import Lower, lower_point, stationary
+
+GROWTH = 10  # of a sample
+LEAST_ROWS, ROWS_PER_VARIABLE = 1_000, 20  # of the first sample
+MOST_VARIABLES = 1_000  # of whom a dense matrix is no more work than the rows
+PARTS = 16_384  # of the rows, from which the curvature is estimated, ...
+SOME_PARTS = 1_024  # ... and at least, or eight for each variable, far from the minimum
+LEFT = 1.0  # standard errors of a sample, within which it is left for a larger one, ...
+FIRST = 0.01  # ... and the first, of which it is to be seen whether it is a minimum
+FALLEN = 0.5  # of the distance before, at most: what shows that the curvature is right
+EVALUATIONS = 30  # most of a sample
+IDLE = 5  # steps in a row that led no further
+SLIGHT = 1e-4  # change of f, relative, of the step that finds the unit of the curvature
+VERIFY = 32  # see the option `verify`
+LARGE = 1e100  # element of a gradient that is as good as infinite
+LIKELY = 4.0  # standard deviations of the mean of a sample
+
+
+class Limits(NamedTuple):
+    """Where to stop.
+
+    accuracy : distance from the minimum, in standard errors
+    gtol : part of the first gradient's length in the metric, to be reached as well; 0 is off
+    passes, deadline : rows evaluated over all rows, and seconds of `time.perf_counter`, at most
+    """
+
+    accuracy: float = 0.01
+    gtol: float = 0.0
+    passes: float = np.inf
+    deadline: float = np.inf
+
+
+DEFAULT = Limits()
+
+
+class Sampled(NamedTuple):
+    """What was found.
+
+    x, f, g : the last point, with f and its gradient over all rows; f is NaN if it has none
+    reason, detail : BY_STANDARD_ERROR; one of `minimize` where there are few rows; UNSUITED, OUT_OF_PASSES,
+        OUT_OF_SECONDS, or what `watch` returned; and what is to be said of it
+    off : distance from the minimum in standard errors, as the root mean square over the variables
+    metric : the Hessian of the mean as far as it is known, or None
+    nit, passes, sizes : steps; rows evaluated over all rows; rows of the samples
+    """
+
+    x: ndarray
+    f: float
+    g: ndarray
+    reason: int
+    detail: str
+    off: float
+    metric: ndarray | None
+    nit: int
+    passes: float
+    sizes: tuple[int, ...]
+
+
+def minimize_by_samples(
+    sample: Sample,
+    x0: ndarray,
+    bounds: tuple[ndarray, ndarray] | None = None,
+    limits: Limits = DEFAULT,
+    watch: Callable[[ndarray, float, int], int] = lambda x, f, rows: GOING,
+) -> Sampled:
+    """Minimise a smooth mean over rows on a growing sample of them, at last over all.
+
+    Success is claimed only over all rows, where the gradient says that the minimum is within `accuracy`
+    standard errors, and the last step has shown that the curvature is right. UNSUITED says that a sample
+    is of no use here, and why: go on from x, which is not worse than x0, with what needs no curvature.
+
+    Parameters
+    ----------
+    sample : Sample
+        The mean, over rows in random order.
+    x0 : ndarray, shape (n,)
+        Start, within the bounds.
+    bounds : pair of ndarray, optional
+        Kept by steps that are projected (Bertsekas 1982).
+    limits : Limits
+    watch : callable, optional
+        ``watch(x, f, rows)`` after each evaluation that is the best so far over so many rows; what it returns
+        other than GOING is the reason to stop.
+    """
+    sizes = sizes_of_samples(sample.count, x0.size)
+    growing = Growing(sample, x0, bounds, limits, watch)
+    try:
+        if len(sizes) == 1:
+            return growing.whole()
+        growing.first(sizes[0])
+        for rows in sizes[1:-1]:
+            growing.settle(rows, LEFT)
+        return growing.last(sizes)
+    except StoppedError as stopped:
+        return growing.found(stopped.reason, stopped.detail, sizes)
+
+
+def sizes_of_samples(count: int, n: int) -> tuple[int, ...]:
+    """Return the numbers of rows of the samples, the last of which is all rows."""
+    least, sizes = max(LEAST_ROWS, ROWS_PER_VARIABLE * n), [count]
+    while sizes[0] // GROWTH >= least:
+        sizes.insert(0, sizes[0] // GROWTH)
+    if len(sizes) == 1 and count >= 2 * least:
+        sizes.insert(0, least)
+    return tuple(sizes)
+
+
+class StoppedError(Exception):
+    """It ends here, and why."""
+
+    def __init__(self, reason: int, detail: str = "") -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+class Growing:
+    """A minimisation on a growing sample under way."""
+
+    metric: Metric
+
+    def __init__(
+        self,
+        sample: Sample,
+        x0: ndarray,
+        bounds: tuple[ndarray, ndarray] | None,
+        limits: Limits,
+        watch: Callable[[ndarray, float, int], int],
+    ) -> None:
+        self.sample, self.limits, self.watch, self.dtype = sample, limits, watch, x0.dtype
+        self.x0, self.bounds = x0, bounds
+        low, high = unbounded(x0.shape) if bounds is None else bounds
+        self.box = np.asarray(low, float), np.asarray(high, float)
+        self.x, self.rows, self.nit = x0.astype(float), 0, 0
+        self.f, self.g, self.off = np.nan, np.full(x0.size, np.nan), np.inf
+        self.scale, self.parts = 0.0, 0  # of the metric, and of how many parts it is made
+        self.f_first, self.f_error, self.g_first = np.nan, 0.0, self.g
+
+    # ------------------------------------------------------------------------------ evaluations
+
+    def check(self, rows: int) -> None:
+        """Stop where the next evaluation would go beyond a limit."""
+        if self.sample.passed + rows > self.limits.passes * self.sample.count:
+            raise StoppedError(OUT_OF_PASSES)
+        if time.perf_counter() > self.limits.deadline:
+            raise StoppedError(OUT_OF_SECONDS)
+
+    def evaluate(self, x: ndarray, rows: int) -> tuple[float, ndarray]:
+        self.check(rows)
+        return self.sample.evaluate(x.astype(self.dtype), rows)
+
+    def take(self, x: ndarray, f: float, g: ndarray, rows: int) -> None:
+        """Make a point the current one."""
+        self.x, self.f, self.g, self.rows = x, f, g, rows
+        reason = self.watch(x.astype(self.dtype), f, rows)
+        if reason != GOING:
+            raise StoppedError(reason)
+
+    def scattered(self, x: ndarray, rows: int, most: int = PARTS) -> Spread:
+        self.check(rows)
+        return self.sample.spread(x.astype(self.dtype), rows, most)
+
+    def look(self, rows: int) -> None:
+        """Evaluate the current point over so many rows; take the metric from them if that is better."""
+        if min(rows, PARTS) > self.parts:
+            spread = self.scattered(self.x, rows)
+            f, g = spread.f, spread.g
+        else:
+            spread = None
+            f, g = self.evaluate(self.x, rows)
+        if not (np.isfinite(f) and np.isfinite(g).all()):
+            text = f"f or its gradient is not finite over the first {rows:,} rows"
+            raise StoppedError(UNSUITED, text)
+        if spread is not None:
+            if not self.scale:
+                self.begin(spread, rows)
+            self.metric, self.parts = Metric(spread.covariance, self.scale), spread.parts
+        self.take(self.x, f, g, rows)
+
+    def begin(self, spread: Spread, rows: int) -> None:
+        """Note what is known at the start, and the unit of the curvature."""
+        f, g, covariance, deviation, _ = spread
+        if not self.rows:
+            self.f_first, self.g_first, self.f_error = f, g, deviation / rows**0.5
+        self.scale = self.unit_of(covariance, g, max(abs(f), deviation), rows)
+
+    def unit_of(self, covariance: ndarray, g: ndarray, height: float, rows: int) -> float:
+        """Return the curvature of f over the covariance of the gradients, along a short step."""
+        root = np.sqrt(np.diag(covariance))
+        along = np.divide(-np.sign(g), root, where=root > 0, out=np.zeros(root.size))
+        end = np.clip(self.x + SLIGHT * height * along, *self.box)
+        step = end - self.x
+        change = self.evaluate(end, rows)[1] - g
+        curvature, expected = float(step @ change), float(step @ covariance @ step)
+        if not (curvature > 0 and expected > 0):
+            raise StoppedError(UNSUITED, "f does not curve upwards at the start")
+        return curvature / expected
+
+    # ------------------------------------------------------------------------------------ steps
+
+    def distance(self) -> float:
+        """Return how far the minimum of the sample is, in its standard errors."""
+        free = self.metric.free(self.x, self.g, self.box)
+        if not (free.any() and self.g[free].any()):
+            return 0.0
+        scatter = self.metric.scatter(free)
+        return float(np.sqrt(self.rows * self.metric.square(self.g, free) / scatter))
+
+    def near(self, goal: float) -> bool:
+        """Return whether the minimum is as near as it should be."""
+        if not self.off <= goal:
+            return False
+        if not (self.limits.gtol and self.rows == self.sample.count):
+            return True
+        free = self.metric.free(self.x, self.g, self.box)
+        part = self.limits.gtol**2
+        return self.metric.square(self.g, free) <= part * self.metric.square(self.g_first, free)
+
+    def settle(self, rows: int, goal: float, anew: bool = False) -> None:
+        """Make steps over the first rows until their minimum is near, the metric `anew` while it is far."""
+        self.look(rows)
+        before, radius, idle = np.inf, np.inf, 0
+        for _ in range(EVALUATIONS):
+            self.off = self.distance()
+            if self.off == 0.0 or (self.near(goal) and self.off <= FALLEN * before):
+                return
+            before = self.off
+            led, radius = self.step(rows, radius, anew and self.off > LEFT)
+            idle = 0 if led else idle + 1
+            if idle == IDLE:
+                break
+        raise StoppedError(
+            UNSUITED, f"over the first {rows:,} rows the steps lead no further than to {self.off:.2g}"
+            " standard errors from where the gradient vanishes",
+        )  # fmt: skip
+
+    def step(self, rows: int, radius: float, anew: bool) -> tuple[bool, float]:
+        """Make a step; return whether it led further, and the radius of the next."""
+        x, f, g, metric = self.x, self.f, self.g, self.metric
+        move = metric.move(x, g, self.box, radius)
+        end = np.clip(x + move.step, *self.box)
+        some = max(SOME_PARTS, 8 * x.size)
+        spread = self.scattered(end, rows, some) if anew else None
+        f_end, g_end = self.evaluate(end, rows) if spread is None else (spread.f, spread.g)
+        if not (np.isfinite(f_end) and (np.abs(g_end) < LARGE).all()):
+            return False, 0.1 * move.length
+        free, change = metric.free(x, g, self.box), g_end - g
+        rounded = ROUNDINGS * float(np.finfo(self.dtype).eps) * abs(f)
+        if move.promised > rounded:
+            ratio = (f - f_end) / move.promised
+            better = ratio > 0
+        else:
+            better = metric.square(g_end, free) < metric.square(g, free)
+            ratio = 1.0 if better else 0.0
+        product, expected = float(move.step @ change), float(move.step @ metric.matrix @ move.step)
+        metric.learn(move.step, change)
+        if better:
+            self.nit += 1
+            if self.off > LEFT and product > 0 and expected > 0:
+                self.scale *= product / expected
+            if spread is not None:
+                self.metric = Metric(spread.covariance, self.scale)
+            self.take(end, f_end, g_end, rows)
+        if ratio < 0.1:
+            radius = cut_of(f_end - f, -float(g @ move.step)) * move.length
+        elif ratio > 0.75 and move.cut:
+            radius = 4 * move.length
+        return better, radius
+
+    # ------------------------------------------------------------------------------------ stages
+
+    def first(self, rows: int) -> None:
+        """Find a minimum of the first sample: from the start by the metric, else as `minimize` does."""
+        try:
+            self.settle(rows, FIRST, anew=True)
+            lower = self.lower(rows)
+            if lower is None:
+                return
+            self.x = lower.x.astype(float)
+        except StoppedError as stopped:
+            if stopped.reason != UNSUITED:
+                raise
+        reason, detail = self.robust(rows)
+        if REASONS[reason].status != CONVERGED or reason == AT_LIMIT:
+            raise StoppedError(
+                UNSUITED, f"of the first {rows:,} rows no minimum is found: {detail}"
+            )
+        self.parts, self.scale = 0, 0.0
+        self.settle(rows, FIRST)
+
+    def lower(self, rows: int) -> Lower | None:
+        """Return a point beside the current one that shows it to be no minimum of the sample, or None."""
+        metric, free = self.metric, self.metric.free(self.x, self.g, self.box)
+        if not free.any():
+            return None
+        root, curvature = np.sqrt(np.diag(metric.covariance)), np.diag(metric.matrix)
+        scale = np.divide(root, curvature, where=curvature > 0, out=np.ones(root.size))
+        slight = (
+            FIRST**2 * metric.scatter(free) / rows
+        )  # more than what is left where the sample has settled
+        at = stationary(self.x, self.f, self.g, scale, self.box, vanished=slight)
+        return lower_point(lambda x: self.evaluate(x, rows), at, VERIFY)
+
+    def robust(self, rows: int) -> tuple[int, str]:
+        """Go on over the first rows as `minimize` does; return the reason to stop and its words."""
+        adam = METHODS["adam"]
+        few = self.sample.count // rows
+        most = max(EVALUATIONS, few) if few > 1 else np.inf
+        options = complete(adam, {"gtol": self.limits.gtol or None, "maxfun": most})
+        start = self.x.astype(self.dtype)
+        run = Run(
+            Problem(
+                lambda x: self.evaluate(x, rows), True, (), start, self.bounds, adam, options, None, None,
+                False,
+            )
+        )  # fmt: skip
+        reason = finish(run, run.iterate())
+        s, v = run.s, run.state.vectors
+        self.x, self.nit = v.x[s.x_best].astype(float), self.nit + int(s.nit)
+        self.f, self.g, self.rows = float(s.fun_best), v.g[s.g_best].astype(float), rows
+        return reason, outcome(reason, s, options, "", run.detail)[1]
+
+    def whole(self) -> Sampled:
+        """Minimise over all rows, where they are few."""
+        reason, detail = self.robust(self.sample.count)
+        return self.found(reason, detail, (self.sample.count,))
+
+    def last(self, sizes: tuple[int, ...]) -> Sampled:
+        """Find the minimum over all rows."""
+        self.settle(sizes[-1], self.limits.accuracy)
+        if not self.f < self.f_first - LIKELY * self.f_error:
+            x0 = self.x0.astype(float)
+            f, g = self.evaluate(x0, sizes[-1])
+            if f < self.f:
+                self.take(x0, f, g, sizes[-1])
+                self.off = self.distance()
+                if not self.near(self.limits.accuracy):
+                    text = "over all rows f is lower at the start than where the samples led"
+                    raise StoppedError(UNSUITED, text)
+        return self.found(BY_STANDARD_ERROR, f"{self.off:.2g}", sizes)
+
+    def found(self, reason: int, detail: str, sizes: tuple[int, ...]) -> Sampled:
+        count = self.sample.count
+        f, g = self.f, self.g
+        if self.rows != count:
+            f, g = np.nan, np.full(g.size, np.nan)
+        metric = self.metric.matrix if self.parts else None
+        return Sampled(
+            self.x.astype(self.dtype), f, g.astype(self.dtype), reason, detail, self.off, metric, self.nit,
+            self.sample.passed / count, sizes,
+        )  # fmt: skip
