@@ -173,6 +173,8 @@ class UnderNoise:
             self.kept = self.look_at(self.start)
         if hasattr(self.run.objective.differences, "noise") and found.noise.fun < inf:
             self.run.objective.differences.noise = found.noise.fun / self.run.unit
+        if self.kept is not None and rises(self.kept, found):
+            self.kept = self.look_at(self.kept.x) or self.kept  # it may have been luck
         if self.kept is None or not rises(self.kept, found):
             self.kept = found
         elif not found.f - BELIEVED * found.noise.fun <= 0.5 * (s.fun_first + self.kept.f):

@@ -74,8 +74,7 @@ class Run:
         self.state = State(
             problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs
         )
-        self.settings = settings(problem.method, o, problem.x0.dtype)
-        self.settings["looks_out"] = 1.0
+        self.settings = settings(problem.method, o, problem.x0.dtype, looks_out=True)
         if o["noisy"] is False:
             self.s.looked = SEEN
         self.parallel = use_threads(problem.x0.size, o["threads"])
@@ -102,13 +101,25 @@ class Run:
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        if self.problem.options["noisy"] is True:
+        o = self.problem.options
+        if o["noisy"] is True or (self.decays and o["noisy"] is None and self.random()):
             return self.under_noise()
         reason = self.loop()
         if reason in (TOO_LARGE, TOO_SMALL) and self.rate is None and self.s.nit == 0:
             self.take_unit()
             reason = self.loop()
         return self.under_noise() if reason == BY_NOISE else reason
+
+    @property
+    def decays(self) -> bool:
+        """Whether an automatic learning rate has weight decay, with which nothing else looks for noise."""
+        return self.rate is None and self.problem.options["weight_decay"] > 0
+
+    def random(self) -> bool:
+        """Return whether f or its gradient is another when the start is evaluated again."""
+        x, (one, two) = self.problem.x0, np.empty((2, self.problem.x0.size), self.problem.x0.dtype)
+        f, again = (self.objective.evaluate(x, g) for g in (one, two))
+        return f != again or bool((one != two).any())
 
     def under_noise(self) -> int:
         """Go on where f is noisy; return the reason to stop."""
