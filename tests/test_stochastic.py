@@ -9,6 +9,7 @@ from objectives import mean_inplace, mean_misfit, python_mean
 
 import adamnb
 from adamnb import schedules
+from adamnb._compiled.reasons import UNSUITED
 from adamnb._problem import epochs as epochs_module
 from adamnb._problem import rows as rows_module
 from adamnb._problem.arguments import COMPILED, FORWARD
@@ -17,6 +18,8 @@ from adamnb._problem.methods import METHODS
 from adamnb._problem.options import complete
 from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
+from adamnb._run import stochastic
+from adamnb._run.samples import Sampled
 
 N, TRUE = 1000, np.array([1.0, -2.0, 0.5])
 
@@ -727,3 +730,55 @@ def test_a_state_of_another_run_is_an_error():
         ((name, value),) = option.items()
         with pytest.raises(ValueError, match=f"got {name}={value!r}"):
             minimised(state=state, **option)
+
+
+# ----------------------------------------------------------------------------------------- samples
+
+
+@pytest.mark.parametrize("kind", [NUMBA["inplace"], PYTHON["both"]])
+def test_without_a_word_of_batches_a_growing_sample_is_taken(kind):
+    fun, jac = kind
+    a, y = whole = data(20_000)
+    res = adamnb.minimize_stochastic(fun, np.zeros(3), whole, jac=jac, seed=2)
+    exact, squares = np.linalg.lstsq(a, y)[:2]
+    error = np.sqrt(squares[0] / len(y) * np.diag(np.linalg.inv(a.T @ a)))
+    assert (res.success, res.status, res.samples) == (True, 0, (2_000, 20_000))
+    assert np.abs((res.x - exact) / error).max() < 0.03
+    assert res.message.startswith("Converged: over all rows the minimum is 0.0")
+    assert res.passes < 6
+    assert (res.nepoch, res.state) == (0, None)
+    f, g = python_mean(res.x, a, y)
+    np.testing.assert_allclose(res.fun, f, rtol=1e-12)
+    np.testing.assert_allclose(res.jac, g, atol=1e-14)
+
+
+def test_the_callback_sees_a_sample_and_may_end_it():
+    seen, whole = [], data(20_000)
+
+    def stop(intermediate_result):
+        seen.append(intermediate_result)
+        if len(seen) == 2:
+            raise StopIteration
+
+    res = adamnb.minimize_stochastic(
+        python_mean, np.zeros(3), whole, jac=True, seed=2, callback=stop
+    )
+    assert (res.status, len(seen), seen[0].rows) == (99, 2, 2_000)
+    np.testing.assert_allclose(res.fun, python_mean(res.x, *whole)[0], rtol=1e-12)
+    assert res.fun <= python_mean(np.zeros(3), *whole)[0]
+
+
+def test_batches_go_on_where_a_sample_is_of_no_use(monkeypatch):
+    start, whole = np.full(3, 0.25), data(20_000)
+
+    def unsuited(sample, x0, *_):
+        return Sampled(start, np.nan, x0, UNSUITED, "", np.inf, None, 0, 0.5, (2_000, 20_000))
+
+    monkeypatch.setattr(stochastic, "minimize_by_samples", unsuited)
+    option = {"jac": True, "seed": 2, "epochs": 1}
+    res = adamnb.minimize_stochastic(python_mean, np.zeros(3), whole, **option)
+    own = adamnb.minimize_stochastic(
+        python_mean, start, whole, method="adam", x_scale=1.0, **option
+    )
+    assert res.x.tobytes() == own.x.tobytes()
+    assert (res.passes, own.passes, res.samples, own.samples) == (3.5, 3, (2_000, 20_000), ())

@@ -135,6 +135,11 @@ def minimize_by_samples(
         return growing.found(stopped.reason, stopped.detail, sizes)
 
 
+def suited(count: int, n: int) -> bool:
+    """Return whether there are enough rows, and not too many variables."""
+    return n <= MOST_VARIABLES and len(sizes_of_samples(count, n)) > 1
+
+
 def sizes_of_samples(count: int, n: int) -> tuple[int, ...]:
     """Return the numbers of rows of the samples, the last of which is all rows."""
     least, sizes = max(LEAST_ROWS, ROWS_PER_VARIABLE * n), [count]

@@ -15,12 +15,14 @@ from .._compiled.reasons import (
     BAD_JAC,
     BY_EPOCHS,
     BY_GRADIENT,
+    BY_STANDARD_ERROR,
     GOING,
     INTERRUPTED,
     LIMIT,
     NOT_LOWER,
     OUT_OF_SECONDS,
     REASONS,
+    UNSUITED,
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import Span
@@ -30,14 +32,16 @@ from .._problem.compiled import functions_type, tuple_type, types_of
 from .._problem.epochs import Epochs
 from .._problem.mean import Mean
 from .._problem.objective import Objective
+from .._problem.parts import Sample
 from .._problem.problem import Problem
-from .._problem.rows import Arrays, Rows
+from .._problem.rows import Arrays, Reordered, Rows
 from .noise import of_one_kind
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Progress
 from .result import Result
 from .resume import restore, snapshot
 from .run import HISTORY, Run, coming_rates, span_type
+from .samples import Limits, minimize_by_samples
 from .settings import is_plain, settings
 from .state import State, on_threads
 from .threads import use_threads
@@ -62,6 +66,8 @@ class Plan:
         In batches.
     state : dict, optional
         Of a run that this one goes on from.
+    samples : bool
+        Whether a growing sample is tried before batches.
     """
 
     rows: Rows
@@ -72,6 +78,7 @@ class Plan:
     observe: Callable[[Result], Any] | None
     bar: Progress
     state: Any = None
+    samples: bool = False
 
 
 class StochasticRun(Run):
@@ -84,6 +91,7 @@ class StochasticRun(Run):
         self.history = self.trace  # of the piece at work
         self.gradient = gradient_name(problem.jac)
         self.last: dict[str, Any] | None = None  # what another run may go on from
+        self.samples: tuple[int, ...] = ()
         self.epochs: list[tuple[float, float, float]] = []
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
@@ -130,6 +138,8 @@ class StochasticRun(Run):
         """Run to the end and return the reason for it."""
         x0 = self.problem.x0
         self.mean.require_mean(x0, self.plan.rows)
+        if self.plan.samples and (reason := self.by_samples()) != UNSUITED:
+            return reason
         self.first = f, g = self.of_all_rows(x0)
         if not (np.isfinite(f) and np.isfinite(g).all()):
             self.last = snapshot(self)
@@ -138,6 +148,30 @@ class StochasticRun(Run):
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
         return self.ended(self.on_threads(self.all_epochs))
+
+    def by_samples(self) -> int:
+        """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
+        problem, plan, s, v = self.problem, self.plan, self.s, self.state.vectors
+        mixed = Reordered(plan.rows, plan.order.random(0).permutation(plan.rows.count))
+        found = minimize_by_samples(
+            Sample(self.mean, mixed, plan.rows),
+            problem.x0,
+            problem.bounds,
+            Limits(passes=plan.epochs, deadline=self.deadline),
+            lambda x, f, rows: GOING if self.shown(x=x.copy(), fun=f, rows=rows) else INTERRUPTED,
+        )
+        self.mean.passed = round(found.passes * plan.rows.count)
+        self.samples = found.sizes
+        v.x[:] = v.spare[:] = found.x
+        if found.reason == UNSUITED:
+            return UNSUITED
+        s.nit, s.fun, self.detail = found.nit, found.f, found.detail
+        if found.reason != BY_STANDARD_ERROR:
+            self.first = self.of_all_rows(problem.x0)
+            return self.ended(found.reason)
+        self.first = found.f, found.g
+        self.take(found.x, *self.first)
+        return BY_STANDARD_ERROR
 
     def all_epochs(self) -> int:
         """Go through the epochs; return the reason to stop."""
@@ -157,8 +191,12 @@ class StochasticRun(Run):
                     return reason
             rows, f, norms = self.sums.tolist()
             self.sums[:] = 0
-            self.epochs.append((f / rows, norms / rows, self.s.learning_rate))
-            if not self.shown():
+            fun, norm, rate = f / rows, norms / rows, self.s.learning_rate
+            self.epochs.append((fun, norm, rate))
+            if not self.shown(
+                x=self.answer().copy(), fun=fun, gradient_norm=norm, learning_rate=rate,
+                nepoch=len(self.epochs), passes=self.passes,
+            ):  # fmt: skip
                 return INTERRUPTED
         return BY_EPOCHS
 
@@ -224,16 +262,12 @@ class StochasticRun(Run):
 
         return batches
 
-    def shown(self) -> bool:
-        """Show an epoch to the callback; return whether to go on."""
+    def shown(self, **values: Any) -> bool:
+        """Show what has been found to the callback; return whether to go on."""
         s, observe = self.s, self.plan.observe
         if observe is None:
             return True
-        fun, norm, rate = self.epochs[-1]
-        seen = Result(
-            x=self.answer().copy(), fun=fun, nit=s.nit, nfev=s.nfev, njev=s.njev, gradient_norm=norm,
-            learning_rate=rate, nepoch=len(self.epochs), passes=self.passes,
-        )  # fmt: skip
+        seen = Result(nit=s.nit, nfev=s.nfev, njev=s.njev, **values)
         try:
             observe(self.problem.structure.shown(seen))
         except StopIteration:
@@ -303,6 +337,7 @@ class StochasticRun(Run):
         result.update(
             nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
             batch_size=plan.order.batch_size, gradient=self.gradient, state=self.last,
+            samples=self.samples,
         )  # fmt: skip
         if self.problem.options["history"]:
             columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
