@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._run.result import MultistartResult as MultistartResult
     from ._run.result import Result as Result
     from ._statsmodels import statsmodels_fit as statsmodels_fit
+    from ._stochastic import minimize_stochastic as minimize_stochastic
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _LATER = {
     "value_and_grad": "_derivatives",
     "minimize": "_minimize",
     "minimize_batch": "_batch",
+    "minimize_stochastic": "_stochastic",
     "multistart": "_multistart",
     "Optimizer": "_optimizer",
     "Result": "_run.result",

@@ -182,7 +182,8 @@ def minimize_batch(
         jac, args = chosen_gradient(fun, jac, args, given, problems.dtype, first)
     if not on_gpu:
         gradient = gradient_name(jac)
-    batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
+    together = is_compiled(fun, jac) and not o["noisy"]  # averages are taken one by one
+    batch = Batch(fun, jac, args, row, o, together, time.time() + o["max_time"])
     bar = Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
 
@@ -249,6 +250,8 @@ def _check_gpu(fun: Any, jac: Any, workers: Any, o: dict[str, Any]) -> None:
         )
     if workers is not None:
         raise ValueError(f"`workers` is of device='cpu'; got {workers!r} for a GPU.")
+    if o["noisy"]:
+        raise ValueError(f"`noisy` is of device='cpu'; got {o['noisy']!r} for a GPU.")
     if o["catch"]:
         raise ValueError(f"`catch` is of device='cpu'; got {o['catch']!r} for a GPU.")
 

@@ -271,24 +271,15 @@ class Solver:
         fun, jac = flattened(fun, jac, structure)
         if not there:
             jac, args = chosen_gradient(fun, jac, args, given, vector.dtype)
-        rate = o["learning_rate"]
-        if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
-            array = per_variable("learning_rate", rate, vector.size)
-            o["learning_rate"] = array if np.ndim(rate) else float(rate)
-        scale = o["x_scale"]
-        if scale is not None:
-            scale = per_variable("x_scale", scale, vector.size)
-        step = o["finite_diff_rel_step"]
-        if step is not None:
-            o["finite_diff_rel_step"] = per_variable("finite_diff_rel_step", step, vector.size)
+        o |= for_variables(o, vector.size)
         result = _solve(
             Problem(
-                fun, jac, args, vector, pair, method, o, scale, observer(callback),
+                fun, jac, args, vector, pair, method, o, o["x_scale"], observer(callback),
                 is_compiled(fun, jac) and not there, structure, map, *clock,
             )
         )  # fmt: skip
         if o["disp"]:
-            _report(result)
+            report(result)
         return result
 
 
@@ -296,21 +287,38 @@ def _solve(problem: Problem) -> Result:
     """Minimise a checked problem, where its start is."""
     if isinstance(problem.x0, np.ndarray):
         with mapping(problem.options["workers"]) as problem.map:
-            run = Run(problem)
-            try:
-                reason = finish(run, run.iterate())
-                found = of_run(run)
-                result = run.result(reason)
-                if found is not None:
-                    with_errors(run, result, found)
-                return result
-            except BaseException as error:
-                run.accompany(error)
-                raise
+            return to_the_end(Run(problem))
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)
     return run.result(run.iterate())
+
+
+def to_the_end(run: Run) -> Result:
+    """Run to the end, and return what is found there; an exception carries what had been found."""
+    try:
+        reason = finish(run, run.iterate())
+        found = of_run(run)
+        result = run.result(reason)
+        if found is not None:
+            with_errors(run, result, found)
+        return result
+    except BaseException as error:
+        run.accompany(error)
+        raise
+
+
+def for_variables(o: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Return the options that may have a number for each of n variables, as arrays if they have."""
+    found: dict[str, Any] = {}
+    rate = o["learning_rate"]
+    if rate is not None and not callable(rate) and not isinstance(rate, Plateau):
+        array = per_variable("learning_rate", rate, n)
+        found["learning_rate"] = array if np.ndim(rate) else float(rate)
+    for name in ("x_scale", "finite_diff_rel_step"):
+        if o[name] is not None:
+            found[name] = per_variable(name, o[name], n)
+    return found
 
 
 SOLVERS = {name: Solver(name) for name in METHODS}
@@ -360,7 +368,7 @@ def _warn(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-def _report(result: Result) -> None:
+def report(result: Result) -> None:
     """Print a summary as SciPy does, and warn if a limit was hit."""
     print(result.message)
     print(f"         Current function value: {result.fun:f}")

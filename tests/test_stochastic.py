@@ -1,9 +1,15 @@
 """Minimisation of a mean over the rows of a data set."""
 
+import pickle
+from itertools import chain
+
 import numpy as np
 import pytest
 from objectives import mean_inplace, mean_misfit, python_mean
 
+import adamnb
+from adamnb import schedules
+from adamnb._problem import epochs as epochs_module
 from adamnb._problem import rows as rows_module
 from adamnb._problem.arguments import COMPILED, FORWARD
 from adamnb._problem.mean import Mean
@@ -165,3 +171,559 @@ def test_a_piece_that_holds_all_rows_has_the_bits_of_the_function_itself():
     f, g = mean_of(mean_inplace, "inplace", rows).evaluate(x, rows)
     own = np.empty(3)
     assert (f, g.tobytes()) == (mean_inplace(x, own, a, y), own.tobytes())
+
+
+# ------------------------------------------------------------------------------------ the whole call
+
+NUMBA = {"inplace": (mean_inplace, "inplace"), "forward": (mean_misfit, None)}
+PYTHON = {"both": (python_mean, True)}
+
+
+def minimised(fun=mean_inplace, jac="inplace", given=None, x0=(0.0, 0.0, 0.0), **option):
+    given = data() if given is None else given
+    return adamnb.minimize_stochastic(
+        fun, np.array(x0), given, jac=jac, **{"seed": 5, "learning_rate": 0.01} | option
+    )
+
+
+def batches(order, size):
+    return [order[lo : lo + size] for lo in range(0, len(order), size)]
+
+
+def order_of(seed, epoch, count=N):
+    """The order of rows that a seed promises."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(epoch,))
+    return np.random.Generator(np.random.PCG64(sequence)).permutation(count)
+
+
+def published_adam(orders, size, rate, x):
+    """Kingma & Ba (2014), Algorithm 1, over the batches of some epochs: the points, one after another."""
+    a, y = data()
+    m = v = np.zeros_like(x)
+    points = []
+    for order in orders:
+        for rows in batches(order, size):
+            g = python_mean(x, a[rows], y[rows])[1]
+            t = len(points) + 1
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            x = x - (rate(t) if callable(rate) else rate) * step
+            points.append(x)
+    return np.array(points)
+
+
+@pytest.mark.parametrize("size", [64, 100])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("rate", [0.01, schedules.Cosine(0.1, 80)])
+def test_steps_are_those_of_the_published_method_over_the_batches_of_a_seed(size, shuffle, rate):
+    orders = [order_of(5, epoch) if shuffle else np.arange(N) for epoch in range(3)]
+    points = published_adam(orders, size, rate, np.zeros(3))
+    for fun, jac in (NUMBA["inplace"], PYTHON["both"]):
+        res = minimised(fun, jac, batch_size=size, epochs=3, shuffle=shuffle, learning_rate=rate)
+        assert res.nit == len(points)
+        np.testing.assert_allclose(res.x, points[-1], rtol=1e-12)
+        np.testing.assert_array_equal(res.x, res.x_last)
+        assert (res.status, res.success, res.nepoch, res.passes) == (1, False, 3, 5)
+        assert res.message.startswith("All epochs are done (`epochs` = 3); over all rows")
+
+
+@pytest.mark.parametrize(
+    ("method", "rate"),
+    [
+        ("adam", None),
+        ("adam", 0.01),
+        ("adam", schedules.Cosine(0.1, 80)),
+        ("adam", schedules.Plateau(0.1)),
+        ("sgd", None),
+        ("lion", 0.01),
+    ],
+)
+def test_machine_code_has_the_bits_of_python(method, rate):
+    fun = mean_inplace
+
+    def called(x, g, a, y):
+        return fun(x, g, a, y)
+
+    option = {"method": method, "learning_rate": rate, "epochs": 2, "history": True}
+    compiled, interpreted = minimised(fun, **option), minimised(called, **option)
+    assert (compiled.compiled, interpreted.compiled) == (True, False)
+    for name in ("x", "fun", "jac", "nit", "nfev", "njev", "message", "passes"):
+        assert np.array_equal(compiled[name], interpreted[name]), name
+    for name, values in compiled.history.items():
+        assert values.tobytes() == interpreted.history[name].tobytes()
+    assert compiled.fun < 0.7 * fun(np.zeros(3), np.empty(3), *data())
+
+
+def test_bits_do_not_depend_on_where_rows_are(tmp_path, many_pieces):
+    whole = data()
+    kinds = {
+        "memory": whole,
+        "columns": (np.asfortranarray(whole[0]), whole[1]),
+        "big-endian": tuple(a.astype(a.dtype.newbyteorder(">")) for a in whole),
+    }
+    found = [minimised(given=given) for given in kinds.values()]
+    assert len({(r.x.tobytes(), r.fun, r.jac.tobytes()) for r in found}) == 1
+    still = [minimised(given=given, shuffle=False) for given in kinds.values()]
+    still += [minimised(given=on_disk(tmp_path, *whole), shuffle=False)]
+    still += [minimised(given=tuple(map(Sliced, whole)), shuffle=False)]
+    assert len({(r.x.tobytes(), r.fun, r.jac.tobytes()) for r in still}) == 1
+
+
+def test_the_answer_belongs_to_all_rows():
+    a, y = data()
+    res = minimised(epochs=5)
+    f, g = python_mean(res.x, a, y)
+    np.testing.assert_allclose(res.fun, f, rtol=1e-12)
+    np.testing.assert_allclose(res.jac, g, rtol=1e-10)
+    steps = 5 * 16
+    assert (res.nit, res.nfev, res.njev) == (steps, steps + 2 + 4, steps + 2 + 4)
+    assert (res.seed, res.batch_size, res.passes) == (5, 64, 7)
+
+
+def test_a_seed_is_drawn_and_told():
+    first = minimised(seed=None)
+    again = minimised(seed=first.seed)
+    other = minimised(seed=first.seed + 1)
+    assert first.x.tobytes() == again.x.tobytes() != other.x.tobytes()
+
+
+def test_a_batch_of_all_rows_is_a_plain_minimisation():
+    whole = data()
+    res = minimised(batch_size=N, epochs=50, learning_rate=0.1)
+    own = adamnb.minimize(
+        mean_inplace,
+        np.zeros(3),
+        whole,
+        jac="inplace",
+        learning_rate=0.1,
+        maxiter=50,
+        gtol=0,
+        ftol=0,
+    )
+    assert res.x.tobytes() == own.x_last.tobytes()
+
+
+def test_success_is_what_the_gradient_over_all_rows_says():
+    loose, strict = (minimised(learning_rate=None, gtol=gtol, epochs=20) for gtol in (1e-2, 1e-8))
+    assert (loose.status, strict.status) == (0, 1)
+    assert loose.message.startswith("Converged: the projected gradient fell to")
+    assert loose.x.tobytes() == strict.x.tobytes()
+    polished = minimised(polish=True)
+    exact = np.linalg.lstsq(*data())[0]
+    assert polished.success
+    np.testing.assert_allclose(polished.x, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("errors", ["likelihood", "chi2", "least_squares"])
+def test_standard_errors_are_those_of_the_sum_over_all_rows(errors):
+    a, y = data()
+    exact, squares = np.linalg.lstsq(a, y)[:2]
+    sigma2 = {"likelihood": 1.0, "chi2": 2.0, "least_squares": 0.5 * 2 * squares[0] / (N - 3)}
+    expected = np.sqrt(sigma2[errors] * np.diag(np.linalg.inv(a.T @ a)))
+    for fun, jac in (NUMBA["inplace"], (lambda *given: python_mean(*given)[0], "3-point")):
+        res = minimised(fun, jac, errors=errors, learning_rate=None)
+        np.testing.assert_allclose(res.stderr, expected, rtol=1e-3)
+        np.testing.assert_allclose(res.x, exact, atol=1e-3 * expected.max())
+
+
+def test_f_above_that_at_the_start_is_not_returned():
+    exact = np.linalg.lstsq(*data())[0]
+    polished = minimised(x0=exact + 0.01, learning_rate=1.0, polish=True)
+    assert polished.success
+    np.testing.assert_allclose(polished.x, exact, rtol=1e-6)
+    res = minimised(x0=exact, learning_rate=1.0)
+    assert (res.status, res.success) == (2, False)
+    assert "above that at `x0`, which is returned" in res.message
+    assert res.x.tobytes() == exact.tobytes()
+    np.testing.assert_allclose(res.fun, python_mean(exact, *data())[0], rtol=1e-12)
+
+
+def test_bounds_hold_in_every_batch():
+    seen = []
+
+    def fun(x, a, y):
+        seen.append(x.copy())
+        return python_mean(x, a, y)
+
+    res = minimised(fun, True, bounds=[(None, 0.5), (-1, None), (None, None)], learning_rate=0.1)
+    assert max(x[0] for x in seen) <= 0.5
+    assert min(x[1] for x in seen) >= -1
+    np.testing.assert_array_equal(res.x[:2], [0.5, -1])
+
+
+def test_float32_stays_and_names_are_kept():
+    res = minimised(given=data(dtype=np.float32), x0=np.zeros(3, np.float32), learning_rate=0.1)
+    assert (res.x.dtype, res.jac.dtype) == (np.float32, np.float32)
+
+    def fun(p, a, y):
+        return python_mean(np.append(p["slope"], p["last"]), a, y)[0]
+
+    start = {"slope": np.zeros(2), "last": 0.0}
+    named = adamnb.minimize_stochastic(fun, start, data(), seed=5, learning_rate=0.1, epochs=20)
+    np.testing.assert_allclose(named.params["slope"], TRUE[:2], atol=0.05)
+    assert named.names == ("slope[0]", "slope[1]", "last")
+
+
+# ---------------------------------------------------------------------------------------- averages
+
+
+def test_averages_are_those_of_the_points():
+    """Against means by their definitions, of the points that Algorithm 1 of Adam makes by hand."""
+    points = published_adam([order_of(5, epoch) for epoch in range(2)], 64, 0.01, np.zeros(3))
+    weights = np.arange(1.0, len(points) + 1)
+    running = points[0]
+    for x in points[1:]:
+        running = (
+            0.9 * running + 0.1 * x
+        )  # of torch.optim.swa_utils.AveragedModel, get_ema_multi_avg_fn
+    w3 = weights * (weights + 1) * (weights + 2)  # of Shamir & Zhang (2013), eta = 3
+    expected = {
+        "polyak": points.mean(axis=0),
+        "exponential": running,
+        "polynomial": w3 @ points / w3.sum(),
+    }
+    for average, x in expected.items():
+        res = minimised(epochs=2, average=average, average_decay=0.9)
+        np.testing.assert_allclose(res.x, x, rtol=1e-11)
+        np.testing.assert_allclose(res.x_last, points[-1], rtol=1e-12)
+
+
+# Of rows in their order, batches of 64, 3 epochs: torch 2.13.0, `optim.Adam(lr=0.01)` in float64, and
+# `optim.swa_utils.AveragedModel` of it, with `get_ema_multi_avg_fn(0.9)` for the third; optax 0.2.8,
+# `contrib.schedule_free_adamw(0.05)`, with its `schedule_free_eval_params`.
+ELSEWHERE = {
+    None: [0.43024936533863795, -0.45443678776065943, 0.3852534264798792],
+    "polyak": [0.22713352873340448, -0.23553690535303684, 0.21381229220596665],
+    "exponential": [0.3554972205037024, -0.3723449913630048, 0.326277681312803],
+    "schedule-free": [0.8704121692514615, -1.0568771375258665, 0.5679701471904237],
+}
+LAST = {
+    None: ELSEWHERE[None],
+    "schedule-free": [0.9214111614824251, -1.141767307839876, 0.5679598025000853],
+}
+
+
+@pytest.mark.parametrize("average", ELSEWHERE)
+def test_points_and_averages_are_those_of_torch_and_optax(average):
+    rate = 0.05 if average == "schedule-free" else 0.01
+    for fun, jac in (NUMBA["inplace"], PYTHON["both"]):
+        res = minimised(
+            fun,
+            jac,
+            epochs=3,
+            shuffle=False,
+            average=average,
+            average_decay=0.9,
+            learning_rate=rate,
+        )
+        np.testing.assert_allclose(res.x, ELSEWHERE[average], rtol=1e-13)
+        np.testing.assert_allclose(res.x_last, LAST.get(average, LAST[None]), rtol=1e-13)
+
+
+def test_schedule_free_steps_are_those_that_were_published():
+    """Defazio et al. (2024), Algorithm 1, with a warm-up; amsgrad in place of Adam."""
+    rate = schedules.Warmup(schedules.Constant(0.05), 10)
+    (a, y), z, x, v, largest, weights = data(), np.zeros(3), np.zeros(3), 0.0, 0.0, 0.0
+    for t, rows in enumerate(batches(np.arange(N), 64), 1):
+        g = python_mean(0.2 * z + 0.8 * x, a[rows], y[rows])[1]
+        v = 0.999 * v + 0.001 * g * g
+        largest = np.maximum(largest, v)
+        z = z - rate(t) * g / (np.sqrt(largest / (1 - 0.999**t)) + 1e-8)
+        weights += rate(t) ** 2
+        x = x + rate(t) ** 2 / weights * (z - x)
+    res = minimised(
+        python_mean, True, epochs=1, shuffle=False, average="schedule-free", learning_rate=rate,
+        method="amsgrad", beta1=0.8,
+    )  # fmt: skip
+    np.testing.assert_allclose(res.x, x, rtol=1e-12)
+    np.testing.assert_allclose(res.x_last, 0.2 * z + 0.8 * x, rtol=1e-12)
+
+
+def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
+    exact = np.linalg.lstsq(*data())[0]
+    res = minimised(learning_rate=None, epochs=10, batch_size=8)
+    assert np.abs(res.x - exact).max() < 0.01
+    assert np.abs(res.x - exact).max() < np.abs(res.x_last - exact).max()
+
+
+# ------------------------------------------------------------------------------------- on the way
+
+
+def test_a_callback_and_the_history_have_one_value_for_each_epoch():
+    seen, whole = [], data()
+
+    def keep(intermediate_result):
+        seen.append(intermediate_result)
+
+    res = minimised(epochs=4, callback=keep, history=True, learning_rate=schedules.Cosine(0.1, 64))
+    assert [r.nepoch for r in seen] == [1, 2, 3, 4]
+    assert [r.nit for r in seen] == [16, 32, 48, 64]
+    assert [r.passes for r in seen] == [2, 3, 4, 5]
+    assert [r.fun for r in seen] == res.history["fun"].tolist()
+    np.testing.assert_allclose(res.history["learning_rate"][-1], schedules.Cosine(0.1, 64)(64))
+    points = published_adam([order_of(5, 0)], 64, schedules.Cosine(0.1, 64), np.zeros(3))
+    values = [
+        python_mean(x, whole[0][rows], whole[1][rows])[0] * len(rows)
+        for x, rows in zip([np.zeros(3), *points], batches(order_of(5, 0), 64), strict=False)
+    ]
+    np.testing.assert_allclose(seen[0].fun, sum(values) / N, rtol=1e-12)
+    np.testing.assert_allclose(seen[0].x, points[-1], rtol=1e-12)
+
+
+def test_stop_iteration_of_callback_and_progress_ends_the_run_with_all_rows_seen():
+    def stop(intermediate_result):
+        raise StopIteration
+
+    res = minimised(callback=stop)
+    assert (res.status, res.nepoch, res.passes) == (99, 1, 3)
+    np.testing.assert_allclose(res.fun, python_mean(res.x, *data())[0], rtol=1e-12)
+    shown = []
+
+    def bar(done, total):
+        shown.append((done, total))
+        if len(shown) == 3:
+            raise StopIteration
+
+    res = minimised(progress=bar, epochs=5)
+    assert (res.status, len(shown)) == (99, 3)
+    assert shown[-1][1] == 5 * 16
+
+
+@pytest.mark.parametrize("kind", [NUMBA["inplace"], PYTHON["both"]])
+def test_limits_end_a_run_within_an_epoch(kind):
+    res = minimised(*kind, maxiter=20)
+    assert (res.nit, res.status, res.nepoch) == (20, 1, 1)
+    assert "`maxiter` = 20" in res.message
+    res = minimised(*kind, max_time=0)
+    assert (res.nit, res.status, res.passes) == (0, 4, 2 + 64 / N)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_ends_a_run_carries_the_answer_so_far(error):
+    calls = []
+
+    def fun(x, a, y):
+        calls.append(x)
+        if len(calls) == 50:
+            raise error
+        return python_mean(x, a, y)
+
+    with pytest.raises(error) as raised:
+        minimised(fun, True)
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit) == (5, 50 - 1 - 5)
+    assert np.isnan(res.fun)
+    assert np.isnan(res.jac).all()
+    points = published_adam([order_of(5, epoch) for epoch in range(3)], 64, 0.01, np.zeros(3))
+    np.testing.assert_allclose(res.x, points[res.nit - 1], rtol=1e-12)
+
+
+# ----------------------------------------------------------------------------------------- on disk
+
+
+def test_rows_on_disk_are_each_read_once_an_epoch_in_an_order_of_the_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(epochs_module, "BLOCK", 30 * 8)
+    monkeypatch.setattr(epochs_module, "WINDOW", 240 * 8)
+    monkeypatch.setattr(epochs_module, "WORK", 50 * 8)
+    (mapped,) = on_disk(tmp_path, np.arange(1000.0))
+    order = epochs_module.Epochs(Rows(mapped), 20, seed=1, shuffle=True)
+    assert order.batches == 50
+
+    def of(epoch, skipped=0):
+        parts = [piece[0].copy() for piece in order.pieces(epoch, skipped)]
+        return [batch.tolist() for part in parts for batch in part]
+
+    found = of(0)
+    assert len(found) == 50
+    assert sorted(chain(*found)) == list(range(1000))
+    assert found == of(0) != of(1)
+    window = np.array(list(chain(*found[:12])))  # 240 rows of 12 blocks of 20, mixed
+    blocks = np.unique(window // 20)
+    assert blocks.size == 12
+    assert np.unique(np.array(found[0]) // 20).size > 6
+    for skipped in (1, 12, 13, 49):
+        assert of(0, skipped) == found[skipped:]
+
+
+@pytest.mark.parametrize("count", [1000, 990])
+def test_batches_that_are_skipped_change_no_other(count):
+    for shuffle in (False, True):
+        order = epochs_module.Epochs(Rows(np.arange(float(count))), 64, seed=1, shuffle=shuffle)
+        found = [batch.tolist() for piece in order.pieces(3) for batch in piece[0]]
+        assert [len(batch) for batch in found] == 15 * [64] + [count - 15 * 64]
+        later = [batch.tolist() for piece in order.pieces(3, 7) for batch in piece[0]]
+        assert later == found[7:]
+        if not shuffle:
+            assert list(chain(*found)) == list(range(count))
+
+
+def test_a_regression_on_disk_finds_what_one_in_memory_does(tmp_path):
+    whole = data()
+    exact = np.linalg.lstsq(*whole)[0]
+    res = minimised(given=on_disk(tmp_path, *whole), learning_rate=None)
+    assert np.abs(res.x - exact).max() < 0.01
+
+
+# ------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "text"),
+    [
+        ({"batch_size": 0}, ValueError, "`batch_size` must be a whole number >= 1; got 0"),
+        ({"batch_size": 1001}, ValueError, "at most the number of rows, 1,000; got 1,001"),
+        ({"batch_size": 2.0}, TypeError, "`batch_size` must be a whole number"),
+        ({"epochs": 0}, ValueError, "`epochs` must be a whole number >= 1; got 0"),
+        ({"epochs": True}, TypeError, "`epochs` must be a whole number >= 1; got True"),
+        ({"seed": -1}, ValueError, "`seed` must be a whole number >= 0; got -1"),
+        ({"seed": "a"}, TypeError, "`seed` must be a whole number >= 0; got 'a'"),
+        ({"shuffle": 3}, TypeError, "`shuffle` must be True or False; got 3"),
+        ({"average": "mean"}, ValueError, "`average` must be None or one of 'polynomial'"),
+        ({"average": 1}, TypeError, "`average` must be None or one of"),
+        ({"average_decay": 1.0}, ValueError, "must satisfy 0 <= average_decay < 1; got 1.0"),
+        (
+            {"average": "schedule-free", "learning_rate": None},
+            ValueError,
+            "needs a `learning_rate`",
+        ),
+        ({"average": "schedule-free", "method": "adamw"}, ValueError, "no `weight_decay`"),
+        ({"average": "schedule-free", "method": "sgd"}, ValueError, "a method with `beta1`"),
+        ({"ftol": 1e-3}, ValueError, "`ftol` judges single values of f"),
+        ({"noisy": True}, ValueError, "`noisy` judges single values of f"),
+        ({"nan_policy": "omit"}, ValueError, "`nan_policy` must be"),
+        ({"callback": 3}, TypeError, "`callback` must be callable"),
+        ({"progress": 3}, TypeError, "`progress` must be True, False or a callable"),
+        ({"learning_rat": 3}, TypeError, "not an option of method 'adam'. Did you mean"),
+        ({"method": "adm"}, ValueError, "`method` must be one of"),
+        ({"args": (1.0,)}, TypeError, "`fun` must name the arguments that it gets"),
+        ({"jac": "4-point"}, ValueError, "`jac` must be"),
+    ],
+)
+def test_bad_arguments_are_errors_before_anything_is_computed(option, error, text):
+    with pytest.raises(error, match=text):
+        minimised(**option)
+
+
+@pytest.mark.parametrize("fun", [lambda x, a, y: python_mean(x, a, y)[0] * y.size])
+def test_a_sum_over_rows_is_an_error_that_says_so(fun):
+    with pytest.raises(
+        ValueError, match="must be the mean over the rows that it gets: over 8 rows"
+    ):
+        minimised(fun, None)
+
+
+def test_a_penalty_belongs_to_the_mean():
+    def fun(x, a, y, weight):
+        f, g = python_mean(x, a, y)
+        return f + 0.5 * weight * x @ x, g + weight * x
+
+    a, y = data()
+    res = minimised(fun, True, args=(0.3,), polish=True)
+    np.testing.assert_allclose(
+        res.x, np.linalg.solve(a.T @ a / N + 0.3 * np.eye(3), a.T @ y / N), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", [NUMBA["inplace"], PYTHON["both"]])
+def test_numbers_that_are_not_finite_end_a_run(kind):
+    a, y = data()
+    y[700] = np.nan
+    res = minimised(*kind, given=(a, y), nan_policy="propagate")
+    assert (res.status, res.nit) == (3, 0)
+    assert np.isnan(res.fun)
+    with np.errstate(over="ignore"):
+        far = minimised(*kind, learning_rate=1e200)
+    assert (far.status, far.x.tolist()) == (3, [0, 0, 0])
+
+
+def test_a_gradient_of_another_length_is_an_error():
+    with pytest.raises(ValueError, match="`jac` returned shape"):
+        minimised(lambda x, a, y: (0.0, np.zeros(2)), True)
+
+
+def test_nothing_of_the_callers_is_changed():
+    a, y = data()
+    x0, before = np.zeros(3), (a.tobytes(), y.tobytes())
+    adamnb.minimize_stochastic(mean_inplace, x0, (a, y), jac="inplace", seed=1, epochs=1)
+    assert (a.tobytes(), y.tobytes(), x0.tolist()) == (*before, [0, 0, 0])
+
+
+# ---------------------------------------------------------------------------------------- going on
+
+
+def stop_after(count):
+    """Return a progress function that ends a run after so many calls."""
+    calls = []
+
+    def bar(done, total):
+        calls.append(done)
+        if len(calls) == count:
+            raise StopIteration
+
+    return bar
+
+
+GOING_ON = {
+    "automatic": {"learning_rate": None},
+    "last": {"learning_rate": schedules.Cosine(0.1, 100)},
+    "polyak": {"average": "polyak"},
+    "between": {"average": "schedule-free", "learning_rate": 0.05},
+    "plateau": {"learning_rate": schedules.Plateau(0.1, patience=3), "shuffle": False},
+}
+
+
+@pytest.mark.parametrize("kind", GOING_ON)
+@pytest.mark.parametrize(("count", "steps"), [(1, 8), (2, 15), (5, 31)])
+def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(
+    kind, count, steps, monkeypatch
+):
+    monkeypatch.setattr(epochs_module, "WORK", 8 * 64 * 32)  # pieces of 8, 7 and 1 batches
+    option = GOING_ON[kind] | {"epochs": 4, "history": True}
+    for fun, jac in (NUMBA["inplace"], PYTHON["both"]):
+        whole = minimised(fun, jac, **option)
+        part = minimised(fun, jac, progress=stop_after(count), **option)
+        assert (part.status, part.nit) == (99, steps)
+        bytes_of_it = pickle.dumps(part.state)
+        rest = minimised(fun, jac, state=pickle.loads(bytes_of_it), **option)
+        assert rest.nit == whole.nit
+        for name in ("x", "x_last", "fun", "jac"):
+            assert np.array_equal(rest[name], whole[name]), name
+        for name, values in whole.history.items():
+            np.testing.assert_allclose(rest.history[name], values, rtol=1e-12)
+        again = minimised(fun, jac, state=part.state, **option)
+        assert (again.x.tobytes(), pickle.dumps(part.state)) == (rest.x.tobytes(), bytes_of_it)
+
+
+def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
+    whole = minimised(python_mean, True, epochs=3)
+    part = minimised(python_mean, True, epochs=1, seed=5)
+    rest = minimised(python_mean, True, epochs=3, state=part.state, seed=None)
+    assert (rest.x.tobytes(), rest.seed) == (whole.x.tobytes(), 5)
+    calls = []
+
+    def fun(x, a, y):
+        calls.append(x)
+        if len(calls) == 30:
+            raise ZeroDivisionError
+        return python_mean(x, a, y)
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        minimised(fun, True, epochs=3)
+    rest = minimised(python_mean, True, epochs=3, state=raised.value.adamnb_result.state)
+    assert rest.x.tobytes() == whole.x.tobytes()
+
+
+def test_a_state_of_another_run_is_an_error():
+    state = minimised(epochs=1).state
+    for given, error, text in (
+        (3, TypeError, "`state` must be a dict as `result.state` is; got int"),
+        ({"x": 1}, ValueError, "with the same options; they differ in"),
+        (state | {"x": np.zeros(2)}, ValueError, r"`state\['x'\]` must have shape \(3,\)"),
+        (state | {"rows": 7}, ValueError, "a run with rows=7; got rows=1000"),
+    ):
+        with pytest.raises(error, match=text):
+            minimised(state=given)
+    for option in ({"seed": 6}, {"batch_size": 32}, {"shuffle": False}, {"method": "nadam"}):
+        ((name, value),) = option.items()
+        with pytest.raises(ValueError, match=f"got {name}={value!r}"):
+            minimised(state=state, **option)

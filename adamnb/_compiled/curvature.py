@@ -15,9 +15,13 @@ from .kernels import largest_move
 from .loops import forget_all
 from .pairs import FLOOR, direction, go, remember
 from .passes import Sums
-from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, is_single
+from .reasons import GOING
+from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, at_rest, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
+ALIKE = 0.9  # cosine of two gradients at one point above which their noise is small
+ROUGHNESS = 1e4  # roundings of the first f from which noise may be more than that
+SIGMAS = 4.0  # of the noise of f that a value may be off by
 PATIENCE = 10  # failed steps after which pairs say nothing
 ROUGH = 0.5  # part of f that its slopes do not explain, from which pairs will never say anything
 PHASE = 50  # steps of the method then; twice as many the next time
@@ -128,12 +132,41 @@ def learn(x, g, scale, steps, changes, table, metric, free, sums, s, o):
 @seldom
 def is_other(g, g_best, scale, s, o):
     """Return whether f or its gradient is not what it was at the same point, by more than rounding."""
-    if abs(s.fun - s.fun_best) > ROUNDINGS * o.rounding * abs(s.fun_best):
-        return True
     most = 0.0
+    if s.gradient_error == 0.0:  # differences may have found other steps
+        for i in range(g.size):
+            most = max(most, abs(np.float64((g[i] - g_best[i]) * scale[i])))
+    return differ(s.fun - s.fun_best, most, s, o)
+
+
+@scalar
+def differ(of_f, of_g, s, o):
+    """Return whether f and an element of its gradient changed at the best point by more than rounding."""
+    f_differs = abs(of_f) > ROUNDINGS * o.rounding * abs(s.fun_best)
+    return f_differs or of_g > 1e4 * o.rounding * s.gradient_norm_best
+
+
+@seldom
+def look(g, g_best, scale, s, finite):
+    """Take in f and gradient at the best point, which are not what they were; return whether to go on.
+
+    As long as the noise is small beside the gradient, pairs tell of the Hessian; f is then the mean of what
+    it was, and steps that promise less than its noise are judged by their gradients.
+    """
+    if not finite:
+        return NOISY
+    both, first, second = 0.0, 0.0, 0.0
+    count = np.float64(s.looks_here if s.looks_here > 0 else 1)
     for i in range(g.size):
-        most = max(most, abs(np.float64((g[i] - g_best[i]) * scale[i])))
-    return most > 1e4 * o.rounding * s.gradient_norm_best
+        a, b = np.float64(g[i] * scale[i]), np.float64(g_best[i] * scale[i])
+        both, first, second = both + a * b, first + a * a, second + b * b
+        g_best[i] += (g[i] - g_best[i]) / g_best.dtype.type(count + 1.0)
+    change = s.fun - s.fun_best
+    s.looks, s.looks_here, s.looked = s.looks + 1, np.int64(count) + 1, UNSEEN
+    s.noise2 += change * change * count / (count + 1.0)
+    s.fun_best += change / (count + 1.0)
+    s.fun_error = SIGMAS * sqrt(s.noise2 / s.looks)
+    return STAY if both > ALIKE * sqrt(first) * sqrt(second) else NOISY
 
 
 @alone
@@ -144,13 +177,19 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
     """
     if s.looked == LOOKING:
         s.looked = SEEN
-        other = not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o)
+        how = STAY
+        if not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o):
+            how = look(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, finite)
         take_best(s)
-        return NOISY if other else STAY
+        return how
+    if s.looks > 0 and (s.rounding >= RESTED or at_rest(s, o) != GOING):
+        return NOISY
     root, fall = sqrt(np.float64(x.shape[1])), s.fun_best - s.fun
     promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
     first = s.fun_best == s.fun_first  # no step has been accepted
+    # Noise that is measured where f is rough may be overrated: never let f rise above the start for it.
     unfelt = finite and promised <= rounded and -fall <= rounded
+    unfelt = unfelt and (s.fun <= s.fun_first or -fall <= rounded - s.fun_error)
     flat = unfelt and s.gradient_norm <= s.gradient_norm_best
     ratio = 1.0 if flat else fall / promised if finite else -1.0
     product = 0.0
@@ -171,7 +210,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
     s.rounding = s.rounding + 1 if promised <= rounded and counts else 0
     if better:
         s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
-        s.length = s.length_tried
+        s.length, s.looks_here = s.length_tried, 1
     take_best(s)
     if better and ratio >= SLIGHTLY:
         s.failures, s.mismatch = 0, 0.0
@@ -191,9 +230,12 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
         s.learning_rate = s.length / root
         forget_pairs(metric, s)
     if s.looked == UNSEEN:
-        s.looked = LOOKING if s.gradient_error == 0.0 else SEEN
+        rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_first)
+        s.looked = LOOKING if s.gradient_error == 0.0 or rough else UNSEEN
     if s.failures < PATIENCE or s.rounding >= RESTED:
         return STAY
+    if s.looks > 0:
+        return NOISY
     return LEAVE if s.mismatch > ROUGH * s.failures else PAUSE
 
 

@@ -2,10 +2,10 @@
 
 from .cache import copied, entry, inner
 from .loops import measure
-from .rate import Origin, begin, judged, stepped
+from .rate import Origin, begin, found, judged, stepped
 from .reasons import GOING
 from .sizes import size_all
-from .stops import keep_best, met, not_finite
+from .stops import not_finite
 
 
 @copied
@@ -26,13 +26,9 @@ def iterate(method, v, s, o):
         s.gradient_norm_first = s.gradient_norm_best = s.gradient_norm
         begin(method, v, s, o)
     else:
-        back, m = judged(method, v, s, o, m, reason)
-        if back:
-            reason = GOING
-        elif reason == GOING:
-            keep_best(s)
+        reason, m = judged(method, v, s, o, m, reason)
     if reason == GOING:
-        reason = met(s, o)
+        reason = found(method, s, o)
     if reason != GOING:
         return reason
 

@@ -276,6 +276,26 @@ def _interpolate_all(method, v, before, after, into, part):
     return None
 
 
+def mix_all(method, v, a, b, into, part):
+    """Make row `into` of x the point that lies by a part of the way between rows a and b, and may be one.
+
+    Compiled by `_mix_all`.
+    """
+
+
+@overload(mix_all, jit_options=INLINED)
+def _mix_all(method, v, a, b, into, part):
+    def serial(method, v, a, b, into, part):
+        interpolate(0, v.spare.size, v.x, a, b, into, part)
+
+    def threads(method, v, a, b, into, part):
+        parallel_interpolate(v.x, a, b, into, part)
+
+    if on_host(v):
+        return threads if method.threads else serial
+    return None
+
+
 def forget_all(method, v):
     """Empty the memory; compiled by `_forget_all`."""
 

@@ -24,6 +24,10 @@ class MethodType(types.Type):
         Whether loops over elements run on threads.
     curved : bool
         Whether an automatic learning rate knows of curvature.
+    averaged : bool
+        Whether the best point is an average of the points, as where f is noisy: none is best by luck.
+    between : bool
+        Whether gradients are those at points between this average and what is averaged.
     """
 
     def __init__(
@@ -34,6 +38,8 @@ class MethodType(types.Type):
         plain: bool = False,
         threads: bool = False,
         curved: bool = False,
+        averaged: bool = False,
+        between: bool = False,
     ) -> None:
         self.rule = rule
         self.coefficients = coefficients
@@ -41,9 +47,10 @@ class MethodType(types.Type):
         self.plain = plain
         self.threads = threads
         self.curved = curved
-        super().__init__(
-            f"Method({rule}, {coefficients}, {automatic}, {plain}, {threads}, {curved}, {STAMP})"
-        )
+        self.averaged = averaged
+        self.between = between
+        flags = f"{automatic}, {plain}, {threads}, {curved}, {averaged}, {between}"
+        super().__init__(f"Method({rule}, {coefficients}, {flags}, {STAMP})")
 
 
 register_model(MethodType)(models.OpaqueModel)

@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
+from .averaging import adapt_under_noise, average_on, go_between, slower, taken_shorter
 from .cache import INLINED, copied, inner, seldom
 from .curvature import (
     CUT_LEAST,
     FIRST_FAILURES,
     NEVER,
+    NOISY,
     PAUSE,
     RATE_MOST,
     STAY,
@@ -37,10 +39,10 @@ from .loops import (
     numbers,
     sweep_all,
 )
-from .reasons import BY_ROUNDING, GOING, HIGHER
+from .reasons import BY_NOISE, BY_ROUNDING, GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
 from .sizes import outgrown
-from .stops import at_rest, keep_best, rested
+from .stops import at_rest, ended, keep_best, met, rested
 
 # The automatic learning rate, in units of x_scale; `benchmarks/solve.py --constants` shows what each does.
 AUTOMATIC = {
@@ -58,6 +60,7 @@ AUTOMATIC = {
     "ratio_high": 0.75,  # and above which it grows,
     "radius_growth": 4.0,  # by this factor
     "sufficient_decrease": 0.1,  # part of the predicted fall that a first step must keep (Armijo 1966)
+    "clock_scale": 100.0,  # under noise: steps that do not agree until the rate has fallen to its root of 1/2
 }
 MAX_FAILURES = 30  # returns without a new best point, then there is no more to be had
 
@@ -79,10 +82,10 @@ def _begin(method, v, s, o):
 
 
 def judged(method, v, s, o, m, reason):
-    """Learn from the current point, and return to the best one if it is too high.
+    """Learn from the current point; keep it if it is the best, return to the best one if it is too high.
 
-    `m` is what was measured at the current point, `reason` is why it is none at all, or GOING. Returns
-    whether it was too high, and what is known of the gradient then. Compiled by `_judged`.
+    `m` is what was measured at the current point, `reason` is why it is none at all, or GOING. Returns why
+    to stop, or GOING, and what is known of the gradient then. Compiled by `_judged`.
     """
 
 
@@ -94,22 +97,58 @@ def _judged(method, v, s, o, m, reason):
                 v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free, v.sums, v.parts, s, o,
                 reason == GOING,
             )  # fmt: skip
+            if how == NOISY and o.looks_out > 0.0:
+                return BY_NOISE, m
             if how != STAY:
                 leave_pairs(method, v, s, o, how)
             if s.nit & 15 == 0 or at_rest(s, o) != GOING:
                 outgrown(method, v, s, o)
-            return True, m
+            return GOING, m
         back, m = taken_back(method, v, s, o, m, reason)
         if s.nit >= s.nit_pairs and (back or reason == GOING):
             keep_best(s)
             return_to_pairs(v, s, o)
             back = True
-        return back, m
+        return kept(s, back, reason), m
 
     def by_rate(method, v, s, o, m, reason):
-        return taken_back(method, v, s, o, m, reason)
+        back, m = taken_back(method, v, s, o, m, reason)
+        return kept(s, back, reason), m
 
+    def by_itself(method, v, s, o, m, reason):
+        return reason, m
+
+    def about_mean(method, v, s, o, m, reason):
+        return taken_shorter(v, s, m, reason)
+
+    if method.averaged:
+        return about_mean if method.automatic else by_itself
     return by_pairs if method.curved else by_rate
+
+
+@inner
+def kept(s, back, reason):
+    """Keep the current point if it is the best, unless the run has gone back; return why to stop there."""
+    if back:
+        return GOING
+    if reason == GOING:
+        keep_best(s)
+    return reason
+
+
+def found(method, s, o):
+    """Return which stop test is met, or GOING; compiled by `_found`."""
+
+
+@overload(found, jit_options=INLINED)
+def _found(method, s, o):
+    def by_best(method, s, o):
+        return met(s, o)
+
+    def by_limits(method, s, o):
+        return ended(s, o)
+
+    return by_limits if method.averaged else by_best
 
 
 def stepped(method, v, s, o, m, origin):
@@ -146,6 +185,23 @@ def _stepped(method, v, s, o, m, origin):
             m = measure(method, v, s.x, s.g, o)
         return by_method(method, v, s, o, m, origin)
 
+    def with_mean(method, v, s, o, m, origin):
+        by_method(method, v, s, o, m, origin)
+        average_on(method, v, s, o)
+        return GOING
+
+    def between(method, v, s, o, m, origin):
+        base = (
+            3 - s.x - s.x_best
+        )  # the step from there overwrites the point at which the gradient is
+        _, k = next_step(method, v, s, o, m, origin)
+        sweep_all(method, v, s, o, Move(base, s.x, s.g), k)
+        go_between(method, v, s, o, base)
+        s.g = 1 - s.g_best
+        return GOING
+
+    if method.averaged:
+        return between if method.between else with_mean
     return by_pairs if method.curved else by_rate
 
 
@@ -217,6 +273,11 @@ def _next_step(method, v, s, o, m, origin):
         step = Step(np.float64(s.t), s.learning_rate, o.beta1, o.log_beta1, v.roots)
         return (s.x, s.g), numbers(method, o, step, clip_factor(m, o))
 
+    def under_noise(method, v, s, o, m, origin):
+        adapt_under_noise(m, s, o)
+        s.t += 1
+        return (s.x, s.g), adapted_numbers(method, v.roots, s, o, m)
+
     def automatic(method, v, s, o, m, origin):
         adapt(m, s, o)
         rows = s.x, s.g
@@ -226,7 +287,7 @@ def _next_step(method, v, s, o, m, origin):
         return rows, adapted_numbers(method, v.roots, s, o, m)
 
     if method.automatic:
-        return automatic
+        return under_noise if method.averaged else automatic
     return plain if method.plain else given
 
 
@@ -337,18 +398,43 @@ def adapted_numbers(method, roots, s, o, m):
 
 @overload(adapted_numbers, jit_options=INLINED)
 def _adapted_numbers(method, roots, s, o, m):
+    rule = published if method.averaged else of_mean
+    adaptation = slowed if method.averaged else by_variable
+
     def plain(method, roots, s, o, m):
-        a = Adaptation(s.learning_rate, o.factor_up, o.factor_down, FACTOR_MIN, FACTOR_MAX)
-        c = momentum_of_mean(coefficients(method, o, step_of_mean(roots, s, o)), s)
-        return Numbers(c, None, a)
+        return Numbers(rule(method, roots, s, o), None, adaptation(s, o))
 
     def decayed(method, roots, s, o, m):
-        a = Adaptation(s.learning_rate, o.factor_up, o.factor_down, FACTOR_MIN, FACTOR_MAX)
-        c = momentum_of_mean(coefficients(method, o, step_of_mean(roots, s, o)), s)
-        r = Regularisation(clip_factor(m, o), o.l2, s.learning_rate * o.decay)
-        return Numbers(c, r, a)
+        a = adaptation(s, o)
+        r = Regularisation(clip_factor(m, o), o.l2, a.rate * o.decay)
+        return Numbers(rule(method, roots, s, o), r, a)
 
     return plain if method.plain else decayed
+
+
+@inner
+def by_variable(s, o):
+    """Return the numbers of a rate that each variable has a factor of."""
+    return Adaptation(s.learning_rate, o.factor_up, o.factor_down, FACTOR_MIN, FACTOR_MAX)
+
+
+@inner
+def slowed(s, o):
+    """Return the numbers of a rate under noise, which falls."""
+    rate = s.learning_rate * slower(s, o) * s.part
+    return Adaptation(rate, 1.0, 1.0, FACTOR_MIN, FACTOR_MAX)
+
+
+@inner
+def published(method, roots, s, o):
+    """Return the coefficients of the method as it was published."""
+    return coefficients(method, o, Step(np.float64(s.t), 1.0, o.beta1, o.log_beta1, roots))
+
+
+@inner
+def of_mean(method, roots, s, o):
+    """Return the coefficients with a mean for the momentum, if the method takes one."""
+    return momentum_of_mean(coefficients(method, o, step_of_mean(roots, s, o)), s)
 
 
 @copied

@@ -98,6 +98,10 @@ BY_ROUNDING = Reason(
     "Converged: no step promises to lower f by more than it is rounded, and the gradient fell to"
     " {relative:.3g} of the first one.",
 )  # fmt: skip
+BY_NOISE = Reason(
+    16, NO_PROGRESS, "f is noisy",
+    "f and its gradient are not the same when they are evaluated again at one point. Give `noisy=True`.",
+)  # fmt: skip
 
 # Known to Python alone, below 0; those that a run is told stand in its field `stop`.
 OUT_OF_SECONDS = Reason(
@@ -150,6 +154,25 @@ RATE_ENDED = Reason(
     -13, NO_PROGRESS, "learning rate 0",
     "The learning rate that was given fell to {s.learning_rate:.1g}, when the gradient had fallen to"
     " {relative:.3g} of the first one.",
+)  # fmt: skip
+AT_NOISE = Reason(
+    -15, CONVERGED, "no improvement that noise would not hide",
+    "Converged to within the noise: no improvement can be told from it. {detail}.",
+)  # fmt: skip
+NOISY_LIMIT = Reason(
+    -16, LIMIT, "`maxiter` or `maxfun` reached, under noise",
+    "f is noisy, and has fallen to the end, or noise hides whether it would fall on (`maxiter` ="
+    " {o[maxiter]:g}, `maxfun` = {o[maxfun]:g}). {detail}.",
+)  # fmt: skip
+BY_EPOCHS = Reason(
+    -17, LIMIT, "`epochs` done",
+    "All epochs are done (`epochs` = {o[epochs]:g}); over all rows the gradient fell to {relative:.3g} of the"
+    " first one.",
+)  # fmt: skip
+NOT_LOWER = Reason(
+    -18, NO_PROGRESS, "f over all rows above that at `x0`",
+    "No progress: over all rows f is {detail} at the end, above that at `x0`, which is returned. Lower"
+    " `learning_rate`, or take larger batches.",
 )  # fmt: skip
 BAD_DATA = Reason(
     -14, NOT_FINITE, "data not finite", "The data are not finite, or no point counts."

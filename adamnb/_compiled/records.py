@@ -25,6 +25,8 @@ STATE = record(
         "pairs", "newest",  # how many there are, and which is the last
         "modelled",  # whether the last step was made by them, or by the diagonal alone
         "looked",  # whether f at the best point has been evaluated again
+        "taken_in", "sum_count",  # points that the average is of, and those that the next sums are of
+        "looks", "looks_here",  # how often it was another, and evaluations at the point that is best now
         "rounding",  # steps in a row that promise less than the rounding of f
         "in_error",  # points in a row whose gradient was within its error
         "fruitless",  # phases without pairs in a row since which f has not fallen
@@ -46,6 +48,10 @@ STATE = record(
         "size_limit",  # of a variable whose size is learnt
         "learning_rate",
         "cosine",  # between the previous step and the descent direction
+        "sum_fun", "sum_fun2",  # of f - fun_mark, on the way of an average, and of its squares
+        "noise2",  # sum of squares of the noise of f in these looks
+        "rate_most", "weights",  # largest learning rate so far; sum of its squares
+        "clock", "agreement",  # steps that did not agree with the one before; mean of their cosines
     ),
 )  # fmt: skip
 
@@ -65,5 +71,8 @@ OPTIONS = record(
         "rate_lost",  # learning rate below which there is no further progress
         "rate_per_gradient",  # whether the first learning rate is divided by the first gradient
         "mean_momentum",  # see `Method.mean_momentum`
+        "average_power", "average_least",  # see `averaging.weight`
+        "between",  # part of the way from the base to the average, see `averaging.go_between`
+        "looks_out",  # whether a run ends where f is noisy, to go on as it is then
     )
 )  # fmt: skip

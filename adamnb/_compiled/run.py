@@ -108,19 +108,26 @@ def write_down(trace, i, fun, s):
 
 
 @copied
+def iterate_once(method, functions, v, s, o, span, i):
+    """Evaluate, and make iteration i of the span; return the reason to stop, or GOING."""
+    set_rate(s, span.rates, i)
+    s.nfev += 1
+    s.njev += 1
+    g = v.g[0] if s.g == 0 else v.g[1]
+    if not evaluate(functions, v.x, v.spare, g, s, v.scale):
+        return WRONG_SHAPE
+    fun = s.fun
+    reason = iterate(method, v, s, o)
+    write_down(span.trace, i, fun, s)
+    return reason
+
+
+@copied
 def iterate_on(method, functions, v, s, o, span):
     """Iterate until a stop test is met, or to the end of the span; return the reason."""
-    even, odd = v.g[0], v.g[1]
     copy(v.x[s.x], v.spare)
     for i in range(span.steps):
-        set_rate(s, span.rates, i)
-        s.nfev += 1
-        s.njev += 1
-        if not evaluate(functions, v.x, v.spare, even if s.g == 0 else odd, s, v.scale):
-            return WRONG_SHAPE
-        fun = s.fun
-        reason = iterate(method, v, s, o)
-        write_down(span.trace, i, fun, s)
+        reason = iterate_once(method, functions, v, s, o, span, i)
         if reason != GOING:
             return reason
     return GOING

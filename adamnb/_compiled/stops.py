@@ -143,6 +143,12 @@ def met(s, o):
                 return BY_OBJECTIVE
         if close and flat:
             return BY_STEP
+    return ended(s, o)
+
+
+@inner
+def ended(s, o):
+    """Return which limit ends the run, or GOING."""
     if s.stop != GOING:  # Python wants no more
         return s.stop
     if s.nit >= o.maxiter:

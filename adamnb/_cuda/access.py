@@ -52,6 +52,8 @@ def device_start(x0: Any, fun: Any, jac: Any, o: dict[str, Any]) -> Any:
         raise ValueError("`polish` runs on the host; copy x0 to a NumPy array, or leave it out.")
     if o["errors"]:
         raise ValueError("`errors` are of the host; copy x0 to a NumPy array, or leave them out.")
+    if o["noisy"]:
+        raise ValueError("`noisy` is of the host; copy x0 to a NumPy array, or leave it out.")
     if o["catch"]:
         raise ValueError("`catch` is of the host; copy x0 to a NumPy array, or leave it out.")
     return vector

@@ -246,9 +246,8 @@ class DeviceBlocks(CompiledBlocks):
         with self.context:
             return super().solve(block, stopped)
 
-    def _finish(self, block: Block, *ended: Any) -> None:
-        if self.finishes():
-            super()._finish(on_host(block), *ended)
+    def _finish(self, block: Block, *ended: Any) -> dict[int, float]:
+        return super()._finish(on_host(block), *ended) if self.finishes() else {}
 
     def _covariances(self, block: Block, *ended: Any) -> Covariances:
         return super()._covariances(on_host(block), *ended)

@@ -19,6 +19,9 @@ from .objective import Evaluated, Objective, wrong_shape
 from .problem import Problem
 from .rows import Arrays, Rows, Source, read_ahead
 
+FEW = 8  # rows by whose f is seen whether it is a mean
+ROUGHLY = 1e-3  # relative difference from the mean, above which it is none
+
 
 class Mean:
     """The mean over rows of ``fun(x, *rows, *args)``, which is the mean over the rows that it gets.
@@ -89,6 +92,21 @@ class Mean:
         objective.args = (*block, *self.problem.args)
         g = np.empty_like(x)
         return objective.evaluate(x, g), g
+
+    def require_mean(self, x: ndarray, rows: Rows) -> None:
+        """Raise a `ValueError` if `fun` is no mean over the rows that it gets, as the first of them tell."""
+        half = min(rows.count // 2, FEW)
+        ends = ((0, half), (half, 2 * half), (0, 2 * half), (0, 2 * half))
+        if half == 0:
+            return
+        first, second, both, again = (self.of_block(x, rows.block(*piece))[0] for piece in ends)
+        off, size = both - 0.5 * (first + second), abs(first) + abs(second) + abs(both)
+        if both == again and abs(off) > ROUGHLY * size:  # of random numbers nothing can be said
+            raise ValueError(
+                f"`fun` must be the mean over the rows that it gets: over {half} rows it is {first:.6g},"
+                f" over the next {half} it is {second:.6g}, and over all of these {both:.6g}. Divide a sum"
+                " by their number."
+            )
 
     def _counted(self, found: tuple[float, ndarray, int]) -> Evaluated:
         f, g, calls = found

@@ -54,9 +54,13 @@ class Method:
         plain: bool = False,
         threads: bool = False,
         curved: bool = False,
+        averaged: bool = False,
+        between: bool = False,
     ) -> MethodType:
         """Return the Numba type by which the compiled loops choose this method."""
-        return method_type(self.rule, self.coefficients, automatic, plain, threads, curved)
+        return method_type(
+            self.rule, self.coefficients, automatic, plain, threads, curved, averaged, between
+        )
 
 
 def _moments(beta1: float, beta2: float, eps: float, weight_decay: float = 0.0) -> dict[str, float]:

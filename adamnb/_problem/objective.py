@@ -11,6 +11,7 @@ from numpy import ndarray
 from .arguments import COMPILED, FORWARD, SCHEMES
 from .compiled import CompiledDifferences, gradient_into
 from .differences import CHOSEN, ComplexStep, Differences, Steps
+from .scatter import ScatterDifferences
 
 Evaluated = tuple[float, ndarray]  # f and its gradient
 
@@ -110,6 +111,13 @@ class Objective:
         f, gradient = at(for_fun, for_jac, g)
         np.multiply(gradient, self.unit, out=g)
         return f * self.unit, g
+
+    def scatter(self, size: np.ndarray) -> None:
+        """Take differences of an f that is random from now on, for variables of these sizes."""
+        like = np.empty(self.shape, self.dtype)
+        self.differences = ScatterDifferences(self._values, like, self.bounds, size)
+        at = self._differences
+        self.at = at if self.unit == 1.0 else partial(self._in_units, at)
 
     def errors(self, scale: Any) -> tuple[float, float]:
         """Return the errors of f and of its last gradient, the largest in units of `scale`."""

@@ -208,6 +208,12 @@ OPTIONS = {
         "exceptions of fun and jac, but at the start, that count as f = infinity at that point: an"
         " automatic learning rate goes back to the best one",
     ),
+    "noisy": Option(
+        None, "be None, True or False", _flag,
+        "whether f or its gradient is noisy: None finds out where an automatic learning rate fails, by"
+        " evaluating a point again; True says so, for any learning rate; the result is then an average of"
+        " the points, with `noise` and `fun_stderr`. False never evaluates a point again",
+    ),
     "history": Option(
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
     ),

@@ -73,10 +73,8 @@ class Rows:
         self.on_disk = any(map(_is_on_disk, self.arrays))
         # What is read from a disk, or may not be written, is handed out in copies: machine code that
         # writes into it would end the process.
-        self._plain = [_is_plain(a) for a in self.arrays]
         self._views = [
-            plain and a.flags.writeable and not _is_on_disk(a)
-            for plain, a in zip(self._plain, self.arrays, strict=True)
+            _is_plain(a) and a.flags.writeable and not _is_on_disk(a) for a in self.arrays
         ]
         if nan_policy == "raise":
             self._require_finite()
@@ -86,25 +84,25 @@ class Rows:
 
         They are views of what is such an array in memory, else copies.
         """
-        found = []
-        for i, (array, view) in enumerate(zip(self.arrays, self._views, strict=True)):
+        return tuple(
+            np.asarray(part) if view else np.array(part, dtype, order="C")
+            for part, view, dtype in zip(self._parts(lo, hi), self._views, self.dtypes, strict=True)
+        )
+
+    def read(self, lo: int, hi: int, into: Arrays) -> None:
+        """Write rows lo..hi into arrays that hold as many."""
+        for part, buffer in zip(self._parts(lo, hi), into, strict=True):
+            buffer[...] = part
+
+    def _parts(self, lo: int, hi: int) -> Iterator[Any]:
+        for i, array in enumerate(self.arrays):
             part = array[lo:hi]
             refuse_masked(f"data[{i}]", part)  # as it may come from a disk
-            found.append(np.asarray(part) if view else np.array(part, self.dtypes[i], order="C"))
-        return tuple(found)
+            yield part
 
     def gather(self, indices: ndarray, into: Arrays) -> Arrays:
         """Write the rows of these numbers into the first rows of `into`, and return them."""
-        found = tuple(buffer[: indices.size] for buffer in into)
-        for array, plain, buffer in zip(self.arrays, self._plain, found, strict=True):
-            if plain:
-                np.take(array, indices, axis=0, out=buffer, mode="clip")  # "raise" makes a copy
-            elif isinstance(array, ndarray):
-                buffer[...] = array[indices]  # `take` would copy the whole array
-            else:  # such files are read forwards
-                forwards = np.argsort(indices)
-                buffer[forwards] = array[indices[forwards]]
-        return found
+        return gathered(self.arrays, indices, into)
 
     def buffers(self, size: int) -> Arrays:
         """Return arrays that hold so many rows."""
@@ -153,6 +151,20 @@ class Reordered:
     def pieces(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """Return the ends of the pieces into which rows lo..hi are cut, always in the same way."""
         return self.rows.pieces(lo, hi)
+
+
+def gathered(arrays: tuple, indices: ndarray, into: Arrays) -> Arrays:
+    """Write the rows of these numbers into the first rows of `into`, and return them."""
+    found = tuple(buffer[: indices.size] for buffer in into)
+    for array, buffer in zip(arrays, found, strict=True):
+        if _is_plain(array):
+            np.take(array, indices, axis=0, out=buffer, mode="clip")  # "raise" makes a copy
+        elif isinstance(array, ndarray):
+            buffer[...] = array[indices]  # `take` would copy the whole array
+        else:  # such files are read forwards
+            forwards = np.argsort(indices)
+            buffer[forwards] = array[indices[forwards]]
+    return found
 
 
 def read_ahead(blocks: Iterator[Any]) -> Iterator[Any]:

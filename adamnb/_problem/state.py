@@ -25,7 +25,7 @@ def checked_state(
         raise ValueError(
             f"`state` must have the keys {sorted(expected)}; got {sorted(map(str, state))}."
         )
-    checked = {name: _plain(state[name]) for name in expected - {"slots"}}
+    checked = {name: plain(state[name]) for name in expected - {"slots"}}
     if checked["method"] != method.name:
         raise ValueError(f"`state` must be of method {method.name!r}; got {checked['method']!r}.")
     for name in method.defaults:
@@ -66,7 +66,7 @@ def _checked_slots(
     return slots
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a NumPy scalar or an array without axes, as `numpy.savez` makes them, as Python has it."""
     return (
         value.item()

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from .._compiled.curvature import SEEN
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.points import evaluate_problems
 from .._compiled.problems import run_problems
 from .._compiled.reasons import (
     BAD_START,
+    BY_NOISE,
     GOING,
     INTERRUPTED,
     OUT_OF_SECONDS,
@@ -28,6 +30,7 @@ from .._problem.compiled import (
     CompiledObjective,
     explain_division,
     functions_type,
+    is_compiled,
     learnt_type,
     tuple_type,
     types_of,
@@ -97,7 +100,11 @@ class Solved:
     njev: np.ndarray
     reason: np.ndarray
     exceptions: dict[int, Exception] = field(default_factory=dict)
+    fun_stderr: np.ndarray = field(init=False)  # 0 where f is exact
     covariances: Covariances | None = None  # where standard errors are asked for
+
+    def __post_init__(self) -> None:
+        self.fun_stderr = np.zeros(len(self.x))
 
     @classmethod
     def nothing(cls, first: int, x: np.ndarray, reason: int, o: dict[str, Any]) -> "Solved":
@@ -115,12 +122,13 @@ class Solved:
         """Take over what has been found for problem `b`."""
         for name in ("x", "fun", "jac", "nit", "nfev", "njev"):
             getattr(self, name)[b] = result[name]
+        self.fun_stderr[b] = result.get("fun_stderr", 0.0)
 
     def put_block(self, part: "Solved") -> None:
         """Take over the results of a block."""
         rows = slice(part.first, part.first + len(part))
         self.put(rows, vars(part))
-        self.reason[rows] = part.reason
+        self.reason[rows], self.fun_stderr[rows] = part.reason, part.fun_stderr
         self.exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
         if self.covariances is not None and part.covariances is not None:
             self.covariances.put(rows, part.covariances)
@@ -134,6 +142,8 @@ class BlockAtWork:
         method, rate = blocks.batch.method, block.learning_rate
         pairs = pairs_of(blocks.batch.options, blocks.n)
         self.state = State(method, block.x0, rate, block.x_scale, block.bounds, pairs)
+        if blocks.batch.options["noisy"] is False:
+            self.state.records["looked"] = SEEN
         self.vectors = self.state.vectors._replace(roots=blocks.roots)
         # Of every problem, and the numbers that the next call begins and ends with.
         self.reasons = np.zeros(len(block) + 2, np.int64)
@@ -196,7 +206,7 @@ class BlockAtWork:
 class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
 
-    growth = GROWTH
+    growth, looks_out = GROWTH, True
 
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, self.dtype = batch, sample.x0.shape[1], sample.x0.dtype
@@ -226,7 +236,7 @@ class CompiledBlocks:
     @cached_property
     def options(self) -> np.ndarray:
         """The options of every run."""
-        return settings(self.batch.method, self.batch.options, self.dtype)
+        return settings(self.batch.method, self.batch.options, self.dtype, self.looks_out)
 
     def begin(self, block: Block) -> Any:
         """Return a block as it is before the first iteration."""
@@ -264,8 +274,9 @@ class CompiledBlocks:
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
             exceptions[int(b)], reasons[b] = ValueError(error), RAISED
-        self._finish(block, state, reasons, exceptions, stopped)
+        errors = self._finish(block, state, reasons, exceptions, stopped)
         solved = self._solved(block, state, reasons, exceptions)
+        solved.fun_stderr[list(errors)] = list(errors.values())
         if batch.options["errors"] is not None:
             functions = getattr(work, "functions", self.functions)
             solved.covariances = self._covariances(block, state, functions, solved)
@@ -315,18 +326,29 @@ class CompiledBlocks:
         reasons: np.ndarray,
         exceptions: dict[int, Exception],
         stopped: Callable[[int], bool],
-    ) -> None:
-        """Verify and polish, where asked for: in Python, as for a single problem."""
-        if not self.finishes():
-            return
-        for b in np.flatnonzero(reasons > GOING).tolist():
-            run = Run(problem_of(self.batch, block, b))
+    ) -> dict[int, float]:
+        """Go on under noise, verify and polish, as for a single problem.
+
+        Returns the standard errors of f where it is noisy.
+        """
+        errors: dict[int, float] = {}
+        todo = reasons > GOING if self.finishes() else reasons == BY_NOISE
+        for b in np.flatnonzero(todo).tolist():
+            run = Run(problem_of(self.batch, block, b, compiled=reasons[b] == BY_NOISE))
             run.state = state.problem(b)
             try:
-                reasons[b] = GOING if stopped(0) else finish(run, int(reasons[b]))
+                if stopped(0):
+                    reasons[b] = GOING
+                elif reasons[b] == BY_NOISE:
+                    reasons[b] = run.under_noise()
+                else:
+                    reasons[b] = finish(run, int(reasons[b]))
             except Exception as error:
                 explain_division(error, self.batch.fun, self.batch.jac)
                 exceptions[b], reasons[b] = error, RAISED
+            if run.noisy is not None:
+                errors[b] = run.noisy.added()["fun_stderr"]
+        return errors
 
     def _solved(
         self, block: Block, state: State, reasons: np.ndarray, exceptions: dict[int, Exception]
@@ -345,8 +367,8 @@ def _chosen(rows: np.ndarray, best: np.ndarray) -> np.ndarray:
     return rows[np.arange(len(rows)), best]
 
 
-def problem_of(batch: Batch, block: Block, b: int) -> Problem:
-    """Return problem `b` of a block as one of its own."""
+def problem_of(batch: Batch, block: Block, b: int, compiled: bool = False) -> Problem:
+    """Return problem `b` of a block as one of its own, whose loop may be compiled."""
 
     def own(array: Any) -> Any:
         return array[b] if isinstance(array, np.ndarray) else array
@@ -359,7 +381,7 @@ def problem_of(batch: Batch, block: Block, b: int) -> Problem:
     args = tuple(array[b] for array in block.data) + batch.args
     return Problem(
         batch.fun, batch.jac, args, block.x0[b], bounds, batch.method, options, own(block.x_scale),
-        None, compiled=False,
+        None, compiled,
     )  # fmt: skip
 
 
@@ -375,7 +397,7 @@ def solve_interpreted(
         elif batch.late():
             solved.reason[b] = OUT_OF_SECONDS
         else:
-            run = Run(problem_of(batch, block, b))
+            run = Run(problem_of(batch, block, b, is_compiled(batch.fun, batch.jac)))
             try:
                 reason = finish(run, run.iterate())
                 found = of_run(run)

@@ -26,10 +26,11 @@ def by_values(jac: Any) -> bool:
 def height_of(o: dict[str, Any], fitted: np.ndarray, n_data: Any) -> Callable:
     """Return the function of f that gives these heights, for fits of `fitted` variables.
 
-    A sum of squares of residuals has them in units of a sigma that is not known, and is estimated.
+    A sum of squares of residuals has them in units of a sigma that is not known, and is estimated. Where f
+    is a mean over rows, what has them is the sum; the mean of squares is in that unit as well.
     """
     if o["errors"] in HEIGHTS:
-        return lambda f: np.full(f.shape, HEIGHTS[o["errors"]])
+        return lambda f: np.full(f.shape, HEIGHTS[o["errors"]] / o.get("rows", 1))
     return lambda f: 2 * np.maximum(f, 0.0) / (n_data - fitted)
 
 

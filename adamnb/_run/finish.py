@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from .._compiled.curvature import SEEN, differ
 from .._compiled.elements import sizes_of
 from .._compiled.rate import MAX_FAILURES
 from .._compiled.reasons import (
     AT_LIMIT,
+    BY_EPOCHS,
     BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
     BY_MAXITER,
+    BY_NOISE,
     BY_OBJECTIVE,
     BY_ROUNDING,
     BY_STEP,
@@ -23,6 +26,7 @@ from .._compiled.reasons import (
     GOING,
     HIGHER,
     LOWER,
+    NOT_LOWER,
     OUT_OF_SECONDS,
     POLISHED,
     SADDLE,
@@ -39,6 +43,7 @@ ESCAPES = 5  # saddles that are left, at most
 MET = (BY_GRADIENT, BY_ERROR, BY_OBJECTIVE, BY_STEP, BY_ROUNDING)
 DOUBTFUL = (HIGHER, STUCK)  # as where the gradient is that of another function
 HIGH = 1e30  # |f| at the start, as where an exponential nearly overflows
+CHANCES = 16  # looks at a point where no element of the gradient is left
 LONG = 100  # iterations beside which a few evaluations more do not count
 
 
@@ -171,14 +176,48 @@ def lost(run: Any, reason: int) -> bool:
     return bool(s.failures >= MAX_FAILURES or s.fun - s.fun_best > 0.1 * (s.fun_first - s.fun_best))
 
 
+def is_noisy(run: Any) -> bool:
+    """Return whether f or its gradient is another where the best point is evaluated once more.
+
+    A success of f that is noisy is none: a gradient that vanishes by chance, say.
+    """
+    s, v, o = run.s, run.state.vectors, run.problem.options
+    best = v.g[s.g_best]
+    count = 1 if best.any() else CHANCES
+    if o["noisy"] is False or o["verify"] == 0 or (s.looked == SEEN and count == 1):
+        return False
+    s.looked, g = SEEN, np.empty_like(best)
+    for _ in range(count):
+        if s.nfev >= o["maxfun"]:
+            break
+        f, most = value_at(run, v.x[s.x_best], g), 0.0
+        if run.objective.differences is None:
+            most = float(np.abs((g - best) * (1.0 if v.scale is None else v.scale)).max())
+        if differ(f - s.fun_best, most, s, run.settings[0]):
+            return True
+    return False
+
+
+def value_at(run: Any, x: np.ndarray, g: np.ndarray) -> float:
+    """Return f at x, and write its gradient to g unless that is had by differences."""
+    if run.objective.differences is None:
+        return run.objective.evaluate(x, g)
+    return run.objective.values([x.copy()])[0] * run.unit
+
+
 def finish(run: Any, reason: int) -> int:
     """Return the reason to stop, after polishing and a look at the surroundings."""
     polish = run.problem.options["polish"]
     s, bounds = run.s, run.problem.bounds
+    if run.noisy is not None:
+        return reason
     if bounds is not None and (bounds[0] == bounds[1]).all():
         return reason
-    if polish and reason >= GOING and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
+    ended = reason >= GOING or reason in (BY_EPOCHS, NOT_LOWER)
+    if polish and ended and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
+    if reason in (*MET, *DOUBTFUL) and is_noisy(run):
+        return run.under_noise() if run.rate is None else BY_NOISE
     for left in range(ESCAPES, -1, -1):
         doubtful = reason in (*MET, *DOUBTFUL) or lost(run, reason)
         if run.problem.options["verify"] == 0 or not doubtful:

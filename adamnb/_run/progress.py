@@ -1,4 +1,4 @@
-"""What is shown of a batch while it is solved."""
+"""What is shown of a batch while it is solved, or of the batches of rows of a single problem."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ from typing import Any
 class Progress(ExitStack):
     """A bar, the caller's function, or nothing."""
 
-    def __init__(self, progress: Any, total: int) -> None:
+    def __init__(self, progress: Any, total: int, unit: str = "fit") -> None:
         super().__init__()
         self.total, self.done, self.ended = total, 0, False
         self.within = 0  # problems that are done in a block under way
@@ -22,7 +22,7 @@ class Progress(ExitStack):
                 raise ImportError(
                     "`progress=True` needs tqdm: pip install tqdm, or give a function (done, total)."
                 ) from None
-            self.show = self.enter_context(tqdm(total=total, unit="fit", smoothing=0)).update
+            self.show = self.enter_context(tqdm(total=total, unit=unit, smoothing=0)).update
         elif progress is not False:
             raise TypeError(f"`progress` must be True, False or a callable; got {progress!r}.")
 

@@ -7,8 +7,11 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from .._compiled.reasons import (
+    AT_NOISE,
+    BY_NOISE,
     CONVERGED,
     INTERRUPTED,
+    NOISY_LIMIT,
     OUT_OF_SECONDS,
     RAISED,
     REASONS,
@@ -18,6 +21,7 @@ from .._problem.structure import as_dict, names_of, structure_of
 from .covariance import Covariances, correlation_of, stderr_of
 from .verdicts import VERDICTS
 
+UNDER_NOISE = (AT_NOISE, BY_NOISE, NOISY_LIMIT)
 SHOWN = 8  # variables that are named; most that have their correlations in the table
 
 
@@ -48,6 +52,12 @@ class Result(OptimizeResult):
         Which test was met, and its value.
     x_last, fun_last : ndarray, float
         Last point evaluated and its objective.
+    noise : Noise
+        Where f is noisy: standard deviations of one evaluation, `noise.fun` of f and `noise.jac` of the
+        elements of its gradient, shape (n,), or None where that is had by differences. `x` is then an
+        average of points, `fun` and `jac` are means of several evaluations there.
+    fun_stderr : float
+        Where f is noisy: standard error of `fun`.
     learning_rate : float or ndarray
         In use at the end; of steps by secant pairs the longest step, per root of n, in units of `x_scale`.
     state : dict
@@ -151,6 +161,8 @@ class BatchResult(OptimizeResult):
         For every status that occurs, why the problems of that status stopped, and how many.
     reason : ndarray of str, shape (B,)
         Why each problem stopped.
+    fun_stderr : ndarray, shape (B,)
+        Where f of some problem is noisy: standard errors of `fun`, an estimate then; 0 where f is exact.
     stderr, covariance, at_bound, covariance_status : ndarray, shape (B, n), (B, n, n), (B, n) and (B,)
         With the option `errors`: as in `Result`, for each problem.
     covariance_message : dict
@@ -190,6 +202,8 @@ class BatchResult(OptimizeResult):
             message=dict(sorted(message.items())), reason=briefs[np.searchsorted(kinds, solved.reason)],
             exceptions=dict(sorted(solved.exceptions.items())), time=time, compile_time=compile_time,
         )  # fmt: skip
+        if solved.fun_stderr.any():
+            result.fun_stderr = solved.fun_stderr
         if solved.covariances is not None:
             result._take(solved.covariances)
         return result
@@ -376,6 +390,6 @@ def outcome(
         relative=s.gradient_norm_best / first if 0 < first < np.inf else 0.0,
         polish="" if polished else ", or polish",
     )  # fmt: skip
-    if polished and reason not in (INTERRUPTED, OUT_OF_SECONDS, RAISED):
+    if polished and reason not in (INTERRUPTED, OUT_OF_SECONDS, RAISED, *UNDER_NOISE):
         message += f" Polished by {polished}."
     return REASONS[reason].status, message

@@ -1,7 +1,7 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from .._compiled import machine_code as code
-from .._compiled.curvature import begin_pairs
+from .._compiled.curvature import SEEN, begin_pairs
 from .._compiled.iteration import advance
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
@@ -19,6 +19,7 @@ from .._compiled.reasons import (
     ALL_FIXED,
     BAD_FUN,
     BAD_JAC,
+    BY_NOISE,
     CONVERGED,
     GOING,
     INTERRUPTED,
@@ -39,6 +40,7 @@ from .._problem.differences import Steps, learnt
 from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
+from .noise import UnderNoise
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .result import Result, attach, outcome
 from .second_order import Lower
@@ -53,6 +55,7 @@ class Run:
     state: Any
     unit = 1.0  # of f in the state, a power of two
     detail = ""  # of the reason to stop, as a look at the last point found it
+    noisy: UnderNoise | None = None  # how it went on where f is noisy
 
     def __init__(self, problem: Problem) -> None:
         self.started, self.compile_before = problem.started, problem.compile_before
@@ -71,7 +74,9 @@ class Run:
         self.state = State(
             problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs
         )
-        self.settings = settings(problem.method, o, problem.x0.dtype)
+        self.settings = settings(problem.method, o, problem.x0.dtype, looks_out=True)
+        if o["noisy"] is False:
+            self.s.looked = SEEN
         self.parallel = use_threads(problem.x0.size, o["threads"])
         self.method = problem.method.numba_type(
             self.rate is None, is_plain(o), self.parallel, pairs > 0
@@ -96,12 +101,33 @@ class Run:
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        loop = self.compiled_loop if self.compiled else self.interpreted_loop
-        reason = self.on_threads(loop)
+        o = self.problem.options
+        if o["noisy"] is True or (self.decays and o["noisy"] is None and self.random()):
+            return self.under_noise()
+        reason = self.loop()
         if reason in (TOO_LARGE, TOO_SMALL) and self.rate is None and self.s.nit == 0:
             self.take_unit()
-            reason = self.on_threads(self.interpreted_loop)
-        return reason
+            reason = self.loop()
+        return self.under_noise() if reason == BY_NOISE else reason
+
+    @property
+    def decays(self) -> bool:
+        """Whether an automatic learning rate has weight decay, with which nothing else looks for noise."""
+        return self.rate is None and self.problem.options["weight_decay"] > 0
+
+    def random(self) -> bool:
+        """Return whether f or its gradient is another when the start is evaluated again."""
+        x, (one, two) = self.problem.x0, np.empty((2, self.problem.x0.size), self.problem.x0.dtype)
+        f, again = (self.objective.evaluate(x, g) for g in (one, two))
+        return f != again or bool((one != two).any())
+
+    def under_noise(self) -> int:
+        """Go on where f is noisy; return the reason to stop."""
+        return UnderNoise(self).iterate()
+
+    def loop(self) -> int:
+        """Run until there is a reason to stop, on as many threads as it is to have."""
+        return self.on_threads(self.compiled_loop if self.compiled else self.interpreted_loop)
 
     def on_threads(self, loop: Callable[[], int]) -> int:
         """Run a loop on as many threads as it is to have."""
@@ -124,16 +150,23 @@ class Run:
             self.history.clear()
 
     def interpreted_loop(self) -> int:
+        reason: int = GOING
+        for reason in self.iterations(self.objective):
+            if reason != GOING:
+                break
+        return INTERRUPTED if self.s.stop == INTERRUPTED else reason
+
+    def iterations(self, objective: Objective) -> Iterator[int]:
+        """Make one iteration after another; yield the reason to stop, or GOING."""
         state, history = self.state, self.history
         step = advance_of(self.method, state)
-        evaluate, v = self.objective.at, state.vectors
+        evaluate, v = objective.at, state.vectors
         records, options = state.records, self.settings
         for_fun, for_jac, buffer = v.spare, v.spare.copy(), np.empty_like(v.spare)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
-        errors = self.s.row("fun_error", 2) if self.objective.differences else None
-        reason: int = GOING
-        while reason == GOING:
+        errors = self.s.row("fun_error", 2) if objective.differences else None
+        while True:
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
             # What the user has kept, or a view of it, is the user's.
             if getrefcount(for_fun) != unkept[0]:
@@ -142,14 +175,14 @@ class Run:
             if getrefcount(for_jac) != unkept[1]:
                 for_jac = np.empty_like(for_jac)
             if errors is not None:
-                errors[0], errors[1] = self.objective.errors(v.scale)
+                errors[0], errors[1] = objective.errors(v.scale)
             if watched:
                 self.watch(gradient)
             f = fun[0]
             reason = step(None, v, records, options, gradient, for_jac)
             if history is not None:
                 history.append(np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
-        return INTERRUPTED if self.s.stop == INTERRUPTED else reason
+            yield reason
 
     def watched(self) -> bool:
         """Return whether there is something to do between two interpreted iterations."""
@@ -291,6 +324,8 @@ class Run:
             compile_time=code.seconds - self.compile_before, compiled=self.compiled,
             gradient=gradient_name(problem.jac),
         )  # fmt: skip
+        if self.noisy is not None:
+            result.update(self.noisy.added())
         if self.history is not None:
             columns = np.concatenate(self.history).T / [[unit], [unit], [1.0]]
             result.history = dict(zip(HISTORY, columns, strict=True))

@@ -21,10 +21,13 @@ FACTORS = np.exp([AUTOMATIC["factor_growth"], -AUTOMATIC["factor_growth"]]).toli
 GROWTH = 10.0  # of a variable, from which its start is no declaration of its size
 
 
-def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
+def settings(
+    method: Method, o: dict[str, Any], dtype: np.dtype, looks_out: bool = False
+) -> np.ndarray:
     """Return hyper-parameters, tolerances and constants, an array of one record.
 
-    `o` holds the options of `method`; those that it lacks are off.
+    `o` holds the options of `method`; those that it lacks are off. A run that `looks_out` ends where f is
+    found to be noisy.
     """
     r: dict[str, Any] = dict.fromkeys(OPTIONS.names or (), 0.0) | AUTOMATIC
     rate, (largest, tiny, root_of_largest, root_of_tiny, rounding) = (
@@ -42,7 +45,7 @@ def settings(method: Method, o: dict[str, Any], dtype: np.dtype) -> np.ndarray:
     for name in ("gtol", "ftol", "xtol", "f_target"):
         r[name] = o.get(name, 0.0)
     r["growth"] = GROWTH if o.get("x_scale") is None else inf
-    r["rounding"] = rounding
+    r["rounding"], r["looks_out"] = rounding, looks_out
     r["maxiter"] = whole(o.get("maxiter", 0))
     r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
     r["xtol"] = r["xtol"] or -1.0  # off: no step is as small

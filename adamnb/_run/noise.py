@@ -1,0 +1,280 @@
+"""A run whose f is noisy: it goes on by averages, and is looked at now and then.
+
+No value that is met on the way is believed, for the lowest is a lucky draw. After 100 steps, 200, 400, and at
+the end, f and its gradient are evaluated at the average a number of times: their means, how far these can be
+trusted, and the noise.
+"""
+
+from math import inf, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._compiled.curvature import RATE_LEAST
+from .._compiled.elements import within
+from .._compiled.rate import AUTOMATIC
+from .._compiled.reasons import (
+    AT_NOISE,
+    BY_MAXFUN,
+    BY_MAXITER,
+    BY_TARGET,
+    GOING,
+    NOISY_LIMIT,
+)
+from .._compiled.vectors import X_ROWS
+from .settings import is_plain
+
+STRETCH = 100  # steps until the first look; then twice as many each time
+LEAST, PART, MOST = 8, 50, 100  # evaluations of a look: at least; of so many one; at most
+BELIEVED = 3.0  # standard errors of a rise that is one
+SEEN = 2.0  # standard errors of a fall that can be told
+SMALL = 1e-3  # part of the fall of f that is small beside it
+FINE = 1e-2  # part of f that is small beside it
+
+
+class Noise(NamedTuple):
+    """The noise of one evaluation, as standard deviations.
+
+    Attributes
+    ----------
+    fun : float
+        Of f.
+    jac : ndarray of float64, shape (n,), or None
+        Of the elements of its gradient; None where f alone was evaluated again, as with differences.
+    """
+
+    fun: float
+    jac: np.ndarray | None
+
+
+class Look(NamedTuple):
+    """What several evaluations tell of a point."""
+
+    x: np.ndarray
+    f: float  # mean
+    error: float  # standard error of the mean
+    g: np.ndarray | None  # mean; None where f alone was evaluated
+    noise: Noise
+
+
+class Way(NamedTuple):
+    """What the values of f on the way between two looks tell."""
+
+    f: float  # mean
+    error: float  # standard error of the mean
+
+
+class UnderNoise:
+    """A run that goes on where f has been found, or is said, to be noisy."""
+
+    def __init__(self, run: Any) -> None:
+        self.run, self.s = run, run.s
+        self.maxiter, self.maxfun = (int(run.settings[name][0]) for name in ("maxiter", "maxfun"))
+        self.begun = self.s.nit, self.s.nfev
+        self.kept: Look | None = None
+        self.ways: list[Way] = []
+        self.take_averages()
+
+    def take_averages(self) -> None:
+        """Go on from the best point by averages: neither pairs nor factors of the rate are of use."""
+        run, s, o = self.run, self.s, self.run.problem.options
+        v, method = run.state.vectors, run.problem.method
+        pairs = ("steps", "changes", "table", "order", "metric", "free", "sums", "parts", "algebra")
+        run.state.vectors = v = v._replace(**dict.fromkeys(pairs))
+        if run.rate is None:
+            v.factors[:] = 1
+            if run.problem.x_scale is None:
+                v.scale[:] = of_one_kind(v.scale)
+            if s.nit > 0:
+                first = AUTOMATIC["first_rate"]
+                length = s.length / sqrt(v.spare.size) if self.fallen() else first
+                norm = 1.0 if method.scale_free else s.gradient_norm_best
+                s.learning_rate = within(length, RATE_LEAST, first) / (norm or 1.0)
+        run.method = method.numba_type(run.rate is None, is_plain(o), run.parallel, averaged=True)
+        run.settings = run.settings.copy()
+        run.settings["average_power"] = POWER
+        self.start = v.x[s.x_best].copy() if self.fallen() else run.problem.x0
+        self.start_from(self.start)
+
+    def fallen(self) -> bool:
+        """Return whether f is lower than at the start by more than luck, so that there is cause to go on."""
+        s = self.s
+        noise = sqrt(s.noise2 / s.looks) if s.looks else 0.0
+        return s.fun_first - s.fun_best > BELIEVED * noise
+
+    def start_from(self, x: np.ndarray) -> None:
+        """Begin an average at x, with an empty memory."""
+        s, v = self.s, self.run.state.vectors
+        s.x = s.x_before = (s.x_best + 1) % X_ROWS
+        s.g, s.part = 1 - s.g_best, 1.0
+        v.x[s.x] = v.x[s.x_best] = v.spare[:] = x
+        v.slots[:] = self.run.problem.method.start
+        if v.previous is not None:
+            v.previous[:] = 0
+        s.t = s.streak = s.taken_in = s.failures = 0
+        s.stop = GOING
+
+    def know_noise(self) -> None:
+        """Take differences for an f that is random, once it has been looked at where the run goes on."""
+        run = self.run
+        if run.objective.differences is None or run.problem.jac == "cs":
+            return
+        self.kept = self.look_at(self.start)
+        if self.kept is not None:
+            scale = run.state.vectors.scale
+            run.compiled = False
+            run.objective.scatter(np.ones(self.start.size) if scale is None else scale)
+            run.objective.differences.noise = self.kept.noise.fun / run.unit
+
+    def iterate(self) -> int:
+        """Run to the end and return the reason for it."""
+        self.know_noise()
+        while True:
+            reason = self.stretch()
+            if reason in (BY_MAXITER, BY_MAXFUN):
+                self.ways.append(self.way())
+                self.look()
+                reason = self.judged(reason)
+            elif self.kept is None:  # out of time, say, and nothing is known yet
+                self.look()
+            if reason != GOING:
+                self.settle()
+                return reason
+
+    def stretch(self) -> int:
+        """Run until the next look is due; return the reason to stop there."""
+        run, s = self.run, self.s
+        more = max(STRETCH, s.nit - self.begun[0])
+        run.settings["maxiter"] = min(self.maxiter, s.nit + more)
+        run.settings["maxfun"] = self.maxfun - self.evaluations()
+        s.fun_mark = self.kept.f if self.kept is not None else s.fun_first
+        s.sum_count, s.sum_fun, s.sum_fun2 = 0, 0.0, 0.0
+        return run.loop()
+
+    def way(self) -> Way:
+        """Return what the last stretch tells of f."""
+        s = self.s
+        count = max(1, s.sum_count)
+        mean = s.sum_fun / count
+        variance = max(0.0, s.sum_fun2 / count - mean**2)
+        return Way(s.fun_mark + mean, sqrt(variance / count))
+
+    def evaluations(self) -> int:
+        """Return how many evaluations a look takes."""
+        return min(max(LEAST, (self.s.nfev - self.begun[1]) // PART), MOST)
+
+    def look(self) -> None:
+        """Look at the average, and keep it; unless it is worse than what is kept, or than the start."""
+        s, v = self.s, self.run.state.vectors
+        found = self.look_at(v.x[s.x_best].copy())
+        if found is None:
+            return
+        if self.kept is None and found.f - BELIEVED * found.error > min(s.fun_first, s.fun_best):
+            self.kept = self.look_at(self.start)
+        if hasattr(self.run.objective.differences, "noise") and found.noise.fun < inf:
+            self.run.objective.differences.noise = found.noise.fun / self.run.unit
+        if self.kept is not None and rises(self.kept, found):
+            self.kept = self.look_at(self.kept.x) or self.kept  # it may have been luck
+        if self.kept is None or not rises(self.kept, found):
+            self.kept = found
+        elif not found.f - BELIEVED * found.noise.fun <= 0.5 * (s.fun_first + self.kept.f):
+            s.learning_rate *= 0.1  # most of the fall has been lost
+            self.start_from(self.kept.x)
+
+    def look_at(self, x: np.ndarray) -> Look | None:
+        """Evaluate f and gradient at x a number of times, if there are so many left."""
+        objective, g, of_g = self.run.objective, None, None
+        count = min(self.evaluations(), self.maxfun - self.s.nfev)
+        if count < 1:
+            return None
+        if objective.differences is None:
+            gradients = np.empty((count, x.size), x.dtype)
+            values = np.array([objective.evaluate(x, row) for row in gradients])
+            known = gradients[np.isfinite(gradients).all(axis=1)]
+            if len(known):
+                of_g = known.std(axis=0, ddof=min(1, len(known) - 1), dtype=float)
+                g = known.mean(axis=0)
+        else:
+            values = np.array(objective.values([x.copy() for _ in range(count)]))
+            values = values * self.run.unit
+        finite = np.isfinite(values)
+        if finite.sum() <= count / 2:
+            return Look(x, inf, inf, g, Noise(inf, of_g))
+        values, count = values[finite], int(finite.sum())
+        if (values == values[0]).all():  # a mean would round
+            f, noise = float(values[0]), 0.0
+        else:
+            f, noise = float(values.mean()), float(values.std(ddof=min(1, count - 1)))
+        return Look(x, f, noise / sqrt(count), g, Noise(noise, of_g))
+
+    def judged(self, reason: int) -> int:
+        """Return why to stop after a look, `reason` being the limit that was reached; or GOING."""
+        s, o = self.s, self.run.problem.options
+        at = self.kept
+        if at is None:
+            return reason
+        if at.f + SEEN * at.error <= o["f_target"] * self.run.unit:
+            return BY_TARGET
+        unseen, fallen = self.unseen(), s.fun_first - at.f - SEEN * at.noise.fun
+        if unseen <= o["ftol"] * abs(at.f) < inf:
+            return AT_NOISE
+        last = s.nit >= self.maxiter or s.nfev + self.evaluations() >= self.maxfun
+        if not last:
+            return GOING
+        fine = unseen <= FINE * abs(at.f) or abs(at.f) <= at.noise.fun
+        small = unseen <= min(SMALL * fallen, at.noise.fun)
+        return AT_NOISE if small and fine else NOISY_LIMIT
+
+    def unseen(self) -> float:
+        """Return by how much f has fallen, or may have under noise, in about the last half of all steps."""
+        if len(self.ways) < 3:
+            return inf
+        past, last = self.ways[-2:]
+        return max(past.f - last.f, 0.0) + SEEN * sqrt(past.error**2 + last.error**2)
+
+    def settle(self) -> None:
+        """Make the point that is kept the best one, with its means."""
+        run, s, at = self.run, self.s, self.kept
+        run.noisy = self
+        if at is None:
+            s.fun_best = s.fun
+            return
+        g = run.state.vectors.g[s.g_best]
+        if at.g is None:
+            run.objective.evaluate(at.x, g)
+        else:
+            g[:] = at.g
+        run.state.vectors.x[s.x_best] = at.x
+        s.fun_best, s.gradient_norm_best = at.f, run.state.gradient_norm(at.x, g)
+        run.detail = (
+            f"f = {at.f / run.unit:.6g} +- {at.error / run.unit:.2g}, and one evaluation has a noise of"
+            f" {at.noise.fun / run.unit:.2g}"
+        )
+
+    def added(self) -> dict[str, Any]:
+        """Return what the result has besides."""
+        at, unit = self.kept, self.run.unit
+        if at is None:
+            return {"fun_stderr": np.nan, "noise": Noise(np.nan, None)}
+        of_g = None if at.noise.jac is None else at.noise.jac / unit
+        return {"fun_stderr": at.error / unit, "noise": Noise(at.noise.fun / unit, of_g)}
+
+
+POWER = 3.0  # of the average: late points count most
+SPREAD = 16.0  # of sizes about their geometric mean, where they are of one kind
+
+
+def of_one_kind(scale: np.ndarray) -> np.ndarray:
+    """Return the sizes of variables, small ones enlarged if all seem to be of one kind.
+
+    A random start has small elements by chance, and steps in proportion to them would be lost in the noise.
+    """
+    if scale.max() > SPREAD * np.exp(np.log(scale).mean()):
+        return scale
+    return np.maximum(scale, np.sqrt(np.mean(scale * scale)))
+
+
+def rises(kept: Look, found: Look) -> bool:
+    """Return whether f is higher than it was, by more than noise."""
+    rise = found.f - kept.f
+    return not rise <= BELIEVED * sqrt(kept.error**2 + found.error**2)

@@ -1,0 +1,310 @@
+"""The minimisation of a mean over rows under way: an iteration for each batch, then a look at all rows."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from .._compiled.batches import run_batches
+from .._compiled.machine_code import array_type, machine_code
+from .._compiled.reasons import (
+    BAD_FUN,
+    BAD_JAC,
+    BY_EPOCHS,
+    BY_GRADIENT,
+    GOING,
+    INTERRUPTED,
+    LIMIT,
+    NOT_LOWER,
+    OUT_OF_SECONDS,
+    REASONS,
+)
+from .._compiled.records import OPTIONS
+from .._compiled.run import Span
+from .._compiled.stops import SINGLE
+from .._problem.arguments import SCHEMES, gradient_name
+from .._problem.compiled import functions_type, tuple_type, types_of
+from .._problem.epochs import Epochs
+from .._problem.mean import Mean
+from .._problem.objective import Objective
+from .._problem.problem import Problem
+from .._problem.rows import Arrays, Rows
+from .noise import of_one_kind
+from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
+from .progress import Progress
+from .result import Result
+from .resume import restore, snapshot
+from .run import HISTORY, Run, coming_rates, span_type
+from .settings import is_plain, settings
+from .state import State, on_threads
+from .threads import use_threads
+
+
+@dataclass
+class Plan:
+    """How the rows are gone through, and what becomes of the points on the way.
+
+    Attributes
+    ----------
+    rows : Rows
+    order : Epochs
+    epochs : int
+    average : pair of float, optional
+        Power and least part of the average that is the answer (`averaging.weight`); None for the last point.
+    between : bool
+        Whether gradients are those between base points and their average, which is the answer then.
+    observe : callable, optional
+        What is told of every epoch.
+    bar : Progress
+        In batches.
+    state : dict, optional
+        Of a run that this one goes on from.
+    """
+
+    rows: Rows
+    order: Epochs
+    epochs: int
+    average: tuple[float, float] | None
+    between: bool
+    observe: Callable[[Result], Any] | None
+    bar: Progress
+    state: Any = None
+
+
+class StochasticRun(Run):
+    """A run over batches of rows. Its objective is the mean over all rows."""
+
+    def __init__(self, problem: Problem, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__(problem)
+        self.trace: list[np.ndarray] = []
+        self.history = self.trace  # of the piece at work
+        self.gradient = gradient_name(problem.jac)
+        self.last: dict[str, Any] | None = None  # what another run may go on from
+        self.epochs: list[tuple[float, float, float]] = []
+        self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
+        self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
+        self.pace = FIRST_STEPS  # iterations that machine code makes until it comes back
+        if plan.state is not None:
+            restore(self, plan.state)
+
+    def _prepare(self) -> None:
+        """Set up the state."""
+        problem, o = self.problem, self.problem.options
+        x0, scale, automatic = problem.x0, problem.x_scale, self.rate is None
+        self.state = State(problem.method, x0, self.rate, scale, problem.bounds)
+        if automatic and scale is None:
+            self.state.vectors.scale[:] = of_one_kind(self.state.vectors.scale)
+        between = self.plan.between
+        if between:  # takes the place of the momentum
+            o = o | {"beta1": 0.0}
+        self.settings = settings(problem.method, o, x0.dtype)
+        power, least = self.plan.average or (0.0, 0.0)
+        self.settings["average_power"], self.settings["average_least"] = power, least
+        self.settings["between"] = problem.options.get("beta1", 0.0)
+        self.s.x = self.s.x_before = 1  # beside the answer, row 0
+        self.state.vectors.x[:] = x0
+        self.s.part = 1.0
+        self.parallel = use_threads(x0.size, o["threads"])
+        self.method = problem.method.numba_type(
+            automatic, is_plain(o), self.parallel, averaged=True, between=between
+        )
+        if self.parallel:
+            self.state.vectors = on_threads(self.state.vectors)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The mean over all rows and its gradient; `mean` counts."""
+        return Objective(self.of_all_rows, True, (), None, self.problem.x0)
+
+    def of_all_rows(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the mean over all rows and its gradient."""
+        return self.mean.evaluate(x, self.plan.rows)
+
+    # ------------------------------------------------------------------------------------- the way
+
+    def iterate(self) -> int:
+        """Run to the end and return the reason for it."""
+        x0 = self.problem.x0
+        self.mean.require_mean(x0, self.plan.rows)
+        self.first = f, g = self.of_all_rows(x0)
+        if not (np.isfinite(f) and np.isfinite(g).all()):
+            self.last = snapshot(self)
+            self.take(x0, f, g)
+            self.s.fun = f
+            self.state.vectors.g[self.s.g] = g
+            return BAD_JAC if np.isfinite(f) else BAD_FUN
+        return self.ended(self.on_threads(self.all_epochs))
+
+    def all_epochs(self) -> int:
+        """Go through the epochs; return the reason to stop."""
+        plan = self.plan
+        batches = self.machine_code() if self.compiled else self.calls()
+        while len(self.epochs) < plan.epochs:
+            epoch = len(self.epochs)
+            skipped = self.s.nit - epoch * plan.order.batches  # each batch is a step
+            for piece in plan.order.pieces(epoch, skipped):
+                try:
+                    reason = batches(piece)
+                finally:
+                    self.note(piece)
+                if reason == GOING and plan.bar.ended:
+                    reason = INTERRUPTED
+                if reason != GOING:
+                    return reason
+            rows, f, norms = self.sums.tolist()
+            self.sums[:] = 0
+            self.epochs.append((f / rows, norms / rows, self.s.learning_rate))
+            if not self.shown():
+                return INTERRUPTED
+        return BY_EPOCHS
+
+    def note(self, piece: Arrays) -> None:
+        """Take in what has been found on the batches of a piece."""
+        found = np.concatenate([np.zeros((0, 3)), *self.trace])
+        made, rows = len(found), piece[0].shape[1]
+        self.sums += made * rows, rows * found[:, 0].sum(), rows * found[:, 1].sum()
+        self.mean.passed += made * rows
+        self.trace.clear()
+        self.plan.bar.advance(made)
+
+    def calls(self) -> Callable[[Arrays], int]:
+        """Return the function that iterates over batches with evaluations from Python."""
+        objective, args = self.mean.objective, self.problem.args
+        assert objective is not None
+        iterations = self.iterations(objective)
+
+        def batches(piece: Arrays) -> int:
+            for i in range(len(piece[0])):
+                objective.args = (*(array[i] for array in piece), *args)
+                reason = next(iterations)
+                if reason != GOING:
+                    return reason
+            return GOING
+
+        return batches
+
+    def machine_code(self) -> Callable[[Arrays], int]:
+        """Return the function that iterates over batches in machine code."""
+        machine, args, s = self.mean.machine, self.problem.args, self.s
+        assert machine is not None
+        fun, jac, _ = machine.type
+        kinds = types_of("data", tuple(a[np.newaxis] for a in self.plan.rows.buffers(1)))
+        scheduled = callable(self.rate)
+        entry = machine_code(
+            run_batches,
+            (
+                self.method, functions_type(fun, jac, types_of("args", args)), tuple_type(kinds),
+                *self.state.types(), array_type(OPTIONS, 1), span_type(scheduled, traced=True),
+            ),
+        )  # fmt: skip
+        functions = machine.functions._replace(args=args)
+
+        def batches(piece: Arrays) -> int:
+            done, count = 0, len(piece[0])
+            while done < count:
+                begun, before = time.perf_counter(), s.njev
+                if begun > self.deadline:
+                    s.stop = OUT_OF_SECONDS
+                steps = min(self.pace, count - done)
+                steps, rates = coming_rates(self.rate, self.settings, steps, s.nit, s.learning_rate)
+                part = tuple(array[done : done + steps] for array in piece)
+                span = Span(steps, rates, np.empty((steps, 3)))
+                reason = self.run_span(partial(entry, None, functions, part), span)
+                if reason != GOING:
+                    return reason
+                made = s.njev - before  # fewer than `steps` where f was infinite
+                done += made
+                most = min((GROWTH_AHEAD if scheduled else GROWTH) * self.pace, MOST_STEPS)
+                self.pace = steps_in(SECONDS_ALONE, made, time.perf_counter() - begun, most)
+            return GOING
+
+        return batches
+
+    def shown(self) -> bool:
+        """Show an epoch to the callback; return whether to go on."""
+        s, observe = self.s, self.plan.observe
+        if observe is None:
+            return True
+        fun, norm, rate = self.epochs[-1]
+        seen = Result(
+            x=self.answer().copy(), fun=fun, nit=s.nit, nfev=s.nfev, njev=s.njev, gradient_norm=norm,
+            learning_rate=rate, nepoch=len(self.epochs), passes=self.passes,
+        )  # fmt: skip
+        try:
+            observe(self.problem.structure.shown(seen))
+        except StopIteration:
+            return False
+        return True
+
+    # ------------------------------------------------------------------------------------- the end
+
+    def answer(self, reason: int = GOING) -> np.ndarray:
+        """Return the average, or the last point; the one before where that is no point, says the reason."""
+        s, x = self.s, self.state.vectors.x
+        if self.plan.average is not None:
+            return x[s.x_best]
+        good = reason == GOING or REASONS[reason].status != REASONS[BAD_FUN].status
+        return x[s.x] if good or s.nit == 0 else x[s.x_before]
+
+    def take(self, x: np.ndarray, f: float, g: np.ndarray) -> None:
+        """Make x the best point, with f and its gradient over all rows."""
+        s, v, (fun, jac) = self.s, self.state.vectors, self.first
+        v.x[s.x_best], v.g[s.g_best], s.fun_best = x, g, f
+        norm, x0 = self.state.gradient_norm, self.problem.x0
+        s.gradient_norm_best, s.fun_first, s.gradient_norm_first = norm(x, g), fun, norm(x0, jac)
+
+    def ended(self, reason: int) -> int:
+        """Look at all rows at the answer; return the reason to stop."""
+        x = self.answer(reason).copy()
+        self.last = snapshot(self)
+        f, g = self.of_all_rows(x)
+        if f <= self.first[0] and np.isfinite(g).all():
+            self.take(x, f, g)
+        else:
+            self.take(self.problem.x0, *self.first)
+            self.detail = f"{f:.6g}"
+            reason = NOT_LOWER if reason == BY_EPOCHS else reason
+        if self.problem.jac in SCHEMES:  # from here on the gradient of the whole is given
+            self.problem = replace(self.problem, jac=True)
+        return BY_GRADIENT if REASONS[reason].status == LIMIT and self.has_vanished() else reason
+
+    def has_vanished(self) -> bool:
+        """Return whether the gradient over all rows meets the test that `stops.vanished` makes."""
+        s, part = self.s, float(self.problem.options["gtol"])
+        if self.problem.x0.dtype == np.float32 and part > 0:
+            part = max(part, 16 * SINGLE)
+        norm, height = s.gradient_norm_best, abs(s.fun_best)
+        small = norm <= part**0.5 * height or height <= part**2 * abs(s.fun_first)
+        return bool(norm <= part * s.gradient_norm_first and small)
+
+    @property
+    def passes(self) -> float:
+        """How often all rows have been evaluated."""
+        return self.mean.passed / self.plan.rows.count
+
+    def accompany(self, error: BaseException) -> None:
+        """Let an exception that ended the run carry its result; f over all rows is not known then."""
+        s, v = self.s, self.state.vectors
+        if s.nit > 0 and self.last is None:
+            self.last = snapshot(self)
+            v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
+            s.fun_best = s.gradient_norm_best = np.nan
+        super().accompany(error)
+
+    def result(self, reason: int) -> Result:
+        """Return the result of a run that stopped for `reason`."""
+        self.history = None
+        result = super().result(reason)
+        plan = self.plan
+        result.update(
+            nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
+            batch_size=plan.order.batch_size, gradient=self.gradient, state=self.last,
+        )  # fmt: skip
+        if self.problem.options["history"]:
+            columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
+            result.history = dict(zip(HISTORY, columns, strict=True))
+        return result

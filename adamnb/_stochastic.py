@@ -1,0 +1,265 @@
+"""`minimize_stochastic`: the mean over the rows of a data set, batch by batch: check, choose, run."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+
+from ._compiled import machine_code as code
+from ._minimize import for_variables, merged, report, solver_of, to_the_end
+from ._problem import options as _options
+from ._problem.arguments import (
+    argument_tuple,
+    gradient_form,
+    limits,
+    observer,
+    on_device,
+    unbounded,
+)
+from ._problem.compiled import is_compiled
+from ._problem.derivative import chosen_gradient
+from ._problem.epochs import Epochs
+from ._problem.flattened import flattened
+from ._problem.problem import Problem
+from ._problem.rows import Rows
+from ._problem.structure import start_of
+from ._problem.workers import mapping
+from ._run.progress import Progress
+from ._run.result import Result
+from ._run.stochastic import Plan, StochasticRun
+
+BATCH_SIZE = 64  # rows, unless it is given
+FREE = "schedule-free"
+AVERAGES = {"polynomial": 3.0, "polyak": 0.0, "exponential": -1.0, FREE: 0.0}  # their powers
+# Options of single values of f, of which none is to be believed; there is `gtol` for the mean over all rows.
+OF_VALUES = ("f_target", "ftol", "xtol", "patience", "memory", "noisy", "catch")
+
+
+def minimize_stochastic(
+    fun: Callable,
+    x0: Any,
+    data: Any,
+    args: Any = (),
+    method: Any = "adam",
+    jac: Any = None,
+    bounds: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 10,
+    seed: int | None = None,
+    callback: Callable | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    shuffle: bool = True,
+    average: str | None = None,
+    average_decay: float = 0.999,
+    nan_policy: str = "raise",
+    progress: Any = False,
+    state: Mapping[str, Any] | None = None,
+    **option: Any,
+) -> Result:
+    """Minimise the mean of a function over the rows of a data set, a batch of rows in each iteration.
+
+    For data sets so large that a few steps by all rows take too long, or do not fit into memory. If `fun`,
+    and `jac` if there is one, are Numba functions, iterations run in machine code; the bits are the same.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *rows, *args) -> float``, the mean over the rows that it gets: arrays of shape (b, ...), as
+        many as `data` has. A penalty on x is added to it as it is, once whatever the number of rows. Of a
+        sum, divide it by the number of rows and the penalty by that of all. `jac` says what else it does,
+        as in `minimize`. Rows are lent: they are valid during the call, and not to be written.
+    x0 : array_like, dict or NamedTuple
+        Start, as in `minimize`.
+    data : array_like or tuple of array_like, each of shape (N, ...)
+        Rows. `numpy.memmap`, and what else slices like an array, may be larger than memory; see Notes.
+        Never changed. A masked array is an error: hand the mask on as weights.
+    args : tuple
+        Further arguments of `fun` and `jac`.
+    method, jac, bounds
+        As in `minimize`.
+    batch_size : int, optional
+        Rows of a batch; None takes 64, or all if there are fewer. The last batch of an epoch has what is
+        left.
+    epochs : int
+        How often to go through all rows.
+    seed : int, optional
+        Of the order of rows; the same order, and the same bits, for the same seed, whatever the threads.
+        None draws one; ``result.seed`` has it.
+    callback : callable, optional
+        ``callback(x)`` or ``callback(intermediate_result=...)`` after each epoch, with the mean of f on its
+        way; raise `StopIteration` to stop.
+    options, **option
+        As in `minimize`, but for those of single values of f ({of_values}). `learning_rate` None adapts it,
+        with a rate that falls by itself; a function of t counts steps, not epochs. `gtol` is judged over
+        all rows at the end. `maxiter` and `maxfun` are infinite unless given. `history` has one value for
+        each epoch. `errors` says what the sum over all rows is, of which `fun` is the mean; `n_data` is
+        their number.
+    shuffle : bool
+        Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
+        copied.
+    average : None, "polynomial", "polyak", "exponential" or "schedule-free"
+        The answer: the last point (None), or an average of all. "polyak" is their mean (Polyak & Juditsky
+        1992); "polynomial" weighs the late ones more (Shamir & Zhang 2013), and is what None means with an
+        automatic learning rate; "exponential" is a running mean with `average_decay`. "schedule-free"
+        (Defazio et al. 2024) takes gradients between the points and their mean, in place of the momentum,
+        `beta1` of the way, so that a constant rate will do.
+    average_decay : float
+        What is kept of an exponential average in each step.
+    nan_policy : "raise" or "propagate"
+        Whether numbers in `data` that are not finite are an error; to see takes one reading.
+    progress : bool or callable
+        True shows a bar (needs tqdm); a callable gets ``(batches done, all)``, and `StopIteration` from it
+        ends the run.
+    state : dict, optional
+        ``result.state`` of a run with the same arguments that ended early, or had fewer `epochs`: this one
+        goes on from there, with the bits of one that was not interrupted.
+
+    Returns
+    -------
+    Result
+        As of `minimize`, but that `x` is the answer, and `fun` and `jac` are those over all rows there.
+        They are never above those at x0: where they would be, x0 is returned. Success is claimed only if
+        the gradient over all rows meets `gtol`, as after a run that `polish` ends; else the status is 1.
+        Also ``nepoch`` (epochs done), ``passes`` (rows evaluated, as parts of all: two more than epochs,
+        for x0 and the answer), ``seed`` and ``batch_size``. `nit` counts steps, and `nfev` and `njev` count
+        calls, each for a batch or for a piece of all rows. After an exception, `fun` and `jac` are NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong argument, before anything is computed, and for a `fun` that is no mean over rows.
+    Exception
+        As in `minimize`.
+
+    Notes
+    -----
+    Which function? As long as all rows fit into memory and a pass takes no more than seconds, `minimize`
+    with the rows as `args`, or `curve_fit`: some twenty to hundred passes, and digits to the last. Batches
+    find the neighbourhood of the minimum in a few passes, and not the last digits: a fraction of a standard
+    error is left, however the rate is scheduled. ``polish=True`` goes on from there with gradients over all
+    rows, and `errors` takes its Newton's steps by them. For a linear or logistic model on rows in memory
+    that scikit-learn has, that is as good.
+
+    Of arrays in memory any order of rows is as likely as any other. What is on a disk is read in blocks of
+    a megabyte, which follow each other at random; rows are shuffled within windows of 32 blocks, the next
+    of which is read meanwhile. Sorted rows should be stored in another order.
+
+    Examples
+    --------
+    >>> import numpy as np, numba, adamnb
+    >>> @numba.njit
+    ... def misfit(x, t, y):
+    ...     r = x[0] * np.exp(-x[1] * t) - y
+    ...     return np.mean(r * r)
+    >>> rng = np.random.default_rng(0)
+    >>> t = rng.uniform(0, 5, 20_000)
+    >>> y = 3 * np.exp(-0.7 * t) + 0.1 * rng.normal(size=t.size)
+    >>> res = adamnb.minimize_stochastic(misfit, [1.0, 1.0], (t, y), epochs=3, seed=1)
+    >>> res.nit, res.x.round(1).tolist()
+    (939, [3.0, 0.7])
+    """
+    clock = time.perf_counter(), code.seconds
+    given = merged(options, option)
+    for name in OF_VALUES:
+        if given.get(name) is not None:
+            raise ValueError(
+                f"`{name}` judges single values of f, and these are means over a few rows; got"
+                f" {given[name]!r}: leave it out. `gtol` is judged over all rows."
+            )
+    if on_device(x0):
+        raise TypeError("`x0` must be in the host's memory; it is on a GPU: pass a NumPy array.")
+    structure, vector = start_of(x0)
+    given, bounds = structure.options(given), structure.bounds(bounds)
+    row = solver_of(method).method
+    rows = Rows(data, nan_policy)
+    own: dict[str, Any] = {"maxiter": np.inf}
+    if given.get("errors") == "least_squares":
+        own["n_data"] = rows.count
+    o = _options.complete(row, own | given)
+    o |= {"noisy": False, "epochs": epochs, "rows": rows.count}
+    _require_whole("epochs", epochs, 1)
+    fun, jac = gradient_form(fun, jac, o["finite_difference"])
+    _options.check_differences(jac, given)
+    pair = limits(bounds, vector.shape, vector.dtype, structure.where)
+    if pair is not None:
+        vector = np.clip(vector, *pair)
+    _options.check_polish(o["polish"], bounded=pair is not None)
+    _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
+    weights = _average(average, average_decay, o)
+    observe = observer(callback)
+    if isinstance(state, Mapping):
+        seed = state.get("seed") if seed is None else seed
+        batch_size = state.get("batch_size") if batch_size is None else batch_size
+    order = _order(rows, batch_size, seed, shuffle)
+    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
+    fun, jac = flattened(fun, jac, structure)
+    jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
+    o |= for_variables(o, vector.size)
+    bar = Progress(progress, epochs * order.batches, "batch")
+    plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, state)
+    with bar, mapping(o["workers"]) as mapped:
+        problem = Problem(
+            fun, jac, args, vector, pair, row, o, o["x_scale"], None, is_compiled(fun, jac), structure,
+            mapped, *clock,
+        )  # fmt: skip
+        result = to_the_end(StochasticRun(problem, plan))
+    if o["disp"]:
+        report(result)
+    return result
+
+
+def _require_whole(name: str, value: Any, low: int, high: float = np.inf) -> None:
+    """Raise unless a value is a whole number from `low` to `high`."""
+    rule = f"a whole number >= {low}" + (f" and <= {high:,}" if high < np.inf else "")
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` must be {rule}; got {value!r}.")
+    if not low <= value <= high:
+        raise ValueError(f"`{name}` must be {rule}; got {value!r}.")
+
+
+def _order(rows: Rows, batch_size: Any, seed: Any, shuffle: Any) -> Epochs:
+    """Return the order of rows, and their batches."""
+    if batch_size is None:
+        batch_size = min(BATCH_SIZE, rows.count)
+    _require_whole("batch_size", batch_size, 1)
+    if batch_size > rows.count:
+        raise ValueError(
+            f"`batch_size` must be at most the number of rows, {rows.count:,}; got {batch_size:,}."
+        )
+    if seed is None:
+        seed = int(SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+    _require_whole("seed", seed, 0)
+    if not isinstance(shuffle, bool | np.bool_):
+        raise TypeError(f"`shuffle` must be True or False; got {shuffle!r}.")
+    return Epochs(rows, int(batch_size), int(seed), bool(shuffle))
+
+
+def _average(average: Any, decay: Any, o: dict[str, Any]) -> tuple[float, float] | None:
+    """Return power and least part of the average that is asked for."""
+    automatic = o["learning_rate"] is None
+    if not (average is None or (isinstance(average, str) and average in AVERAGES)):
+        names = ", ".join(map(repr, AVERAGES))
+        kind = ValueError if isinstance(average, str) else TypeError
+        raise kind(f"`average` must be None or one of {names}; got {average!r}.")
+    if isinstance(decay, bool) or not isinstance(decay, int | float | np.number):
+        raise TypeError(f"`average_decay` must satisfy 0 <= average_decay < 1; got {decay!r}.")
+    if not 0 <= decay < 1:
+        raise ValueError(f"`average_decay` must satisfy 0 <= average_decay < 1; got {decay!r}.")
+    if average is None:
+        return (AVERAGES["polynomial"], 0.0) if automatic else None
+    if average == FREE and (automatic or o["weight_decay"] or "beta1" not in o):
+        raise ValueError(
+            f"`average={FREE!r}` needs a `learning_rate`, no `weight_decay`, and a method with `beta1`,"
+            f" which places the gradient; got learning_rate={o['learning_rate']!r} and"
+            f" weight_decay={o['weight_decay']!r}: take method='adam' with a rate."
+        )
+    return AVERAGES[average], 1.0 - float(decay) if average == "exponential" else 0.0
+
+
+if minimize_stochastic.__doc__:  # python -OO strips it
+    minimize_stochastic.__doc__ = minimize_stochastic.__doc__.replace(
+        "{of_values}", ", ".join(f"`{name}`" for name in OF_VALUES)
+    )
