@@ -92,6 +92,7 @@ class StochasticRun(Run):
         self.gradient = gradient_name(problem.jac)
         self.last: dict[str, Any] | None = None  # what another run may go on from
         self.samples: tuple[int, ...] = ()
+        self.point = np.nan, 0  # of a sample, that was shown: f and over how many rows
         self.epochs: list[tuple[float, float, float]] = []
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
@@ -157,21 +158,31 @@ class StochasticRun(Run):
             Sample(self.mean, mixed, plan.rows),
             problem.x0,
             problem.bounds,
-            Limits(passes=plan.epochs, deadline=self.deadline),
-            lambda x, f, rows: GOING if self.shown(x=x.copy(), fun=f, rows=rows) else INTERRUPTED,
+            Limits(passes=plan.epochs),
+            self.watch_sample,
         )
         self.mean.passed = round(found.passes * plan.rows.count)
         self.samples = found.sizes
         v.x[:] = v.spare[:] = found.x
         if found.reason == UNSUITED:
             return UNSUITED
-        s.nit, s.fun, self.detail = found.nit, found.f, found.detail
+        s.nit, s.fun, self.detail = found.nit, found.f, f"{found.off:.2g}"
         if found.reason != BY_STANDARD_ERROR:
             self.first = self.of_all_rows(problem.x0)
             return self.ended(found.reason)
         self.first = found.f, found.g
         self.take(found.x, *self.first)
         return BY_STANDARD_ERROR
+
+    def watch_sample(self, x: np.ndarray, f: float, rows: int) -> int:
+        """Look at the clock, and show a new point to the callback; return the reason to stop, or GOING."""
+        if time.perf_counter() > self.deadline:
+            return OUT_OF_SECONDS
+        point = f, rows
+        if not np.isfinite(f) or point == self.point:
+            return GOING
+        self.point = point
+        return GOING if self.shown(x=x.copy(), fun=f, rows=rows) else INTERRUPTED
 
     def all_epochs(self) -> int:
         """Go through the epochs; return the reason to stop."""
