@@ -34,6 +34,8 @@ from ._run.problems import Problems, several
 from ._run.progress import Progress
 from ._run.result import BatchResult, attach
 
+ARGUMENTS = {"workers", "progress"}  # options of `minimize` that are arguments here
+
 
 def minimize_batch(
     fun: Callable,
@@ -96,9 +98,10 @@ def minimize_batch(
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
         problems are solved; `fun`, `jac` and `args` are pickled, and a script does its work below
         ``if __name__ == "__main__":``. For Numba functions an int is the number of threads.
-    progress : bool or callable
+    progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
-        from it ends the batch with what has been found.
+        from it ends the batch with what has been found; a logger gets a line every 10 s, with
+        ``(logger, 60)`` every 60 s.
 
     Returns
     -------
@@ -150,8 +153,8 @@ def minimize_batch(
     """
     started, compile_before = time.perf_counter(), code.seconds
     given = {"verify": 0} | merged(options, option)
-    if "workers" in given:
-        raise TypeError("`workers` is an argument of `minimize_batch`, not one of its options.")
+    for name in ARGUMENTS & given.keys():
+        raise TypeError(f"`{name}` is an argument of `minimize_batch`, not one of its options.")
     structure, x0, count = starts_of(x0, several(data))
     given, bounds = structure.options(given, count), structure.bounds(bounds, count)
     row = solver_of(method).method

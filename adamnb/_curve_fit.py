@@ -107,9 +107,9 @@ def curve_fit(
         In place of `sigma`: ``1 / sigma**2``. 0 or False for a point that does not count.
     threads : int, optional
         Number of threads over curves; all cores by default.
-    progress : bool or callable
+    progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(curves done, curves)``, and `StopIteration`
-        from it ends the fits.
+        from it ends the fits; a logger gets a line every 10 s, with ``(logger, 60)`` every 60 s.
     ftol, xtol : float
         Relative reduction of the cost, and relative length of a step in units in which every
         parameter changes the curve as much: the last one and the next that is promised must both be

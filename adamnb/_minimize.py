@@ -3,7 +3,7 @@
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from ._problem.structure import VECTOR, names_of, start_of
 from ._problem.workers import mapping
 from ._run.errors import of_run, with_errors
 from ._run.finish import finish
+from ._run.progress import display_of
 from ._run.result import SHOWN, Result
 from ._run.run import Run
 from .schedules import Plateau
@@ -47,7 +48,7 @@ def minimize(
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable | None = None,
+    callback: Callable | Sequence[Callable] | None = None,
     options: Mapping[str, Any] | None = None,
     **option: Any,
 ) -> Result:
@@ -91,9 +92,10 @@ def minimize(
         Anything else is an error that names the way out.
     tol : float, optional
         Sets `gtol` and `ftol` where they are not given.
-    callback : callable, optional
+    callback : callable or list of them, optional
         ``callback(x)`` or ``callback(intermediate_result=...)`` after each iteration, with copies, x as
-        `fun` gets it; raise `StopIteration` to stop.
+        `fun` gets it; raise `StopIteration` to stop. Numba functions are then called one by one from
+        Python; `progress` leaves them in machine code.
     options : dict, optional
     **option
         Options, here or in `options`; see Notes.
@@ -237,7 +239,7 @@ class Solver:
         hessp: Any = None,
         bounds: Any = None,
         constraints: Any = (),
-        callback: Callable | None = None,
+        callback: Callable | Sequence[Callable] | None = None,
         tol: float | None = None,
         **options: Any,
     ) -> Result:
@@ -284,7 +286,7 @@ class Solver:
         result = _solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, scale, observer(callback),
-                is_compiled(fun, jac) and not there, structure, map, *clock,
+                is_compiled(fun, jac) and not there, structure, map, display_of(o), *clock,
             )
         )  # fmt: skip
         if o["disp"]:
@@ -293,12 +295,21 @@ class Solver:
 
 
 def _solve(problem: Problem) -> Result:
-    """Minimise a checked problem, where its start is."""
+    """Minimise a checked problem, and show how far it is."""
+    if problem.display is None:
+        return _solved(problem)
+    with problem.display:
+        return _solved(problem)
+
+
+def _solved(problem: Problem) -> Result:
+    """Minimise a problem where its start is."""
     if isinstance(problem.x0, np.ndarray):
         with mapping(problem.options["workers"]) as problem.map:
             run = Run(problem)
             try:
                 reason = finish(run, run.iterate())
+                run.show_end()
                 found = of_run(run)
                 result = run.result(reason)
                 if found is not None:
@@ -310,7 +321,9 @@ def _solve(problem: Problem) -> Result:
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)
-    return run.result(run.iterate())
+    reason = run.iterate()
+    run.show_end()
+    return run.result(reason)
 
 
 SOLVERS = {name: Solver(name) for name in METHODS}

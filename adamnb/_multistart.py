@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import Bounds
 from scipy.stats import qmc
 
-from ._batch import minimize_batch
+from ._batch import ARGUMENTS, minimize_batch
 from ._compiled.elements import sizes_of
 from ._minimize import merged
 from ._problem.arguments import SCHEMES, Pair, argument_tuple, gradient_form, limits
@@ -94,7 +94,7 @@ def multistart(
         raise TypeError("`data` is for `minimize_batch`: here all starts share `args`.")
     structure, (lower, upper) = _box(bounds)
     starts = lower + (upper - lower) * _unit_points(sampler, lower.size, int(n_starts), rng)
-    options = OPTIONS.keys() - {"workers"}  # of `minimize_batch` it is an argument
+    options = OPTIONS.keys() - ARGUMENTS
     given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in options})
     batch = {n: v for n, v in batch.items() if n not in options}
     verify = given.pop("verify", OPTIONS["verify"].default)

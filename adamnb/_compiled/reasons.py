@@ -105,7 +105,7 @@ OUT_OF_SECONDS = Reason(
     "Time limit of `max_time` = {o[max_time]:g} s has been reached.",
 )  # fmt: skip
 INTERRUPTED = Reason(
-    -2, STOPPED, "stopped by `progress`", "`callback` raised `StopIteration`."
+    -2, STOPPED, "stopped by `progress`", "`{detail}` raised `StopIteration`."
 )  # fmt: skip
 SADDLE = Reason(
     -3, NO_PROGRESS, "no minimum: a saddle",

@@ -1,6 +1,7 @@
 """The table of options: name, default, allowed values, meaning; validation is made from it."""
 
 import difflib
+import logging
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
@@ -84,6 +85,15 @@ def _whole_numbers(value: Any) -> bool:
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+def _progress(value: Any) -> bool:
+    """Allow a way to show progress, or a pair of one and seconds."""
+    if isinstance(value, tuple):
+        if len(value) != 2 or not (_number(value[1]) and 0 <= value[1] < math.inf):
+            return False
+        value = value[0]
+    return isinstance(value, bool | logging.Logger | logging.LoggerAdapter) or callable(value)
 
 
 def _exceptions(value: Any) -> bool:
@@ -211,7 +221,21 @@ OPTIONS = {
     "history": Option(
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
     ),
-    "disp": Option(False, "be True or False", _flag, "print a summary, and warn when not converged"),
+    "disp": Option(
+        False, "be True, False or a whole number n >= 0",
+        lambda value: isinstance(value, bool | np.bool_) or _whole(value, 0, 2**62),
+        "print a summary, and warn when not converged; a number n prints a table of every n-th iteration as"
+        " well, 1 of each, of a single minimisation",
+    ),
+    "progress": Option(
+        False,
+        "be True, False, a callable, a logging.Logger, or a pair of one of them and a number of seconds",
+        _progress,
+        "show how far it is: True on a bar (needs tqdm); a callable gets a point with `nit`, `nfev`, `fun`"
+        " (the lowest), `gradient_norm` and `learning_rate`, and may raise `StopIteration`; a"
+        " `logging.Logger` gets a line every 10 s, with ``(logger, 60)`` every 60 s. Loops in machine code"
+        " stay there, and report some 50 times a second",
+    ),
     "threads": Option(
         None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,
         "threads for large x: None chooses, 1 is serial; the bits do not depend on it",
@@ -240,6 +264,7 @@ ELSEWHERE = {
     ("x_scale",): "scale scaling typical_x diag",
     ("disp",): "verbose verbosity display iprint",
     ("history",): "return_all trace",
+    ("progress",): "progressbar progress_bar verbose_step tqdm bar",
     ("errors",): "stderr uncertainty uncertainties absolute_sigma errordef hesse",
     ("profile",): "minos",
     ("level",): "cl confidence_level",
