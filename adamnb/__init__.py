@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from . import schedules as schedules
 
 if TYPE_CHECKING:  # "as" makes a name public to type checkers
+    from . import plot as plot
     from ._batch import minimize_batch as minimize_batch
     from ._check_gradient import GradientCheck as GradientCheck
     from ._check_gradient import check_gradient as check_gradient
@@ -51,13 +52,15 @@ _LATER = {
 
 def _public() -> list[str]:
     """Return the public names."""
-    return sorted([*_LATER, "schedules", *import_module("._minimize", __name__).SOLVERS])
+    return sorted([*_LATER, "plot", "schedules", *import_module("._minimize", __name__).SOLVERS])
 
 
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         return _public()
-    if name in _LATER:
+    if name == "plot":
+        value: Any = import_module(".plot", __name__)
+    elif name in _LATER:
         value = getattr(import_module(f".{_LATER[name]}", __name__), name)
     elif name.startswith("_") or name not in _public():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,8 @@ from .._compiled.reasons import (
     STUCK,
     WRONG_SHAPE,
 )
+from .html import ROWS, shown
+from .result import rounded
 
 # What is said of one curve, with the tolerances and `max_nfev`; and SciPy's number (`ier`) for it.
 SAID = {
@@ -103,6 +105,17 @@ class CurveFit(tuple):
         ]
         said = vars(self)["message"].items()
         return "\n".join(lines + [f"  status {code:>2}: {text}" for code, text in said])
+
+    def _repr_html_(self) -> str:
+        if self.popt.ndim > 1:
+            first, *others = repr(self).splitlines()
+            return shown(first, [line.strip().split(":", 1) for line in others])
+        perr = np.sqrt(np.diag(self.pcov))
+        pairs = [rounded(*map(float, pair)) for pair in zip(self.popt, perr, strict=True)]
+        rows = [(f"p[{i}]", *pair) for i, pair in enumerate(pairs[:ROWS])]
+        own = vars(self)
+        message = f"{own['message']} Cost {own['cost']:.8g}, nfev {own['nfev']}"
+        return shown(message, rows, ("", "value", "standard error"), len(pairs) - ROWS)
 
 
 def said_of(reason: int, tolerances: dict[str, Any]) -> tuple[int, str]:

@@ -16,6 +16,8 @@ from .._compiled.reasons import (
 )
 from .._problem.structure import as_dict, names_of, structure_of
 from .covariance import Covariances, correlation_of, stderr_of
+from .html import ROWS
+from .html import shown as shown_as_html
 from .verdicts import VERDICTS
 
 SHOWN = 8  # variables that are named; most that have their correlations in the table
@@ -115,6 +117,19 @@ class Result(OptimizeResult):
                 line += " " + " ".join(f"{c:6.3f}" for c in self.correlation[i, :i])
             lines.append(line.rstrip())
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        n, errors = self.x.size, "stderr" in self
+        rows: list[tuple[str, ...]] = []
+        for i, name in enumerate(names_of(self.params, 0, ROWS)):
+            value, error = f"{float(self.x[i]):.8g}", ""
+            if errors:
+                value, error = rounded(float(self.x[i]), float(self.stderr[i]))
+                error = "at bound" if self.at_bound[i] else error
+            rows.append((name, value, error)[: 2 + errors])
+        head = ("", "value", "standard error")[: 2 + errors]
+        message = f"{self.get('message', 'Under way.')} f = {self.fun:.10g}, nit {self.nit}, nfev {self.nfev}"
+        return shown_as_html(message, rows, head, n - ROWS)
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
@@ -303,6 +318,10 @@ class BatchResult(OptimizeResult):
 
     __str__ = __repr__
 
+    def _repr_html_(self) -> str:
+        first, *others = repr(self).splitlines()
+        return shown_as_html(first, [line.strip().split(":", 1) for line in others])
+
 
 class MultistartResult(OptimizeResult):
     """Result of `multistart`.
@@ -357,6 +376,13 @@ class MultistartResult(OptimizeResult):
         return "\n".join(lines)
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{fun:.10g}", f"{count}", np.array2string(x, precision=6, threshold=ROWS))
+            for fun, count, x in zip(self.minima_fun, self.counts, self.minima_x, strict=True)
+        ]
+        return shown_as_html(self.message, rows[:ROWS], ("f", "starts", "x"), len(rows) - ROWS)
 
 
 def attach(error: BaseException, result: Any) -> None:
