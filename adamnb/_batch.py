@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numba.extending import is_jitted
@@ -13,7 +13,8 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._distribution import solved_blocks
-from ._minimize import merged, solver_of
+from ._minimize import Solver, merged, solver_of
+from ._problem.annotations import BatchOptions, Gradient, MethodName, Progress, Workers
 from ._problem.arguments import (
     ADAPTIVE,
     FORWARD,
@@ -29,9 +30,9 @@ from ._problem.derivative import chosen_gradient
 from ._problem.flattened import flattened
 from ._problem.options import check_differences, check_errors, check_polish, complete
 from ._problem.structure import starts_of
+from ._run import progress as shown
 from ._run.block import Batch, Solved
 from ._run.problems import Problems, several
-from ._run.progress import Progress
 from ._run.result import BatchResult, attach
 
 ARGUMENTS = {"workers", "progress"}  # options of `minimize` that are arguments here
@@ -42,15 +43,15 @@ def minimize_batch(
     x0: Any,
     args: Any = (),
     data: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
+    method: MethodName | Solver = "adam",
+    jac: Gradient = None,
     bounds: Any = None,
     tol: float | None = None,
     options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    workers: Any = None,
-    progress: Any = False,
-    **option: Any,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: Workers | None = None,
+    progress: Progress = False,
+    **option: Unpack[BatchOptions],
 ) -> BatchResult:
     """Minimise many independent problems of the same form, each with its own stop.
 
@@ -185,7 +186,7 @@ def minimize_batch(
     if not on_gpu:
         gradient = gradient_name(jac)
     batch = Batch(fun, jac, args, row, o, is_compiled(fun, jac), time.time() + o["max_time"])
-    bar = Progress(progress, problems.count)
+    bar = shown.Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
 
     def result() -> BatchResult:
@@ -204,7 +205,9 @@ def minimize_batch(
     return found
 
 
-def _solve(batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved) -> None:
+def _solve(
+    batch: Batch, problems: Problems, workers: Any, bar: shown.Progress, solved: Solved
+) -> None:
     """Write into `solved` what is found, as it is found."""
     with bar as stack:
         parts = solved_blocks(batch, problems, workers, bar.stopped)

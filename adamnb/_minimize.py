@@ -3,8 +3,8 @@
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 from scipy.optimize import OptimizeWarning
@@ -13,6 +13,7 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
+from ._problem.annotations import Callback, Gradient, MethodName, Options
 from ._problem.arguments import (
     argument_tuple,
     gradient_form,
@@ -41,16 +42,16 @@ def minimize(
     fun: Callable,
     x0: Any,
     args: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
+    method: "MethodName | Solver" = "adam",
+    jac: Gradient = None,
     hess: Any = None,
     hessp: Any = None,
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable | Sequence[Callable] | None = None,
+    callback: Callback = None,
     options: Mapping[str, Any] | None = None,
-    **option: Any,
+    **option: Unpack[Options],
 ) -> Result:
     """Minimise a scalar function of one or more variables with Adam or one of its relatives.
 
@@ -234,12 +235,12 @@ class Solver:
         fun: Callable,
         x0: Any,
         args: Any = (),
-        jac: Any = None,
+        jac: Gradient = None,
         hess: Any = None,
         hessp: Any = None,
         bounds: Any = None,
         constraints: Any = (),
-        callback: Callable | Sequence[Callable] | None = None,
+        callback: Callback = None,
         tol: float | None = None,
         **options: Any,
     ) -> Result:
@@ -342,7 +343,7 @@ def solver_of(method: Any) -> Solver:
     return solver
 
 
-def merged(options: Mapping[str, Any] | None, option: dict[str, Any]) -> dict[str, Any]:
+def merged(options: Mapping[str, Any] | None, option: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options given in `options` and those given as keywords."""
     if not isinstance(options, Mapping | None):
         raise TypeError(f"`options` must be a dict of option names and values; got {options!r}.")

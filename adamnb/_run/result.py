@@ -1,10 +1,9 @@
 """What a minimisation returns: results, and what they say."""
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from scipy.optimize import OptimizeResult
 
 from .._compiled.reasons import (
     CONVERGED,
@@ -19,6 +18,14 @@ from .covariance import Covariances, correlation_of, stderr_of
 from .html import ROWS
 from .html import shown as shown_as_html
 from .verdicts import VERDICTS
+
+if TYPE_CHECKING:  # SciPy's, to which any attribute is one, would hide those that there are not
+
+    class OptimizeResult(dict[str, Any]):
+        """A dict whose items are attributes."""
+
+else:
+    from scipy.optimize import OptimizeResult
 
 SHOWN = 8  # variables that are named; most that have their correlations in the table
 
@@ -80,6 +87,34 @@ class Result(OptimizeResult):
         If asked for: `fun`, `gradient_norm` (the largest element of the projected gradient, times
         x_scale) and `learning_rate` of every point evaluated.
     """
+
+    x: np.ndarray
+    fun: float
+    jac: np.ndarray
+    gradient: str
+    nit: int
+    nfev: int
+    njev: int
+    status: int
+    success: bool
+    message: str
+    x_last: np.ndarray
+    fun_last: float
+    learning_rate: float | np.ndarray
+    gradient_norm: float
+    state: dict[str, Any]
+    time: float
+    compile_time: float
+    compiled: bool
+    stderr: np.ndarray
+    covariance: np.ndarray
+    correlation: np.ndarray
+    at_bound: np.ndarray
+    covariance_status: int
+    covariance_message: str
+    intervals: np.ndarray
+    intervals_message: str
+    history: dict[str, np.ndarray]
 
     @property
     def params(self) -> Any:
@@ -187,6 +222,26 @@ class BatchResult(OptimizeResult):
         Seconds in all, and those of them spent compiling or loading compiled code.
     """
 
+    x: np.ndarray
+    fun: np.ndarray
+    jac: np.ndarray
+    gradient: str
+    nit: np.ndarray
+    nfev: np.ndarray
+    njev: np.ndarray
+    status: np.ndarray
+    success: np.ndarray
+    message: dict[int, str]
+    reason: np.ndarray
+    stderr: np.ndarray
+    covariance: np.ndarray
+    at_bound: np.ndarray
+    covariance_status: np.ndarray
+    covariance_message: dict[int, str]
+    exceptions: dict[int, Exception]
+    time: float
+    compile_time: float
+
     @classmethod
     def of(cls, solved: Any, gradient: str, time: float, compile_time: float) -> "BatchResult":
         """Return the result of problems that stopped for the reasons in `solved`."""
@@ -219,6 +274,12 @@ class BatchResult(OptimizeResult):
             kind: f"{VERDICTS[kind].brief}: {count:,}"
             for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
         }
+
+    @overload
+    def __getitem__(self, key: str) -> Any: ...
+
+    @overload
+    def __getitem__(self, key: int) -> Result: ...
 
     def __getitem__(self, key: Any) -> Any:
         """Return an attribute by its name, or the `Result` of a problem by its number."""
@@ -346,6 +407,21 @@ class MultistartResult(OptimizeResult):
     params : ndarray, dict or NamedTuple
         `x` in the structure of the bounds; `x` itself where they had none.
     """
+
+    x: np.ndarray
+    fun: float
+    jac: np.ndarray
+    status: int
+    success: bool
+    message: str
+    minima_x: np.ndarray
+    minima_fun: np.ndarray
+    counts: np.ndarray
+    starts: np.ndarray
+    batch: BatchResult
+    nit: int
+    nfev: int
+    njev: int
 
     @property
     def params(self) -> Any:
