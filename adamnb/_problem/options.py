@@ -130,7 +130,7 @@ OPTIONS = {
     "x_scale": Option(
         None, "be None, a number > 0 or an array of them",
         lambda value: _finite_numbers(value, positive=True),
-        "typical size of each variable; None: 1, with an automatic learning rate |x0| (1 where it is 0),"
+        "typical size of each variable; None: 1, with an automatic learning rate \\|x0\\| (1 where it is 0),"
         " until a variable turns out to be larger, or too small beside the others for f to feel it",
     ),
     "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
@@ -140,15 +140,15 @@ OPTIONS = {
     "gtol": Option(
         1e-8, _NOT_NEGATIVE, _at_least(0),
         "converged: the largest projected gradient element, times x_scale, is below `gtol` of the first"
-        " one, and below sqrt(`gtol`) |f| unless f has fallen to `gtol`**2 of the first; in float32, whether"
-        " of x or of what f returns, 2e-6 is enough, and of differences their error",
+        " one, and below the root of `gtol` times \\|f\\| unless f has fallen to ``gtol**2`` of the first;"
+        " in float32, whether of x or of what f returns, 2e-6 is enough, and of differences their error",
     ),
     "ftol": Option(
         1e-12, _NOT_NEGATIVE, _at_least(0),
-        "converged: best f gained less, relative to |f|, in `patience` iterations; 0 is off",
+        "converged: best f gained less, relative to \\|f\\|, in `patience` iterations; 0 is off",
     ),
     "xtol": Option(
-        0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(|x|, x_scale)"
+        0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(\\|x\\|, x_scale)"
     ),
     "memory": Option(
         None, "be None or a whole number from 0 to 1000",
