@@ -67,7 +67,8 @@ def test_the_wheel_holds_the_package_alone(packed):
 def test_the_source_archive_holds_all_that_is_needed(packed):
     _, sources, _ = packed
     needed = (
-        "README.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md", "pyproject.toml", ".ci/run", ".github/workflows/tests.yml",
+        "README.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md", "pyproject.toml", ".ci/run",
+        ".github/workflows/tests.yml",
         "tests/conftest.py", "docs/hosts.md", "docs/conf.py", "examples/plot_t2_map.py",
         "benchmarks/RESULTS.md", "benchmarks/asv.conf.json", "conda/meta.yaml",
     )  # fmt: skip
