@@ -135,6 +135,18 @@ def minimize(
     function has none is found out anew in each process, in a quarter of a second. Threads of a `fun`
     compiled with ``parallel=True`` are not used in them.
 
+    Where f or its gradient is another when a point is evaluated again, by more than rounding, it is noisy: an
+    automatic learning rate looks, where a step fails and before it claims success, which takes an evaluation
+    or two where f is exact. The run then goes on in another way, and so does one with ``noisy=True`` from the
+    start: the momentum of the method, nothing taken back, a rate that falls with the number of steps that
+    do not agree, and as the answer an average of the points, late ones counting most (Shamir & Zhang 2013).
+    After 100 steps, 200, 400, ..., and at the end, f and gradient are evaluated at the average 8 to 100 times.
+    ``result.fun`` and ``result.jac`` are those means, ``result.fun_stderr`` the standard error of the first,
+    ``result.noise`` what one evaluation scatters by. `maxiter`, `maxfun`, `max_time` end the run, or `ftol`
+    where that is wide; status 0 says that no improvement can be told from the noise, and that what may be
+    hidden in it is small beside the fall of f. Differences then have both sides and steps by the noise.
+    There is no `polish` and no `verify`.
+
     With `errors` the result has standard errors, `stderr`, with `covariance` and `correlation`, or says why
     it has none. The Hessian is had by differences of gradients, some 2 n of them, or of f where there are
     none, some 2 n (n + 3) values; the directions and steps of these come from the Hessian itself, so that
