@@ -185,8 +185,8 @@ def minimize_stochastic(
     for name in OF_VALUES:
         if given.get(name) is not None:
             raise ValueError(
-                f"`{name}` judges single values of f, and these are means over a few rows; got"
-                f" {given[name]!r}: leave it out. `gtol` is judged over all rows."
+                f"`{name}` speaks of single values of f, and these are means over a few rows, of which none"
+                f" is believed; got {given[name]!r}: leave it out. `gtol` is judged over all rows."
             )
     if on_device(x0):
         raise TypeError("`x0` must be in the host's memory; it is on a GPU: pass a NumPy array.")

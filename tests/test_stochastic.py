@@ -2,6 +2,7 @@
 
 import pickle
 from itertools import chain
+from time import sleep
 
 import numpy as np
 import pytest
@@ -37,15 +38,21 @@ def on_disk(folder, *arrays):
 
 
 class Sliced:
-    """What slices like an array, forwards only, and is none, as datasets of h5py."""
+    """What slices like an array, forwards and by one thread at once, and is none, as datasets of h5py."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.busy = False
 
     def __getitem__(self, rows):
+        assert not self.busy, "two threads at once"
+        self.busy = True
         if not isinstance(rows, slice):
             assert (np.diff(rows) > 0).all()
-        return self.array[rows].copy()
+        found = self.array[rows].copy()
+        sleep(1e-4)
+        self.busy = False
+        return found
 
 
 # -------------------------------------------------------------------------------------------- rows
@@ -60,6 +67,7 @@ class Sliced:
         (3.0, ValueError, r"`data\[0\]` must have a leading axis of rows; got a scalar"),
         (np.array([None, 1]), TypeError, r"`data\[0\]` must hold numbers; got dtype object"),
         (np.array(["a"]), TypeError, "must hold numbers"),
+        (None, TypeError, r"`data\[0\]` must hold numbers; got dtype object"),
         (np.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "must not be a masked array"),
         ([[1.0], [1.0, 2.0]], ValueError, r"must be an array of shape \(N, ...\)"),
         ((np.ones(3), [1.0, np.nan, 0.0]), ValueError, r"`data\[1\]` is nan at index 1: leave"),
@@ -354,6 +362,11 @@ def test_bounds_hold_in_every_batch():
     np.testing.assert_array_equal(res.x[:2], [0.5, -1])
 
 
+def test_rows_without_elements_are_rows():
+    res = minimised(lambda x, a: x @ x, None, np.zeros((10, 0)), learning_rate=0.1)
+    assert res.nit == 10
+
+
 def test_float32_stays_and_names_are_kept():
     res = minimised(given=data(dtype=np.float32), x0=np.zeros(3, np.float32), learning_rate=0.1)
     assert (res.x.dtype, res.jac.dtype) == (np.float32, np.float32)
@@ -591,8 +604,8 @@ def test_a_regression_on_disk_finds_what_one_in_memory_does(tmp_path):
         ),
         ({"average": "schedule-free", "method": "adamw"}, ValueError, "no `weight_decay`"),
         ({"average": "schedule-free", "method": "sgd"}, ValueError, "a method with `beta1`"),
-        ({"ftol": 1e-3}, ValueError, "`ftol` judges single values of f"),
-        ({"noisy": True}, ValueError, "`noisy` judges single values of f"),
+        ({"ftol": 1e-3}, ValueError, "`ftol` speaks of single values of f"),
+        ({"noisy": True}, ValueError, "`noisy` speaks of single values of f"),
         ({"nan_policy": "omit"}, ValueError, "`nan_policy` must be"),
         ({"callback": 3}, TypeError, "`callback` must be callable"),
         ({"progress": 3}, TypeError, "`progress` must be True, False or a callable"),
