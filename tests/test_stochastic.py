@@ -6,7 +6,7 @@ from time import sleep
 
 import numpy as np
 import pytest
-from objectives import mean_inplace, mean_misfit, python_mean
+from objectives import mean_inplace, mean_misfit, mean_underivable, python_mean
 
 import adamnb
 from adamnb import schedules
@@ -263,6 +263,23 @@ def test_machine_code_has_the_bits_of_python(method, rate):
     for name, values in compiled.history.items():
         assert values.tobytes() == interpreted.history[name].tobytes()
     assert compiled.fun < 0.7 * fun(np.zeros(3), np.empty(3), *data())
+
+
+@pytest.mark.parametrize(
+    ("fun", "jac", "gradient"),
+    [
+        (mean_misfit, None, "forward"),
+        (mean_underivable, None, "3-point"),
+        (lambda *given: python_mean(*given)[0], None, "differences"),
+        (lambda *given: python_mean(*given)[0], "3-point", "3-point"),
+        (lambda *given: python_mean(*given)[0], lambda *given: python_mean(*given)[1], "jac"),
+    ],
+)
+def test_gradients_that_nobody_wrote_lead_the_same_way(fun, jac, gradient):
+    res, own = minimised(fun, jac, epochs=3), minimised(epochs=3)
+    assert res.gradient == gradient
+    np.testing.assert_allclose(res.x, own.x, rtol=1e-5)
+    np.testing.assert_allclose(res.jac, own.jac, rtol=1e-4)
 
 
 def test_bits_do_not_depend_on_where_rows_are(tmp_path, many_pieces):
@@ -532,6 +549,21 @@ def test_what_ends_a_run_carries_the_answer_so_far(error):
     assert np.isnan(res.jac).all()
     points = published_adam([order_of(5, epoch) for epoch in range(3)], 64, 0.01, np.zeros(3))
     np.testing.assert_allclose(res.x, points[res.nit - 1], rtol=1e-12)
+
+
+def test_ctrl_c_between_calls_of_machine_code_carries_the_answer_and_the_state():
+    def press(done, total):
+        if done > 40:
+            raise KeyboardInterrupt
+
+    option = {"epochs": 4, "learning_rate": None}
+    with pytest.raises(KeyboardInterrupt) as raised:
+        minimised(progress=press, **option)
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit, res.nepoch) == (5, 47, 2)
+    assert np.isnan(res.fun)
+    rest, whole = minimised(state=res.state, **option), minimised(**option)
+    assert rest.x.tobytes() == whole.x.tobytes()
 
 
 # ----------------------------------------------------------------------------------------- on disk
