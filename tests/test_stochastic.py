@@ -479,6 +479,19 @@ def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
     assert np.abs(res.x - exact).max() < np.abs(res.x_last - exact).max()
 
 
+def test_thousands_of_gradients_that_vanish_do_not_turn_the_rate_round():
+    """Between two batches that feel x the momentum underflows, and the square of the step before."""
+    a = np.zeros((64 * 4000, 3))
+    a[:64] = data(64)[0]
+    for method in ("adam", "sgd"):
+        res = minimised(
+            given=(a, np.zeros(len(a))), x0=np.ones(3), shuffle=False, learning_rate=None,
+            method=method, epochs=4,
+        )  # fmt: skip
+        assert res.nit == 4 * 4000
+        assert 0 < res.learning_rate < np.inf
+
+
 # ------------------------------------------------------------------------------------- on the way
 
 
