@@ -810,6 +810,13 @@ def test_without_a_word_of_batches_a_growing_sample_is_taken(kind):
     np.testing.assert_allclose(res.jac, g, atol=1e-14)
 
 
+def test_rows_on_disk_are_not_read_here_and_there_for_a_sample(tmp_path):
+    res = adamnb.minimize_stochastic(
+        python_mean, np.zeros(3), on_disk(tmp_path, *data(20_000)), jac=True, seed=2, epochs=1
+    )
+    assert (res.samples, res.nepoch, res.status) == ((), 1, 1)
+
+
 def test_the_callback_sees_a_sample_and_may_end_it():
     seen, whole = [], data(20_000)
 
