@@ -174,7 +174,7 @@ class Growing:
         self.x, self.rows, self.nit = x0.astype(float), 0, 0
         self.f, self.g, self.off = np.nan, np.full(x0.size, np.nan), np.inf
         n, self.parts = x0.size, 0  # parts of which the metric is made, and may be
-        self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // n**2))
+        self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // max(n, 1) ** 2))
         self.f_first, self.f_error, self.g_first = np.nan, 0.0, self.g
 
     # ------------------------------------------------------------------------------ evaluations
