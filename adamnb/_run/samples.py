@@ -28,10 +28,12 @@ from .._compiled.reasons import (
 )
 from .._compiled.stops import ROUNDINGS
 from .._problem.arguments import unbounded
+from .._problem.mean import Mean
 from .._problem.methods import METHODS
 from .._problem.options import complete
-from .._problem.parts import Sample, Spread
+from .._problem.parts import Sample, Spread, in_random_order
 from .._problem.problem import Problem
+from .._problem.rows import Rows
 from .finish import finish
 from .metric import Metric, held
 from .result import outcome
@@ -133,6 +135,19 @@ def minimize_by_samples(
         return growing.last()
     except StoppedError as stopped:
         return growing.found(stopped.reason, stopped.detail)
+
+
+def sampled(
+    problem: Problem,
+    rows: Rows,
+    seed: int,
+    limits: Limits = DEFAULT,
+    watch: Callable[[ndarray, float, int], int] = lambda x, f, rows: GOING,
+) -> Sampled:
+    """Minimise the mean of a problem over the rows of a data set, from its x0; the seed orders the rows."""
+    mean = Mean(problem, rows, np.zeros(2, np.int64).data)
+    sample = Sample(mean, in_random_order(rows, seed), rows)
+    return minimize_by_samples(sample, problem.x0, problem.bounds, limits, watch)
 
 
 def sizes_of_samples(count: int, n: int) -> tuple[int, ...]:
