@@ -84,10 +84,11 @@ def minimize_stochastic(
         Further arguments of `fun` and `jac`.
     method : str or callable of this package, optional
         As in `minimize`, for batches. None takes "adam"; but first, where nothing is given that speaks of
-        batches, there are thousands of rows, at most 1,000 variables, and a gradient that is no difference:
-        a sample of the rows that grows tenfold until it is all of them, with the curvature that the scatter
-        of its gradients tells of. A few passes are enough for what batches never reach, success with a
-        distance from the minimum in standard errors; batches go on where a sample is of no use.
+        batches, there are thousands of rows (on disk no more than 8 million), at most 1,000 variables, and a
+        gradient that is no difference: a sample of the rows that grows tenfold until it is all of them, with
+        the curvature that the scatter of its gradients tells of. A few passes are enough for what batches
+        never reach, success with a distance from the minimum in standard errors; batches go on where a sample
+        is of no use.
     jac, bounds
         As in `minimize`.
     batch_size : int, optional
@@ -185,8 +186,8 @@ def minimize_stochastic(
     for name in OF_VALUES:
         if given.get(name) is not None:
             raise ValueError(
-                f"`{name}` judges single values of f, and these are means over a few rows; got"
-                f" {given[name]!r}: leave it out. `gtol` is judged over all rows."
+                f"`{name}` speaks of single values of f, and these are means over a few rows, of which none"
+                f" is believed; got {given[name]!r}: leave it out. `gtol` is judged over all rows."
             )
     if "progress" in given:
         raise TypeError(
@@ -226,7 +227,7 @@ def minimize_stochastic(
     asked |= {"method": method, "batch_size": batch_size, "average": average, "state": state}
     samples = (
         all(value is None for value in asked.values()) and shuffle and progress is False
-        and jac not in SCHEMES and suited(rows.count, vector.size)
+        and jac not in SCHEMES and suited(rows, vector.size)
     )  # fmt: skip
     plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, state, samples)
     with bar, mapping(o["workers"]) as mapped:

@@ -2,10 +2,11 @@
 
 import pickle
 from itertools import chain
+from time import sleep
 
 import numpy as np
 import pytest
-from objectives import mean_inplace, mean_misfit, python_mean
+from objectives import mean_inplace, mean_misfit, mean_underivable, python_mean
 
 import adamnb
 from adamnb import schedules
@@ -18,7 +19,7 @@ from adamnb._problem.methods import METHODS
 from adamnb._problem.options import complete
 from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
-from adamnb._run import stochastic
+from adamnb._run import samples, stochastic
 from adamnb._run.samples import Sampled
 
 N, TRUE = 1000, np.array([1.0, -2.0, 0.5])
@@ -37,15 +38,21 @@ def on_disk(folder, *arrays):
 
 
 class Sliced:
-    """What slices like an array, forwards only, and is none, as datasets of h5py."""
+    """What slices like an array, forwards and by one thread at once, and is none, as datasets of h5py."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.busy = False
 
     def __getitem__(self, rows):
+        assert not self.busy, "two threads at once"
+        self.busy = True
         if not isinstance(rows, slice):
             assert (np.diff(rows) > 0).all()
-        return self.array[rows].copy()
+        found = self.array[rows].copy()
+        sleep(1e-4)
+        self.busy = False
+        return found
 
 
 # -------------------------------------------------------------------------------------------- rows
@@ -60,6 +67,7 @@ class Sliced:
         (3.0, ValueError, r"`data\[0\]` must have a leading axis of rows; got a scalar"),
         (np.array([None, 1]), TypeError, r"`data\[0\]` must hold numbers; got dtype object"),
         (np.array(["a"]), TypeError, "must hold numbers"),
+        (None, TypeError, r"`data\[0\]` must hold numbers; got dtype object"),
         (np.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "must not be a masked array"),
         ([[1.0], [1.0, 2.0]], ValueError, r"must be an array of shape \(N, ...\)"),
         ((np.ones(3), [1.0, np.nan, 0.0]), ValueError, r"`data\[1\]` is nan at index 1: leave"),
@@ -127,7 +135,7 @@ def mean_of(fun, jac, rows, threads=None):
 
 @pytest.fixture
 def many_pieces(monkeypatch):
-    monkeypatch.setattr(rows_module, "PIECE", 1000 * 8)
+    monkeypatch.setattr(rows_module, "PIECE", 900 * 8)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +155,10 @@ def test_a_mean_over_pieces_is_that_over_all_rows(fun, jac, tolerance, many_piec
     for given in (whole, on_disk(tmp_path, *whole), tuple(map(Sliced, whole))):
         for threads in (1, None):
             mean = mean_of(fun, jac, rows := Rows(given), threads)
-            assert len(rows.pieces(0, N)) == 4
+            assert len(rows.pieces(0, N)) == 5  # the last is smaller
             f, g = mean.evaluate(x, rows)
             assert mean.passed == N
-            assert mean.counts[1] == 4
+            assert mean.counts[1] == 5
             found.append((f, g.tobytes()))
     assert len(set(found)) == 1
     np.testing.assert_allclose(f, expected[0], rtol=1e-13)
@@ -257,6 +265,23 @@ def test_machine_code_has_the_bits_of_python(method, rate):
     assert compiled.fun < 0.7 * fun(np.zeros(3), np.empty(3), *data())
 
 
+@pytest.mark.parametrize(
+    ("fun", "jac", "gradient"),
+    [
+        (mean_misfit, None, "forward"),
+        (mean_underivable, None, "3-point"),
+        (lambda *given: python_mean(*given)[0], None, "differences"),
+        (lambda *given: python_mean(*given)[0], "3-point", "3-point"),
+        (lambda *given: python_mean(*given)[0], lambda *given: python_mean(*given)[1], "jac"),
+    ],
+)
+def test_gradients_that_nobody_wrote_lead_the_same_way(fun, jac, gradient):
+    res, own = minimised(fun, jac, epochs=3), minimised(epochs=3)
+    assert res.gradient == gradient
+    np.testing.assert_allclose(res.x, own.x, rtol=1e-5)
+    np.testing.assert_allclose(res.jac, own.jac, rtol=1e-4)
+
+
 def test_bits_do_not_depend_on_where_rows_are(tmp_path, many_pieces):
     whole = data()
     kinds = {
@@ -354,6 +379,11 @@ def test_bounds_hold_in_every_batch():
     np.testing.assert_array_equal(res.x[:2], [0.5, -1])
 
 
+def test_rows_without_elements_are_rows():
+    res = minimised(lambda x, a: x @ x, None, np.zeros((10, 0)), learning_rate=0.1)
+    assert res.nit == 10
+
+
 def test_float32_stays_and_names_are_kept():
     res = minimised(given=data(dtype=np.float32), x0=np.zeros(3, np.float32), learning_rate=0.1)
     assert (res.x.dtype, res.jac.dtype) == (np.float32, np.float32)
@@ -449,6 +479,19 @@ def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
     assert np.abs(res.x - exact).max() < np.abs(res.x_last - exact).max()
 
 
+def test_thousands_of_gradients_that_vanish_do_not_turn_the_rate_round():
+    """Between two batches that feel x the momentum underflows, and the square of the step before."""
+    a = np.zeros((64 * 4000, 3))
+    a[:64] = data(64)[0]
+    for method in ("adam", "sgd"):
+        res = minimised(
+            given=(a, np.zeros(len(a))), x0=np.ones(3), shuffle=False, learning_rate=None,
+            method=method, epochs=4,
+        )  # fmt: skip
+        assert res.nit == 4 * 4000
+        assert 0 < res.learning_rate < np.inf
+
+
 # ------------------------------------------------------------------------------------- on the way
 
 
@@ -521,6 +564,21 @@ def test_what_ends_a_run_carries_the_answer_so_far(error):
     np.testing.assert_allclose(res.x, points[res.nit - 1], rtol=1e-12)
 
 
+def test_ctrl_c_between_calls_of_machine_code_carries_the_answer_and_the_state():
+    def press(done, total):
+        if done > 40:
+            raise KeyboardInterrupt
+
+    option = {"epochs": 4, "learning_rate": None}
+    with pytest.raises(KeyboardInterrupt) as raised:
+        minimised(progress=press, **option)
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit, res.nepoch) == (5, 47, 2)
+    assert np.isnan(res.fun)
+    rest, whole = minimised(state=res.state, **option), minimised(**option)
+    assert rest.x.tobytes() == whole.x.tobytes()
+
+
 # ----------------------------------------------------------------------------------------- on disk
 
 
@@ -591,8 +649,8 @@ def test_a_regression_on_disk_finds_what_one_in_memory_does(tmp_path):
         ),
         ({"average": "schedule-free", "method": "adamw"}, ValueError, "no `weight_decay`"),
         ({"average": "schedule-free", "method": "sgd"}, ValueError, "a method with `beta1`"),
-        ({"ftol": 1e-3}, ValueError, "`ftol` judges single values of f"),
-        ({"noisy": True}, ValueError, "`noisy` judges single values of f"),
+        ({"ftol": 1e-3}, ValueError, "`ftol` speaks of single values of f"),
+        ({"noisy": True}, ValueError, "`noisy` speaks of single values of f"),
         ({"nan_policy": "omit"}, ValueError, "`nan_policy` must be"),
         ({"callback": 3}, TypeError, "`callback` must be callable"),
         ({"progress": 3}, TypeError, "`progress` must be True, False or a callable"),
@@ -744,12 +802,21 @@ def test_without_a_word_of_batches_a_growing_sample_is_taken(kind):
     error = np.sqrt(squares[0] / len(y) * np.diag(np.linalg.inv(a.T @ a)))
     assert (res.success, res.status, res.samples) == (True, 0, (2_000, 20_000))
     assert np.abs((res.x - exact) / error).max() < 0.03
-    assert res.message.startswith("Converged: over all rows the minimum is 0.0")
+    assert res.message.startswith("Converged: over all rows the minimum is ")
     assert res.passes < 6
     assert (res.nepoch, res.state) == (0, None)
     f, g = python_mean(res.x, a, y)
     np.testing.assert_allclose(res.fun, f, rtol=1e-12)
     np.testing.assert_allclose(res.jac, g, atol=1e-14)
+
+
+def test_rows_on_disk_are_sampled_unless_their_order_takes_much_memory(tmp_path, monkeypatch):
+    rows, option = on_disk(tmp_path, *data(20_000)), {"jac": True, "seed": 2, "epochs": 6}
+    res = adamnb.minimize_stochastic(python_mean, np.zeros(3), rows, **option)
+    assert (res.samples, res.success) == ((2_000, 20_000), True)
+    monkeypatch.setattr(samples, "MOST_ROWS", 19_999)
+    res = adamnb.minimize_stochastic(python_mean, np.zeros(3), rows, **option)
+    assert (res.samples, res.nepoch, res.status) == ((), 6, 1)
 
 
 def test_the_callback_sees_a_sample_and_may_end_it():

@@ -28,10 +28,12 @@ from .._compiled.reasons import (
 )
 from .._compiled.stops import ROUNDINGS
 from .._problem.arguments import unbounded
+from .._problem.mean import Mean
 from .._problem.methods import METHODS
 from .._problem.options import complete
-from .._problem.parts import Sample, Spread
+from .._problem.parts import Sample, Spread, in_random_order
 from .._problem.problem import Problem
+from .._problem.rows import Rows
 from .finish import finish
 from .metric import Metric, held
 from .result import outcome
@@ -41,6 +43,7 @@ from .second_order import Lower, lower_point, stationary
 GROWTH = 10  # of a sample: 3, 30 and 100 take 4.0, 3.1 and 4.0 passes where it takes 3.2
 LEAST_ROWS, ROWS_PER_VARIABLE = 1_000, 20  # of the first sample
 MOST_VARIABLES = 1_000  # of whom a dense matrix is no more work than the rows
+MOST_ROWS = 2**23  # on disk, whose order takes 64 megabytes
 # Parts of the rows, from which the curvature is estimated: at least, and for each variable, unless their
 # products would be more work than the rows; and far from the minimum.
 PARTS, PARTS_PER_VARIABLE, WORK = 16_384, 400, 2**32
@@ -135,9 +138,23 @@ def minimize_by_samples(
         return growing.found(stopped.reason, stopped.detail)
 
 
-def suited(count: int, n: int) -> bool:
-    """Return whether there are enough rows, and not too many variables."""
-    return n <= MOST_VARIABLES and len(sizes_of_samples(count, n)) > 1
+def suited(rows: Rows, n: int) -> bool:
+    """Return whether there are enough rows, not too many variables, and memory for the order of the rows."""
+    enough = len(sizes_of_samples(rows.count, n)) > 1
+    return enough and n <= MOST_VARIABLES and not (rows.on_disk and rows.count > MOST_ROWS)
+
+
+def sampled(
+    problem: Problem,
+    rows: Rows,
+    seed: int,
+    limits: Limits = DEFAULT,
+    watch: Callable[[ndarray, float, int], int] = lambda x, f, rows: GOING,
+) -> Sampled:
+    """Minimise the mean of a problem over the rows of a data set, from its x0; the seed orders the rows."""
+    mean = Mean(problem, rows, np.zeros(2, np.int64).data)
+    sample = Sample(mean, in_random_order(rows, seed), rows)
+    return minimize_by_samples(sample, problem.x0, problem.bounds, limits, watch)
 
 
 def sizes_of_samples(count: int, n: int) -> tuple[int, ...]:
@@ -179,7 +196,7 @@ class Growing:
         self.x, self.rows, self.nit = x0.astype(float), 0, 0
         self.f, self.g, self.off = np.nan, np.full(x0.size, np.nan), np.inf
         n, self.parts = x0.size, 0  # parts of which the metric is made, and may be
-        self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // n**2))
+        self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // max(n, 1) ** 2))
         self.f_first, self.f_error, self.g_first = np.nan, 0.0, self.g
 
     # ------------------------------------------------------------------------------ evaluations

@@ -32,9 +32,9 @@ from .._problem.compiled import functions_type, tuple_type, types_of
 from .._problem.epochs import Epochs
 from .._problem.mean import Mean
 from .._problem.objective import Objective
-from .._problem.parts import Sample
+from .._problem.parts import Sample, in_random_order
 from .._problem.problem import Problem
-from .._problem.rows import Arrays, Reordered, Rows
+from .._problem.rows import Arrays, Rows
 from .noise import of_one_kind
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Progress
@@ -153,7 +153,7 @@ class StochasticRun(Run):
     def by_samples(self) -> int:
         """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
         problem, plan, s, v = self.problem, self.plan, self.s, self.state.vectors
-        mixed = Reordered(plan.rows, plan.order.random(0).permutation(plan.rows.count))
+        mixed = in_random_order(plan.rows, plan.order.seed)
         found = minimize_by_samples(
             Sample(self.mean, mixed, plan.rows),
             problem.x0,
