@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import returned
 import saved_bits
-from problems import SETS, sampled, simulated
+from problems import SETS, noisy, sampled, simulated, streams
+from scipy import stats
 from scipy.optimize import linprog, minimize
 
 EPS = np.finfo(np.float64).eps
@@ -217,6 +218,20 @@ def test_mean_of_what_is_noisy_is_what_is_not(problem):
     error = found.std(axis=0) / np.sqrt(count)
     # Some 800 numbers of fixed streams, a few of them with heavy tails.
     assert np.all(np.abs(found.mean(axis=0) - [*g, f]) <= 4.5 * error + 1e-12 * np.abs([*g, f]))
+
+
+@pytest.mark.parametrize(
+    ("draw", "law"),
+    [
+        (streams.uniform, stats.uniform()),
+        (lambda state: streams.normal(2.0, state), stats.norm(scale=2.0)),
+        (lambda state: streams.student(2.0, noisy.TAILS, state), stats.t(noisy.TAILS, scale=2.0)),
+    ],
+    ids=["uniform", "normal", "student"],
+)
+def test_numbers_of_a_stream_have_their_law(draw, law):
+    state = streams.stream()
+    assert stats.kstest([draw(state) for _ in range(4000)], law.cdf).pvalue > 0.01
 
 
 # Measured: -3.67, and 98 % of 147 runs.
