@@ -140,7 +140,7 @@ def minimize(
     or two where f is exact. The run then goes on in another way, and so does one with ``noisy=True`` from the
     start: the momentum of the method, nothing taken back, a rate that falls with the number of steps that
     do not agree, and as the answer an average of the points, late ones counting most (Shamir & Zhang 2013).
-    After 100 steps, 200, 400, ..., and at the end, f and gradient are evaluated at the average 8 to 100 times.
+    After 100 steps, 200, 400, ..., and at the end, f and gradient are evaluated there 8 to 100 times.
     ``result.fun`` and ``result.jac`` are those means, ``result.fun_stderr`` the standard error of the first,
     ``result.noise`` what one evaluation scatters by. `maxiter`, `maxfun`, `max_time` end the run, or `ftol`
     where that is wide; status 0 says that no improvement can be told from the noise, and that what may be
