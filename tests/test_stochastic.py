@@ -835,6 +835,36 @@ def test_the_callback_sees_a_sample_and_may_end_it():
     assert res.fun <= python_mean(np.zeros(3), *whole)[0]
 
 
+def test_ctrl_c_within_a_sample_carries_its_best_point():
+    whole = data(20_000)
+
+    def press(intermediate_result):
+        if intermediate_result.nit == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        adamnb.minimize_stochastic(
+            python_mean, np.zeros(3), whole, jac=True, seed=2, callback=press
+        )
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit, res.state) == (5, 3, None)
+    assert np.isnan(res.fun)
+    assert python_mean(res.x, *whole)[0] < python_mean(np.zeros(3), *whole)[0]
+
+
+def test_gtol_is_reached_by_samples_if_it_is_given():
+    whole, option = data(20_000), {"jac": True, "seed": 2, "epochs": 20}
+    near, exact = (
+        adamnb.minimize_stochastic(python_mean, np.zeros(3), whole, gtol=gtol, **option)
+        for gtol in (None, 1e-10)
+    )
+    assert near.success
+    assert exact.success
+    assert exact.samples
+    assert exact.passes > near.passes
+    np.testing.assert_allclose(exact.x, np.linalg.lstsq(*whole)[0], rtol=1e-9)
+
+
 def test_batches_go_on_where_a_sample_is_of_no_use(monkeypatch):
     start, whole = np.full(3, 0.25), data(20_000)
 
