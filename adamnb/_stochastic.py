@@ -189,6 +189,10 @@ def minimize_stochastic(
                 f"`{name}` speaks of single values of f, and these are means over a few rows, of which none"
                 f" is believed; got {given[name]!r}: leave it out. `gtol` is judged over all rows."
             )
+    if "progress" in given:
+        raise TypeError(
+            "`progress` is an argument of `minimize_stochastic`, not one of its options."
+        )
     if on_device(x0):
         raise TypeError("`x0` must be in the host's memory; it is on a GPU: pass a NumPy array.")
     structure, vector = start_of(x0)
@@ -229,7 +233,7 @@ def minimize_stochastic(
     with bar, mapping(o["workers"]) as mapped:
         problem = Problem(
             fun, jac, args, vector, pair, row, o, o["x_scale"], None, is_compiled(fun, jac), structure,
-            mapped, *clock,
+            mapped, None, *clock,
         )  # fmt: skip
         result = to_the_end(StochasticRun(problem, plan))
     if o["disp"]:

@@ -88,7 +88,7 @@ class StochasticRun(Run):
         self.plan = plan
         super().__init__(problem)
         self.trace: list[np.ndarray] = []
-        self.history = self.trace  # of the piece at work
+        self.history, self.noted = self.trace, True  # of the piece at work
         self.gradient = gradient_name(problem.jac)
         self.last: dict[str, Any] | None = None  # what another run may go on from
         self.samples: tuple[int, ...] = ()
@@ -202,7 +202,7 @@ class StochasticRun(Run):
                 try:
                     reason = batches(piece)
                 finally:
-                    self.note(piece)
+                    self.take_in(piece)
                 if reason == GOING and plan.bar.ended:
                     reason = INTERRUPTED
                 if reason != GOING:
@@ -218,7 +218,7 @@ class StochasticRun(Run):
                 return INTERRUPTED
         return BY_EPOCHS
 
-    def note(self, piece: Arrays) -> None:
+    def take_in(self, piece: Arrays) -> None:
         """Take in what has been found on the batches of a piece."""
         found = np.concatenate([np.zeros((0, 3)), *self.trace])
         made, rows = len(found), piece[0].shape[1]
