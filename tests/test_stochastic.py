@@ -653,7 +653,7 @@ def test_a_regression_on_disk_finds_what_one_in_memory_does(tmp_path):
         ({"noisy": True}, ValueError, "`noisy` speaks of single values of f"),
         ({"nan_policy": "omit"}, ValueError, "`nan_policy` must be"),
         ({"callback": 3}, TypeError, "`callback` must be callable"),
-        ({"progress": 3}, TypeError, "`progress` must be True, False or a callable"),
+        ({"progress": 3}, ValueError, "`progress` must be True, False, a callable"),
         ({"learning_rat": 3}, TypeError, "not an option of method 'adam'. Did you mean"),
         ({"method": "adm"}, ValueError, "`method` must be one of"),
         ({"args": (1.0,)}, TypeError, "`fun` must name the arguments that it gets"),
