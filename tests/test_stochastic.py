@@ -472,6 +472,12 @@ def test_schedule_free_steps_are_those_that_were_published():
     np.testing.assert_allclose(res.x_last, 0.2 * z + 0.8 * x, rtol=1e-12)
 
 
+@pytest.mark.parametrize("average", ["polyak", "schedule-free"])
+def test_averages_have_the_same_bits_on_threads(average):
+    one, two = (minimised(epochs=2, average=average, threads=threads) for threads in (1, 2))
+    assert (one.x.tobytes(), one.x_last.tobytes()) == (two.x.tobytes(), two.x_last.tobytes())
+
+
 def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
     exact = np.linalg.lstsq(*data())[0]
     res = minimised(learning_rate=None, epochs=10, batch_size=8)
