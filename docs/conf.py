@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "asv", "auto_examples/*.ipynb", "README.md"]
+exclude_patterns = ["_build", "asv", "auto_examples/*.ipynb"]
 suppress_warnings = ["config.cache"]  # functions in `sphinx_gallery_conf`
 
 # ------------------------------------------------------------------------------------------- pages

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import time
 from itertools import pairwise
 
 import numba
@@ -89,6 +90,18 @@ def test_what_a_callable_raises_comes_through(form):
     with pytest.raises(KeyError, match="mine") as caught:
         solve(form, progress=fails)
     assert caught.value.adamnb_result.nit > 0
+
+
+def test_a_slow_callable_does_not_slow_the_loop():
+    seen = []
+
+    def slow(point):
+        time.sleep(0.03)  # longer than machine code stays away
+        seen.append(point.nit)
+        assert len(seen) < 30
+
+    solve(method="sgd", learning_rate=1e-6, maxiter=2000, progress=slow)
+    assert seen[-1] == 2000
 
 
 def test_a_bar(capsys):

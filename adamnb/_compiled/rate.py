@@ -60,7 +60,8 @@ AUTOMATIC = {
     "ratio_high": 0.75,  # and above which it grows,
     "radius_growth": 4.0,  # by this factor
     "sufficient_decrease": 0.1,  # part of the predicted fall that a first step must keep (Armijo 1966)
-    "clock_scale": 100.0,  # under noise: steps that do not agree until the rate has fallen to its root of 1/2
+    "first_rate_under_noise": 0.1,
+    "clock_scale": 50.0,  # under noise: steps that do not agree until the rate has fallen to its root of 1/2
 }
 MAX_FAILURES = 30  # returns without a new best point, then there is no more to be had
 

@@ -96,13 +96,13 @@ class DeviceRun(Run):
                     coming = checked_rate(rate, count)
                 state.advance(value, gradient, coming)
             state.read()
+            now = time.perf_counter()
             if self.noted:
                 self.note(count - 1, np.array([[f, s.gradient_norm, s.learning_rate]]))
             if state.reason != GOING:
                 return state.reason
             if self.display is not None and self.enough():
                 return INTERRUPTED
-            now = time.perf_counter()
             if now > self.deadline:
                 return OUT_OF_SECONDS
             if not one_by_one:

@@ -255,6 +255,7 @@ class Run:
             trace = np.empty((steps, 3)) if noted else None
             before = s.njev
             reason = self.run_span(loop, Span(steps, rates, trace))
+            taken = time.perf_counter() - begun
             if reason != GOING:
                 return reason
             if self.display is not None and self.enough():
@@ -263,7 +264,7 @@ class Run:
             if scheduled or noted:
                 most = min(most, MOST_STEPS)
             made = s.njev - before  # fewer than `steps` where f was infinite
-            steps = steps_in(SECONDS_ALONE, made, time.perf_counter() - begun, most)
+            steps = steps_in(SECONDS_ALONE, made, taken, most)
 
     def run_span(self, loop: Callable, span: Span) -> int:
         """Run a span in machine code; where `catch` names what is raised, f is infinite there."""

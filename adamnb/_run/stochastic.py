@@ -10,6 +10,7 @@ import numpy as np
 
 from .._compiled.batches import run_batches
 from .._compiled.machine_code import array_type, machine_code
+from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
     BAD_FUN,
     BAD_JAC,
@@ -107,6 +108,8 @@ class StochasticRun(Run):
         problem, o = self.problem, self.problem.options
         x0, scale, automatic = problem.x0, problem.x_scale, self.rate is None
         self.state = State(problem.method, x0, self.rate, scale, problem.bounds)
+        if automatic:
+            self.s.learning_rate = AUTOMATIC["first_rate_under_noise"]
         if automatic and scale is None:
             self.state.vectors.scale[:] = of_one_kind(self.state.vectors.scale)
         between = self.plan.between
