@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import SeedSequence
 
 from ._compiled import machine_code as code
-from ._minimize import for_variables, merged, report, solver_of, to_the_end
+from ._minimize import Solver, for_variables, merged, report, solver_of, to_the_end
 from ._problem import options as _options
+from ._problem.annotations import Callback, Gradient, MethodName, Progress
 from ._problem.arguments import (
     SCHEMES,
     argument_tuple,
@@ -27,16 +28,16 @@ from ._problem.problem import Problem
 from ._problem.rows import Rows
 from ._problem.structure import start_of
 from ._problem.workers import mapping
-from ._run.progress import Progress
+from ._run import progress as shown
 from ._run.result import Result
-from ._run.samples import suited
+from ._run.samples import Limits, suited
 from ._run.stochastic import Plan, StochasticRun
 
 BATCH_SIZE = 64  # rows, unless it is given
 FREE = "schedule-free"
 AVERAGES = {"polynomial": 3.0, "polyak": 0.0, "exponential": -1.0, FREE: 0.0}  # their powers
 # Options of batches and samples alike; who gives others speaks of batches.
-OF_ANY = ("errors", "n_data", "profile", "level", "max_time", "disp", "threads")
+OF_ANY = ("errors", "n_data", "profile", "level", "gtol", "max_time", "disp", "threads")
 # Options of single values of f, of which none is to be believed; there is `gtol` for the mean over all rows.
 OF_VALUES = ("f_target", "ftol", "xtol", "patience", "memory", "noisy", "catch")
 
@@ -46,20 +47,20 @@ def minimize_stochastic(
     x0: Any,
     data: Any,
     args: Any = (),
-    method: Any = None,
-    jac: Any = None,
+    method: MethodName | Solver | None = None,
+    jac: Gradient = None,
     bounds: Any = None,
     batch_size: int | None = None,
     epochs: int = 10,
     seed: int | None = None,
-    callback: Callable | None = None,
+    callback: Callback = None,
     options: Mapping[str, Any] | None = None,
     *,
     shuffle: bool = True,
-    average: str | None = None,
+    average: Literal["polynomial", "polyak", "exponential", "schedule-free"] | None = None,
     average_decay: float = 0.999,
-    nan_policy: str = "raise",
-    progress: Any = False,
+    nan_policy: Literal["raise", "propagate"] = "raise",
+    progress: Progress = False,
     state: Mapping[str, Any] | None = None,
     **option: Any,
 ) -> Result:
@@ -87,8 +88,8 @@ def minimize_stochastic(
         batches, there are thousands of rows (on disk no more than 8 million), at most 1,000 variables, and a
         gradient that is no difference: a sample of the rows that grows tenfold until it is all of them, with
         the curvature that the scatter of its gradients tells of. A few passes are enough for what batches
-        never reach, success with a distance from the minimum in standard errors; batches go on where a sample
-        is of no use.
+        never reach, success with a distance from the minimum in standard errors, and `gtol` only if that is
+        given; batches go on where a sample is of no use.
     jac, bounds
         As in `minimize`.
     batch_size : int, optional
@@ -99,7 +100,7 @@ def minimize_stochastic(
     seed : int, optional
         Of the order of rows; the same order, and the same bits, for the same seed, whatever the threads.
         None draws one; ``result.seed`` has it.
-    callback : callable, optional
+    callback : callable or list of them, optional
         ``callback(x)`` or ``callback(intermediate_result=...)`` after each epoch, with the mean of f on its
         way, or each better point of a sample; raise `StopIteration` to stop.
     options, **option
@@ -121,9 +122,9 @@ def minimize_stochastic(
         What is kept of an exponential average in each step.
     nan_policy : "raise" or "propagate"
         Whether numbers in `data` that are not finite are an error; to see takes one reading.
-    progress : bool or callable
+    progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(batches done, all)``, and `StopIteration` from it
-        ends the run.
+        ends the run; a logger gets a line every 10 s, as in `minimize_batch`.
     state : dict, optional
         ``result.state`` of a run with the same arguments that ended early, or had fewer `epochs`: this one
         goes on from there, with the bits of one that was not interrupted.
@@ -222,13 +223,13 @@ def minimize_stochastic(
     fun, jac = flattened(fun, jac, structure)
     jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
     o |= for_variables(o, vector.size)
-    bar = Progress(progress, epochs * order.batches, "batch")
+    bar = shown.Progress(progress, epochs * order.batches, "batch")
     asked = {name: value for name, value in given.items() if name not in OF_ANY}
     asked |= {"method": method, "batch_size": batch_size, "average": average, "state": state}
-    samples = (
-        all(value is None for value in asked.values()) and shuffle and progress is False
-        and jac not in SCHEMES and suited(rows, vector.size)
-    )  # fmt: skip
+    free = all(value is None for value in asked.values()) and shuffle and progress is False
+    samples = None
+    if free and jac not in SCHEMES and suited(rows, vector.size):
+        samples = Limits(gtol=given.get("gtol") or 0.0, passes=epochs)
     plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, state, samples)
     with bar, mapping(o["workers"]) as mapped:
         problem = Problem(
@@ -241,12 +242,12 @@ def minimize_stochastic(
     return result
 
 
-def _require_whole(name: str, value: Any, low: int, high: float = np.inf) -> None:
-    """Raise unless a value is a whole number from `low` to `high`."""
-    rule = f"a whole number >= {low}" + (f" and <= {high:,}" if high < np.inf else "")
+def _require_whole(name: str, value: Any, low: int) -> None:
+    """Raise unless a value is a whole number from `low` on."""
+    rule = f"a whole number >= {low}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"`{name}` must be {rule}; got {value!r}.")
-    if not low <= value <= high:
+    if value < low:
         raise ValueError(f"`{name}` must be {rule}; got {value!r}.")
 
 

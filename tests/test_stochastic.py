@@ -472,6 +472,12 @@ def test_schedule_free_steps_are_those_that_were_published():
     np.testing.assert_allclose(res.x_last, 0.2 * z + 0.8 * x, rtol=1e-12)
 
 
+@pytest.mark.parametrize("average", ["polyak", "schedule-free"])
+def test_averages_have_the_same_bits_on_threads(average):
+    one, two = (minimised(epochs=2, average=average, threads=threads) for threads in (1, 2))
+    assert (one.x.tobytes(), one.x_last.tobytes()) == (two.x.tobytes(), two.x_last.tobytes())
+
+
 def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
     exact = np.linalg.lstsq(*data())[0]
     res = minimised(learning_rate=None, epochs=10, batch_size=8)
@@ -833,6 +839,36 @@ def test_the_callback_sees_a_sample_and_may_end_it():
     assert (res.status, len(seen), seen[0].rows) == (99, 2, 2_000)
     np.testing.assert_allclose(res.fun, python_mean(res.x, *whole)[0], rtol=1e-12)
     assert res.fun <= python_mean(np.zeros(3), *whole)[0]
+
+
+def test_ctrl_c_within_a_sample_carries_its_best_point():
+    whole = data(20_000)
+
+    def press(intermediate_result):
+        if intermediate_result.nit == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        adamnb.minimize_stochastic(
+            python_mean, np.zeros(3), whole, jac=True, seed=2, callback=press
+        )
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit, res.state) == (5, 3, None)
+    assert np.isnan(res.fun)
+    assert python_mean(res.x, *whole)[0] < python_mean(np.zeros(3), *whole)[0]
+
+
+def test_gtol_is_reached_by_samples_if_it_is_given():
+    whole, option = data(20_000), {"jac": True, "seed": 2, "epochs": 20}
+    near, exact = (
+        adamnb.minimize_stochastic(python_mean, np.zeros(3), whole, gtol=gtol, **option)
+        for gtol in (None, 1e-10)
+    )
+    assert near.success
+    assert exact.success
+    assert exact.samples
+    assert exact.passes > near.passes
+    np.testing.assert_allclose(exact.x, np.linalg.lstsq(*whole)[0], rtol=1e-9)
 
 
 def test_batches_go_on_where_a_sample_is_of_no_use(monkeypatch):

@@ -67,8 +67,8 @@ class Plan:
         In batches.
     state : dict, optional
         Of a run that this one goes on from.
-    samples : bool
-        Whether a growing sample is tried before batches.
+    samples : Limits, optional
+        Those of a growing sample, which is tried before batches.
     """
 
     rows: Rows
@@ -79,7 +79,7 @@ class Plan:
     observe: Callable[[Result], Any] | None
     bar: Progress
     state: Any = None
-    samples: bool = False
+    samples: Limits | None = None
 
 
 class StochasticRun(Run):
@@ -93,6 +93,8 @@ class StochasticRun(Run):
         self.gradient = gradient_name(problem.jac)
         self.last: dict[str, Any] | None = None  # what another run may go on from
         self.samples: tuple[int, ...] = ()
+        self.unsuited = False  # for samples
+        self.looked = False  # at all rows, at the answer
         self.point = np.nan, 0  # of a sample, that was shown: f and over how many rows
         self.epochs: list[tuple[float, float, float]] = []
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
@@ -142,18 +144,19 @@ class StochasticRun(Run):
         """Run to the end and return the reason for it."""
         x0 = self.problem.x0
         self.mean.require_mean(x0, self.plan.rows)
-        if self.plan.samples and (reason := self.by_samples()) != UNSUITED:
+        samples = self.plan.samples
+        if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
             return reason
         self.first = f, g = self.of_all_rows(x0)
         if not (np.isfinite(f) and np.isfinite(g).all()):
-            self.last = snapshot(self)
+            self.keep()
             self.take(x0, f, g)
             self.s.fun = f
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
         return self.ended(self.on_threads(self.all_epochs))
 
-    def by_samples(self) -> int:
+    def by_samples(self, limits: Limits) -> int:
         """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
         problem, plan, s, v = self.problem, self.plan, self.s, self.state.vectors
         mixed = in_random_order(plan.rows, plan.order.seed)
@@ -161,15 +164,17 @@ class StochasticRun(Run):
             Sample(self.mean, mixed, plan.rows),
             problem.x0,
             problem.bounds,
-            Limits(passes=plan.epochs),
+            limits,
             self.watch_sample,
         )
         self.mean.passed = round(found.passes * plan.rows.count)
         self.samples = found.sizes
         v.x[:] = v.spare[:] = found.x
-        if found.reason == UNSUITED:
+        self.unsuited = found.reason == UNSUITED
+        s.nit = 0 if self.unsuited else found.nit
+        if self.unsuited:
             return UNSUITED
-        s.nit, s.fun, self.detail = found.nit, found.f, f"{found.off:.2g}"
+        s.fun, self.detail = found.f, f"{found.off:.2g}"
         if found.reason != BY_STANDARD_ERROR:
             self.first = self.of_all_rows(problem.x0)
             return self.ended(found.reason)
@@ -178,13 +183,15 @@ class StochasticRun(Run):
         return BY_STANDARD_ERROR
 
     def watch_sample(self, x: np.ndarray, f: float, rows: int) -> int:
-        """Look at the clock, and show a new point to the callback; return the reason to stop, or GOING."""
+        """Look at the clock, and keep and show a new point; return the reason to stop, or GOING."""
         if time.perf_counter() > self.deadline:
             return OUT_OF_SECONDS
         point = f, rows
         if not np.isfinite(f) or point == self.point:
             return GOING
         self.point = point
+        self.state.vectors.x[:] = x
+        self.s.nit += 1
         return GOING if self.shown(x=x.copy(), fun=f, rows=rows) else INTERRUPTED
 
     def all_epochs(self) -> int:
@@ -300,7 +307,7 @@ class StochasticRun(Run):
 
     def take(self, x: np.ndarray, f: float, g: np.ndarray) -> None:
         """Make x the best point, with f and its gradient over all rows."""
-        s, v, (fun, jac) = self.s, self.state.vectors, self.first
+        s, v, (fun, jac), self.looked = self.s, self.state.vectors, self.first, True
         v.x[s.x_best], v.g[s.g_best], s.fun_best = x, g, f
         norm, x0 = self.state.gradient_norm, self.problem.x0
         s.gradient_norm_best, s.fun_first, s.gradient_norm_first = norm(x, g), fun, norm(x0, jac)
@@ -308,7 +315,7 @@ class StochasticRun(Run):
     def ended(self, reason: int) -> int:
         """Look at all rows at the answer; return the reason to stop."""
         x = self.answer(reason).copy()
-        self.last = snapshot(self)
+        self.keep()
         f, g = self.of_all_rows(x)
         if f <= self.first[0] and np.isfinite(g).all():
             self.take(x, f, g)
@@ -329,6 +336,11 @@ class StochasticRun(Run):
         small = norm <= part**0.5 * height or height <= part**2 * abs(s.fun_first)
         return bool(norm <= part * s.gradient_norm_first and small)
 
+    def keep(self) -> None:
+        """Keep the state of batches, if there were any, for who goes on from here."""
+        if self.plan.samples is None or self.unsuited:
+            self.last = snapshot(self)
+
     @property
     def passes(self) -> float:
         """How often all rows have been evaluated."""
@@ -337,8 +349,8 @@ class StochasticRun(Run):
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result; f over all rows is not known then."""
         s, v = self.s, self.state.vectors
-        if s.nit > 0 and self.last is None:
-            self.last = snapshot(self)
+        if s.nit > 0 and not self.looked:
+            self.keep()
             v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
             s.fun_best = s.gradient_norm_best = np.nan
         super().accompany(error)
