@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numba.extending import is_jitted
@@ -13,7 +13,8 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._distribution import solved_blocks
-from ._minimize import merged, solver_of
+from ._minimize import Solver, merged, solver_of
+from ._problem.annotations import BatchOptions, Gradient, MethodName, Progress, Workers
 from ._problem.arguments import (
     ADAPTIVE,
     FORWARD,
@@ -30,10 +31,12 @@ from ._problem.flattened import flattened
 from ._problem.options import check_differences, check_errors, check_polish, complete
 from ._problem.rows import several
 from ._problem.structure import starts_of
+from ._run import progress as shown
 from ._run.block import Batch, Solved
 from ._run.problems import Problems
-from ._run.progress import Progress
 from ._run.result import BatchResult, attach
+
+ARGUMENTS = {"workers", "progress"}  # options of `minimize` that are arguments here
 
 
 def minimize_batch(
@@ -41,15 +44,15 @@ def minimize_batch(
     x0: Any,
     args: Any = (),
     data: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
+    method: MethodName | Solver = "adam",
+    jac: Gradient = None,
     bounds: Any = None,
     tol: float | None = None,
     options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    workers: Any = None,
-    progress: Any = False,
-    **option: Any,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: Workers | None = None,
+    progress: Progress = False,
+    **option: Unpack[BatchOptions],
 ) -> BatchResult:
     """Minimise many independent problems of the same form, each with its own stop.
 
@@ -97,9 +100,10 @@ def minimize_batch(
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
         problems are solved; `fun`, `jac` and `args` are pickled, and a script does its work below
         ``if __name__ == "__main__":``. For Numba functions an int is the number of threads.
-    progress : bool or callable
+    progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
-        from it ends the batch with what has been found.
+        from it ends the batch with what has been found; a logger gets a line every 10 s, with
+        ``(logger, 60)`` every 60 s.
 
     Returns
     -------
@@ -151,8 +155,8 @@ def minimize_batch(
     """
     started, compile_before = time.perf_counter(), code.seconds
     given = {"verify": 0} | merged(options, option)
-    if "workers" in given:
-        raise TypeError("`workers` is an argument of `minimize_batch`, not one of its options.")
+    for name in ARGUMENTS & given.keys():
+        raise TypeError(f"`{name}` is an argument of `minimize_batch`, not one of its options.")
     structure, x0, count = starts_of(x0, several(data))
     given, bounds = structure.options(given, count), structure.bounds(bounds, count)
     row = solver_of(method).method
@@ -184,7 +188,7 @@ def minimize_batch(
         gradient = gradient_name(jac)
     together = is_compiled(fun, jac) and not o["noisy"]  # averages are taken one by one
     batch = Batch(fun, jac, args, row, o, together, time.time() + o["max_time"])
-    bar = Progress(progress, problems.count)
+    bar = shown.Progress(progress, problems.count)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
 
     def result() -> BatchResult:
@@ -203,7 +207,9 @@ def minimize_batch(
     return found
 
 
-def _solve(batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved) -> None:
+def _solve(
+    batch: Batch, problems: Problems, workers: Any, bar: shown.Progress, solved: Solved
+) -> None:
     """Write into `solved` what is found, as it is found."""
     with bar as stack:
         parts = solved_blocks(batch, problems, workers, bar.stopped)

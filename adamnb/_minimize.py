@@ -4,7 +4,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from scipy.optimize import OptimizeWarning
@@ -13,6 +13,7 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
+from ._problem.annotations import Callback, Gradient, MethodName, Options
 from ._problem.arguments import (
     argument_tuple,
     gradient_form,
@@ -31,6 +32,7 @@ from ._problem.structure import VECTOR, names_of, start_of
 from ._problem.workers import mapping
 from ._run.errors import of_run, with_errors
 from ._run.finish import finish
+from ._run.progress import display_of
 from ._run.result import SHOWN, Result
 from ._run.run import Run
 from .schedules import Plateau
@@ -40,16 +42,16 @@ def minimize(
     fun: Callable,
     x0: Any,
     args: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
+    method: "MethodName | Solver" = "adam",
+    jac: Gradient = None,
     hess: Any = None,
     hessp: Any = None,
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable | None = None,
+    callback: Callback = None,
     options: Mapping[str, Any] | None = None,
-    **option: Any,
+    **option: Unpack[Options],
 ) -> Result:
     """Minimise a scalar function of one or more variables with Adam or one of its relatives.
 
@@ -91,9 +93,10 @@ def minimize(
         Anything else is an error that names the way out.
     tol : float, optional
         Sets `gtol` and `ftol` where they are not given.
-    callback : callable, optional
+    callback : callable or list of them, optional
         ``callback(x)`` or ``callback(intermediate_result=...)`` after each iteration, with copies, x as
-        `fun` gets it; raise `StopIteration` to stop.
+        `fun` gets it; raise `StopIteration` to stop. Numba functions are then called one by one from
+        Python; `progress` leaves them in machine code.
     options : dict, optional
     **option
         Options, here or in `options`; see Notes.
@@ -131,6 +134,18 @@ def minimize(
     second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. That a
     function has none is found out anew in each process, in a quarter of a second. Threads of a `fun`
     compiled with ``parallel=True`` are not used in them.
+
+    Where f or its gradient is another when a point is evaluated again, by more than rounding, it is noisy: an
+    automatic learning rate looks, where a step fails and before it claims success, which takes an evaluation
+    or two where f is exact. The run then goes on in another way, and so does one with ``noisy=True`` from the
+    start: the momentum of the method, nothing taken back, a rate that falls with the number of steps that
+    do not agree, and as the answer an average of the points, late ones counting most (Shamir & Zhang 2013).
+    After 100 steps, 200, 400, ..., and at the end, f and gradient are evaluated there 8 to 100 times.
+    ``result.fun`` and ``result.jac`` are those means, ``result.fun_stderr`` the standard error of the first,
+    ``result.noise`` what one evaluation scatters by. `maxiter`, `maxfun`, `max_time` end the run, or `ftol`
+    where that is wide; status 0 says that no improvement can be told from the noise, and that what may be
+    hidden in it is small beside the fall of f. Differences then have both sides and steps by the noise.
+    There is no `polish` and no `verify`.
 
     With `errors` the result has standard errors, `stderr`, with `covariance` and `correlation`, or says why
     it has none. The Hessian is had by differences of gradients, some 2 n of them, or of f where there are
@@ -232,12 +247,12 @@ class Solver:
         fun: Callable,
         x0: Any,
         args: Any = (),
-        jac: Any = None,
+        jac: Gradient = None,
         hess: Any = None,
         hessp: Any = None,
         bounds: Any = None,
         constraints: Any = (),
-        callback: Callable | None = None,
+        callback: Callback = None,
         tol: float | None = None,
         **options: Any,
     ) -> Result:
@@ -275,7 +290,7 @@ class Solver:
         result = _solve(
             Problem(
                 fun, jac, args, vector, pair, method, o, o["x_scale"], observer(callback),
-                is_compiled(fun, jac) and not there, structure, map, *clock,
+                is_compiled(fun, jac) and not there, structure, map, display_of(o), *clock,
             )
         )  # fmt: skip
         if o["disp"]:
@@ -284,20 +299,31 @@ class Solver:
 
 
 def _solve(problem: Problem) -> Result:
-    """Minimise a checked problem, where its start is."""
+    """Minimise a checked problem, and show how far it is."""
+    if problem.display is None:
+        return _solved(problem)
+    with problem.display:
+        return _solved(problem)
+
+
+def _solved(problem: Problem) -> Result:
+    """Minimise a problem where its start is."""
     if isinstance(problem.x0, np.ndarray):
         with mapping(problem.options["workers"]) as problem.map:
             return to_the_end(Run(problem))
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)
-    return run.result(run.iterate())
+    reason = run.iterate()
+    run.show_end()
+    return run.result(reason)
 
 
 def to_the_end(run: Run) -> Result:
     """Run to the end, and return what is found there; an exception carries what had been found."""
     try:
         reason = finish(run, run.iterate())
+        run.show_end()
         found = of_run(run)
         result = run.result(reason)
         if found is not None:
@@ -337,7 +363,7 @@ def solver_of(method: Any) -> Solver:
     return solver
 
 
-def merged(options: Mapping[str, Any] | None, option: dict[str, Any]) -> dict[str, Any]:
+def merged(options: Mapping[str, Any] | None, option: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options given in `options` and those given as keywords."""
     if not isinstance(options, Mapping | None):
         raise TypeError(f"`options` must be a dict of option names and values; got {options!r}.")

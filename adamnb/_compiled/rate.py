@@ -361,8 +361,8 @@ def adapt(m, s, o):
     O'Donoghue & Candes (2015) do with Nesterov's; from then on it is the mean of all gradients, so
     that it grows as long as the way leads down.
     """
-    if m.along != 0.0:
-        lengths = sqrt(m.norm2) * sqrt(m.previous2)
+    lengths = sqrt(m.norm2) * sqrt(m.previous2)
+    if 0.0 < abs(m.along) <= 2.0 * lengths:  # no cosine at all where squares have underflowed
         s.cosine = m.along / lengths
         # exp(2 z cosine) to second order, with one division and no call: up and down cancel exactly.
         z = 0.5 * o.kappa * (o.early_factor if s.t <= o.early else 1.0)

@@ -43,6 +43,7 @@ from .second_order import Lower, lower_point, stationary
 GROWTH = 10  # of a sample: 3, 30 and 100 take 4.0, 3.1 and 4.0 passes where it takes 3.2
 LEAST_ROWS, ROWS_PER_VARIABLE = 1_000, 20  # of the first sample
 MOST_VARIABLES = 1_000  # of whom a dense matrix is no more work than the rows
+MOST_ROWS = 2**23  # on disk, whose order takes 64 megabytes
 # Parts of the rows, from which the curvature is estimated: at least, and for each variable, unless their
 # products would be more work than the rows; and far from the minimum.
 PARTS, PARTS_PER_VARIABLE, WORK = 16_384, 400, 2**32
@@ -139,6 +140,12 @@ def minimize_by_samples(
         return growing.last()
     except StoppedError as stopped:
         return growing.found(stopped.reason, stopped.detail)
+
+
+def suited(rows: Rows, n: int) -> bool:
+    """Return whether there are enough rows, not too many variables, and memory for the order of the rows."""
+    enough = len(sizes_of_samples(rows.count, n)) > 1
+    return enough and n <= MOST_VARIABLES and not (rows.on_disk and rows.count > MOST_ROWS)
 
 
 def sampled(

@@ -15,12 +15,14 @@ from .._compiled.reasons import (
     BAD_JAC,
     BY_EPOCHS,
     BY_GRADIENT,
+    BY_STANDARD_ERROR,
     GOING,
     INTERRUPTED,
     LIMIT,
     NOT_LOWER,
     OUT_OF_SECONDS,
     REASONS,
+    UNSUITED,
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import Span
@@ -30,6 +32,7 @@ from .._problem.compiled import functions_type, tuple_type, types_of
 from .._problem.epochs import Epochs
 from .._problem.mean import Mean
 from .._problem.objective import Objective
+from .._problem.parts import Sample, in_random_order
 from .._problem.problem import Problem
 from .._problem.rows import Arrays, Rows
 from .noise import of_one_kind
@@ -38,6 +41,7 @@ from .progress import Progress
 from .result import Result
 from .resume import restore, snapshot
 from .run import HISTORY, Run, coming_rates, span_type
+from .samples import Limits, minimize_by_samples
 from .settings import is_plain, settings
 from .state import State, on_threads
 from .threads import use_threads
@@ -62,6 +66,8 @@ class Plan:
         In batches.
     state : dict, optional
         Of a run that this one goes on from.
+    samples : Limits, optional
+        Those of a growing sample, which is tried before batches.
     """
 
     rows: Rows
@@ -72,6 +78,7 @@ class Plan:
     observe: Callable[[Result], Any] | None
     bar: Progress
     state: Any = None
+    samples: Limits | None = None
 
 
 class StochasticRun(Run):
@@ -81,9 +88,13 @@ class StochasticRun(Run):
         self.plan = plan
         super().__init__(problem)
         self.trace: list[np.ndarray] = []
-        self.history = self.trace  # of the piece at work
+        self.history, self.noted = self.trace, True  # of the piece at work
         self.gradient = gradient_name(problem.jac)
         self.last: dict[str, Any] | None = None  # what another run may go on from
+        self.samples: tuple[int, ...] = ()
+        self.unsuited = False  # for samples
+        self.looked = False  # at all rows, at the answer
+        self.point = np.nan, 0  # of a sample, that was shown: f and over how many rows
         self.epochs: list[tuple[float, float, float]] = []
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
@@ -130,14 +141,55 @@ class StochasticRun(Run):
         """Run to the end and return the reason for it."""
         x0 = self.problem.x0
         self.mean.require_mean(x0, self.plan.rows)
+        samples = self.plan.samples
+        if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
+            return reason
         self.first = f, g = self.of_all_rows(x0)
         if not (np.isfinite(f) and np.isfinite(g).all()):
-            self.last = snapshot(self)
+            self.keep()
             self.take(x0, f, g)
             self.s.fun = f
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
         return self.ended(self.on_threads(self.all_epochs))
+
+    def by_samples(self, limits: Limits) -> int:
+        """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
+        problem, plan, s, v = self.problem, self.plan, self.s, self.state.vectors
+        mixed = in_random_order(plan.rows, plan.order.seed)
+        found = minimize_by_samples(
+            Sample(self.mean, mixed, plan.rows),
+            problem.x0,
+            problem.bounds,
+            limits,
+            self.watch_sample,
+        )
+        self.mean.passed = round(found.passes * plan.rows.count)
+        self.samples = found.sizes
+        v.x[:] = v.spare[:] = found.x
+        self.unsuited = found.reason == UNSUITED
+        s.nit = 0 if self.unsuited else found.nit
+        if self.unsuited:
+            return UNSUITED
+        s.fun, self.detail = found.f, f"{found.off:.2g}"
+        if found.reason != BY_STANDARD_ERROR:
+            self.first = self.of_all_rows(problem.x0)
+            return self.ended(found.reason)
+        self.first = found.f, found.g
+        self.take(found.x, *self.first)
+        return BY_STANDARD_ERROR
+
+    def watch_sample(self, x: np.ndarray, f: float, rows: int) -> int:
+        """Look at the clock, and keep and show a new point; return the reason to stop, or GOING."""
+        if time.perf_counter() > self.deadline:
+            return OUT_OF_SECONDS
+        point = f, rows
+        if not np.isfinite(f) or point == self.point:
+            return GOING
+        self.point = point
+        self.state.vectors.x[:] = x
+        self.s.nit += 1
+        return GOING if self.shown(x=x.copy(), fun=f, rows=rows) else INTERRUPTED
 
     def all_epochs(self) -> int:
         """Go through the epochs; return the reason to stop."""
@@ -150,19 +202,23 @@ class StochasticRun(Run):
                 try:
                     reason = batches(piece)
                 finally:
-                    self.note(piece)
+                    self.take_in(piece)
                 if reason == GOING and plan.bar.ended:
                     reason = INTERRUPTED
                 if reason != GOING:
                     return reason
             rows, f, norms = self.sums.tolist()
             self.sums[:] = 0
-            self.epochs.append((f / rows, norms / rows, self.s.learning_rate))
-            if not self.shown():
+            fun, norm, rate = f / rows, norms / rows, self.s.learning_rate
+            self.epochs.append((fun, norm, rate))
+            if not self.shown(
+                x=self.answer().copy(), fun=fun, gradient_norm=norm, learning_rate=rate,
+                nepoch=len(self.epochs), passes=self.passes,
+            ):  # fmt: skip
                 return INTERRUPTED
         return BY_EPOCHS
 
-    def note(self, piece: Arrays) -> None:
+    def take_in(self, piece: Arrays) -> None:
         """Take in what has been found on the batches of a piece."""
         found = np.concatenate([np.zeros((0, 3)), *self.trace])
         made, rows = len(found), piece[0].shape[1]
@@ -224,16 +280,12 @@ class StochasticRun(Run):
 
         return batches
 
-    def shown(self) -> bool:
-        """Show an epoch to the callback; return whether to go on."""
+    def shown(self, **values: Any) -> bool:
+        """Show what has been found to the callback; return whether to go on."""
         s, observe = self.s, self.plan.observe
         if observe is None:
             return True
-        fun, norm, rate = self.epochs[-1]
-        seen = Result(
-            x=self.answer().copy(), fun=fun, nit=s.nit, nfev=s.nfev, njev=s.njev, gradient_norm=norm,
-            learning_rate=rate, nepoch=len(self.epochs), passes=self.passes,
-        )  # fmt: skip
+        seen = Result(nit=s.nit, nfev=s.nfev, njev=s.njev, **values)
         try:
             observe(self.problem.structure.shown(seen))
         except StopIteration:
@@ -252,7 +304,7 @@ class StochasticRun(Run):
 
     def take(self, x: np.ndarray, f: float, g: np.ndarray) -> None:
         """Make x the best point, with f and its gradient over all rows."""
-        s, v, (fun, jac) = self.s, self.state.vectors, self.first
+        s, v, (fun, jac), self.looked = self.s, self.state.vectors, self.first, True
         v.x[s.x_best], v.g[s.g_best], s.fun_best = x, g, f
         norm, x0 = self.state.gradient_norm, self.problem.x0
         s.gradient_norm_best, s.fun_first, s.gradient_norm_first = norm(x, g), fun, norm(x0, jac)
@@ -260,7 +312,7 @@ class StochasticRun(Run):
     def ended(self, reason: int) -> int:
         """Look at all rows at the answer; return the reason to stop."""
         x = self.answer(reason).copy()
-        self.last = snapshot(self)
+        self.keep()
         f, g = self.of_all_rows(x)
         if f <= self.first[0] and np.isfinite(g).all():
             self.take(x, f, g)
@@ -281,6 +333,11 @@ class StochasticRun(Run):
         small = norm <= part**0.5 * height or height <= part**2 * abs(s.fun_first)
         return bool(norm <= part * s.gradient_norm_first and small)
 
+    def keep(self) -> None:
+        """Keep the state of batches, if there were any, for who goes on from here."""
+        if self.plan.samples is None or self.unsuited:
+            self.last = snapshot(self)
+
     @property
     def passes(self) -> float:
         """How often all rows have been evaluated."""
@@ -289,8 +346,8 @@ class StochasticRun(Run):
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result; f over all rows is not known then."""
         s, v = self.s, self.state.vectors
-        if s.nit > 0 and self.last is None:
-            self.last = snapshot(self)
+        if s.nit > 0 and not self.looked:
+            self.keep()
             v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
             s.fun_best = s.gradient_norm_best = np.nan
         super().accompany(error)
@@ -303,6 +360,7 @@ class StochasticRun(Run):
         result.update(
             nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
             batch_size=plan.order.batch_size, gradient=self.gradient, state=self.last,
+            samples=self.samples,
         )  # fmt: skip
         if self.problem.options["history"]:
             columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
