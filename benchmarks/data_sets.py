@@ -47,9 +47,9 @@ class DataSet:
         x = self.x0
         if self.hessian is None:
             starts = [
-                x + 0.01 * k * np.random.default_rng(k).standard_normal(x.size) for k in range(3)
+                x + 0.01 * k * np.random.default_rng(k).standard_normal(x.size) for k in range(2)
             ]
-            options = {"maxiter": 3_000, "maxfun": 4_000, "maxcor": 50, "ftol": 0.0, "gtol": 1e-9}
+            options = {"maxiter": 1_500, "maxfun": 1_500, "maxcor": 50, "ftol": 0.0, "gtol": 1e-9}
             runs = [
                 optimize.minimize(self.both, start, jac=True, method="L-BFGS-B", options=options)
                 for start in starts

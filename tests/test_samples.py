@@ -122,6 +122,13 @@ def test_accuracy_and_gtol_ask_for_more():
     assert off(exact, x, errors) < 1e-5
 
 
+def test_a_first_look_is_not_believed():
+    """Only a step over all rows shows that the curvature is right."""
+    found = solve(mean_logistic, np.zeros(VARIABLES), logistic(), limits=Limits(accuracy=50))
+    assert found.reason == BY_STANDARD_ERROR
+    assert found.passes > 2
+
+
 @pytest.mark.parametrize("unit", [1e-5, 1.0, 1e5])
 def test_standard_errors_need_no_unit_of_f_and_no_sigma(unit):
     a, _, rng = features(2)
@@ -197,6 +204,16 @@ def test_few_rows_are_all_evaluated_as_minimize_does():
     x, errors = logit(a, y)
     assert off(found, x, errors) < 1e-5
     assert found.passes == round(found.passes)
+
+
+def test_few_rows_with_gradients_that_cannot_be_squared():
+    a, x, rng = features(5, 500, 3)
+    a, y = 1e60 * a, 1e100 * (a @ x + rng.standard_normal(500))
+    found = solve(mean_inplace, np.full(3, 1e40), (a, y))
+    assert REASONS[found.reason].status == CONVERGED
+    f, g = python_mean(found.x, a, y)
+    assert found.f == pytest.approx(f, rel=1e-12)
+    np.testing.assert_allclose(found.g, g, atol=1e-12 * 1e160)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +306,20 @@ def test_a_saddle_of_the_sample_is_left():
     np.testing.assert_allclose(sorted(found.x), [-2, 2], atol=0.02)
 
 
+def test_a_saddle_where_no_row_pulls_away_is_left():
+    """Along x[1] the gradients of rows cancel at 0, where f curves downwards."""
+
+    def fun(x, y, pull):
+        f = (0.5 * (x[0] - y) ** 2 + pull * x[1]).mean() - 0.25 * x[1] ** 2 + x[1] ** 4 / 8
+        return f, np.array([x[0] - y.mean(), pull.mean() - 0.5 * x[1] + 0.5 * x[1] ** 3])
+
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal(20_000), np.tile(np.repeat([1.0, -1.0], 1_000), 10)
+    found = solve(fun, [1.0, 0.0], data, order=np.arange(20_000), jac=True)
+    assert found.reason == BY_STANDARD_ERROR
+    assert abs(found.x[1]) == pytest.approx(1, abs=1e-3)
+
+
 def test_a_minimum_of_samples_that_all_rows_contradict():
     """A loss that forgets what is far: four heavy rows are where the start is, all others elsewhere."""
 
@@ -378,6 +409,22 @@ def test_whoever_watches_sees_samples_grow_and_may_stop():
 # ------------------------------------------------------------------------------- scatter and metric
 
 
+def test_the_scatter_beside_a_large_mean():
+    a, x, rng = features(4, 1_000, 3)
+    y = a @ x + rng.standard_normal(1_000)
+
+    def high(x, a, y):
+        f, g = python_mean(x, a, y)
+        return f + 1e8, g + 1e8
+
+    spreads = [
+        sample_of(fun, x, (a, y), order=np.arange(1_000), jac=True).spread(x, 1_000, 1_000)
+        for fun in (python_mean, high)
+    ]
+    np.testing.assert_allclose(spreads[1].covariance, spreads[0].covariance, rtol=1e-5, atol=1e-7)
+    assert spreads[1].deviation == pytest.approx(spreads[0].deviation, rel=1e-5)
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("size", [1, 7, 110])
 def test_the_scatter_of_rows_from_parts(compiled, size):
@@ -422,6 +469,23 @@ def test_what_a_metric_learns():
     assert metric.scale == scale
     metric.learn(step, -hessian @ step)  # downwards: damped
     assert np.linalg.eigvalsh(metric.matrix)[0] > 0
+
+
+def test_the_smaller_of_two_standard_errors():
+    metric, all_free = Metric(np.diag([1.0, 100.0]), 2.0), np.ones(2, bool)
+    np.testing.assert_allclose(metric.errors(all_free), [0.5, 0.05])
+    metric.learn(np.array([1.0, 0.0]), np.array([8.0, 0.0]))
+    metric.learn(np.array([0.0, 1.0]), np.array([0.0, 50.0]))
+    # 1 / 8 of the root of 1 and 1 / 50 of that of 100; the roots of 1 / 8 and 1 / 50 over 2
+    np.testing.assert_allclose(metric.errors(all_free), [0.125, 0.1])
+
+
+def test_a_move_that_bounds_spoil_is_along_the_diagonal():
+    metric = Metric(np.array([[1.0, 0.9], [0.9, 1.0]]), 1.0)
+    g, box = np.array([-1.0, -0.5]), (np.array([-9.0, -0.1]), np.array([0.001, 9.0]))
+    move = metric.move(np.zeros(2), g, box, np.inf)
+    assert move.promised > 0
+    assert (move.step > 0).all()
 
 
 def test_a_move_within_bounds_makes_the_best_of_it():

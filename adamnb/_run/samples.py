@@ -53,6 +53,8 @@ FIRST = 0.05  # ... and the first, of which it is to be seen whether it is a min
 EVALUATIONS, FEW = 30, 100  # most of a sample, and of the first
 IDLE = 10  # steps in a row that led no further
 SLIGHT = 1e-4  # change of f, relative, of the step that finds the unit of the curvature
+REACH = 3.0  # of the first step, in standard errors that a single row would leave
+SPENT = 5.0  # passes after which the first sample is given up
 VERIFY = 32  # see the option `verify`
 LARGE = 1e100  # element of a gradient that is as good as infinite
 LIKELY = 4.0  # standard deviations of the mean of a sample
@@ -108,7 +110,8 @@ def minimize_by_samples(
 
     Success is claimed only over all rows, where the gradient says that the minimum is within `accuracy`
     standard errors, and the last step has shown that the curvature is right. UNSUITED says that a sample
-    is of no use here, and why: go on from x, where the last sample led, with what needs no curvature.
+    is of no use here, and why: go on with what needs no curvature, from x0 or from x, where the sample led;
+    over all rows either may be the better.
 
     Parameters
     ----------
@@ -131,6 +134,7 @@ def minimize_by_samples(
         if x0.size > MOST_VARIABLES:
             raise StoppedError(UNSUITED, f"{x0.size:,} variables are more than {MOST_VARIABLES:,}")
         growing.first(sizes[0])
+        growing.starting = False
         for rows in sizes[1:-1]:
             growing.settle(rows, LEFT)
         return growing.last()
@@ -195,6 +199,7 @@ class Growing:
         self.box = np.asarray(low, float), np.asarray(high, float)
         self.x, self.rows, self.nit = x0.astype(float), 0, 0
         self.f, self.g, self.off = np.nan, np.full(x0.size, np.nan), np.inf
+        self.starting = len(self.sizes) > 1  # the first sample is not done
         n, self.parts = x0.size, 0  # parts of which the metric is made, and may be
         self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // max(n, 1) ** 2))
         self.f_first, self.f_error, self.g_first = np.nan, 0.0, self.g
@@ -205,6 +210,8 @@ class Growing:
         """Stop where the next evaluation would go beyond a limit, or `watch` wants no more."""
         if self.sample.passed + rows > self.limits.passes * self.sample.count:
             raise StoppedError(OUT_OF_PASSES)
+        if self.starting and self.sample.passed > SPENT * self.sample.count:
+            raise StoppedError(UNSUITED, f"of the first {rows:,} rows no minimum is found")
         reason = self.watch(self.x.astype(self.dtype), self.f, self.rows)
         if reason != GOING:
             raise StoppedError(reason)
@@ -286,7 +293,8 @@ class Growing:
     def settle(self, rows: int, goal: float, anew: bool = False) -> None:
         """Make steps over the first rows until their minimum is near, the metric `anew` while it is far."""
         self.look(rows)
-        before, radius, idle = np.nan, np.inf, 0
+        before, idle = np.nan, 0
+        radius = REACH / self.metric.scale**0.5 if anew else np.inf
         for _ in range(FEW if anew else EVALUATIONS):
             self.off = self.distance()
             left = 1 - self.off / before  # a distance that falls slowly is longer than it seems
