@@ -22,8 +22,12 @@ from .._compiled.reasons import (
     NOISY_LIMIT,
 )
 from .._compiled.vectors import X_ROWS
+from .._problem.scatter import ScatterDifferences
 from .settings import is_plain
 
+POWER = 3.0  # of the average: late points count most
+SHORTER = 0.3  # first step of a run that had got further, as part of its last one
+SPREAD = 16.0  # of sizes about their geometric mean, where they are of one kind
 STRETCH = 100  # steps until the first look; then twice as many each time
 LEAST, PART, MOST = 8, 50, 100  # evaluations of a look: at least; of so many one; at most
 EXACT = 2  # of a look where f is exact, and its gradient alone is noisy
@@ -64,6 +68,25 @@ class Way(NamedTuple):
 
     f: float  # mean
     error: float  # standard error of the mean
+
+
+class Moments:
+    """Mean and deviation of vectors, one after the other (Welford 1962): there may be no room for all."""
+
+    def __init__(self, n: int) -> None:
+        self.count, (self.mean, self.squares) = 0, np.zeros((2, n))
+
+    def take(self, vector: np.ndarray) -> None:
+        """Take in a vector, unless it is not finite."""
+        if np.isfinite(vector).all():
+            self.count += 1
+            change = vector - self.mean
+            self.mean += change / self.count
+            self.squares += change * (vector - self.mean)
+
+    def deviation(self) -> np.ndarray:
+        """Return the standard deviation of each element."""
+        return np.sqrt(self.squares / max(1, self.count - 1))
 
 
 class UnderNoise:
@@ -128,7 +151,13 @@ class UnderNoise:
             scale = run.state.vectors.scale
             run.compiled = False
             run.objective.scatter(np.ones(self.start.size) if scale is None else scale)
-            run.objective.differences.noise = self.kept.noise.fun / run.unit
+            self.tell_differences(self.kept)
+
+    def tell_differences(self, found: Look) -> None:
+        """Tell differences how noisy f is at a point, if they are those of an f that is random."""
+        differences = self.run.objective.differences
+        if isinstance(differences, ScatterDifferences) and found.noise.fun < inf:
+            differences.noise = found.noise.fun / self.run.unit
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
@@ -175,15 +204,12 @@ class UnderNoise:
         found = self.look_at(v.x[s.x_best].copy())
         if found is None:
             return
-        if (
-            found.noise.fun == 0.0
-        ):  # the gradient alone is noisy, and luck cannot pass the last point
+        if found.noise.fun == 0.0:  # luck cannot pass the last point
             last = self.look_at(v.x[s.x].copy())
             found = last if last is not None and last.f < found.f else found
         if self.kept is None and found.f - BELIEVED * found.error > min(s.fun_first, s.fun_best):
             self.kept = self.look_at(self.start)
-        if hasattr(self.run.objective.differences, "noise") and found.noise.fun < inf:
-            self.run.objective.differences.noise = found.noise.fun / self.run.unit
+        self.tell_differences(found)
         if self.kept is not None and rises(self.kept, found):
             self.kept = self.look_at(self.kept.x) or self.kept  # it may have been luck
         if self.kept is None or not rises(self.kept, found):
@@ -199,12 +225,13 @@ class UnderNoise:
         if count < 1:
             return None
         if objective.differences is None:
-            gradients = np.empty((count, x.size), x.dtype)
-            values = np.array([objective.evaluate(x, row) for row in gradients])
-            known = gradients[np.isfinite(gradients).all(axis=1)]
-            if len(known):
-                of_g = known.std(axis=0, ddof=min(1, len(known) - 1), dtype=float)
-                g = known.mean(axis=0)
+            moments, row = Moments(x.size), np.empty_like(x)
+            values = np.empty(count)
+            for k in range(count):
+                values[k] = objective.evaluate(x, row)
+                moments.take(row)
+            if moments.count:
+                g, of_g = moments.mean, moments.deviation()
         else:
             values = np.array(objective.values([x.copy() for _ in range(count)]))
             values = values * self.run.unit
@@ -269,11 +296,6 @@ class UnderNoise:
             return {"fun_stderr": np.nan, "noise": Noise(np.nan, None)}
         of_g = None if at.noise.jac is None else at.noise.jac / unit
         return {"fun_stderr": at.error / unit, "noise": Noise(at.noise.fun / unit, of_g)}
-
-
-POWER = 3.0  # of the average: late points count most
-SHORTER = 0.3  # of the last step that led further, which no noise had lengthened or shortened
-SPREAD = 16.0  # of sizes about their geometric mean, where they are of one kind
 
 
 def of_one_kind(scale: np.ndarray) -> np.ndarray:

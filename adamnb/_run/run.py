@@ -123,7 +123,7 @@ class Run:
         """Return whether f or its gradient is another when the start is evaluated again."""
         x, (one, two) = self.problem.x0, np.empty((2, self.problem.x0.size), self.problem.x0.dtype)
         f, again = (self.objective.evaluate(x, g) for g in (one, two))
-        return f != again or bool((one != two).any())
+        return bool(np.isfinite(f)) and (f != again or bool((one != two).any()))
 
     def under_noise(self) -> int:
         """Go on where f is noisy; return the reason to stop."""
