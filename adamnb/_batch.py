@@ -161,6 +161,9 @@ def minimize_batch(
         raise ValueError(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
+    for name in ("checkpoint", "resume", "state"):
+        if o[name] is not None:
+            raise ValueError(f"`{name}` is of a single run; leave it out.")
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     check_differences(jac, given)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))

@@ -29,9 +29,11 @@ from ._problem.methods import METHODS
 from ._problem.problem import Problem
 from ._problem.structure import VECTOR, names_of, start_of
 from ._problem.workers import mapping
+from ._run.checkpoint import labels_of, state_of
 from ._run.errors import of_run, with_errors
 from ._run.finish import finish
 from ._run.result import SHOWN, Result
+from ._run.resume import take_up
 from ._run.run import Run
 from .schedules import Plateau
 
@@ -287,7 +289,13 @@ def _solve(problem: Problem) -> Result:
     """Minimise a checked problem, where its start is."""
     if isinstance(problem.x0, np.ndarray):
         with mapping(problem.options["workers"]) as problem.map:
-            return to_the_end(Run(problem))
+            run = Run(problem)
+            x0, method, o = problem.x0, problem.method.name, problem.options
+            labels = labels_of(
+                o, problem.args, of="minimize", method=method, shape=x0.shape, dtype=x0.dtype
+            )
+            take_up(run, labels, state_of(o, labels))
+            return to_the_end(run)
     from ._cuda.run import DeviceRun
 
     run = DeviceRun(problem)

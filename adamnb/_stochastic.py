@@ -26,8 +26,10 @@ from ._problem.problem import Problem
 from ._problem.rows import Rows
 from ._problem.structure import start_of
 from ._problem.workers import mapping
+from ._run.checkpoint import labels_of, state_of
 from ._run.progress import Progress
 from ._run.result import Result
+from ._run.resume import take_up
 from ._run.stochastic import Plan, StochasticRun
 
 BATCH_SIZE = 64  # rows, unless it is given
@@ -56,7 +58,6 @@ def minimize_stochastic(
     average_decay: float = 0.999,
     nan_policy: str = "raise",
     progress: Any = False,
-    state: Mapping[str, Any] | None = None,
     **option: Any,
 ) -> Result:
     """Minimise the mean of a function over the rows of a data set, a batch of rows in each iteration.
@@ -96,7 +97,8 @@ def minimize_stochastic(
         with a rate that falls by itself; a function of t counts steps, not epochs. `gtol` is judged over
         all rows at the end. `maxiter` and `maxfun` are infinite unless given. `history` has one value for
         each epoch. `errors` says what the sum over all rows is, of which `fun` is the mean; `n_data` is
-        their number.
+        their number. `state` and `resume` may be of a run with fewer `epochs`; they say `seed` and
+        `batch_size` as well.
     shuffle : bool
         Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
         copied.
@@ -113,9 +115,6 @@ def minimize_stochastic(
     progress : bool or callable
         True shows a bar (needs tqdm); a callable gets ``(batches done, all)``, and `StopIteration` from it
         ends the run.
-    state : dict, optional
-        ``result.state`` of a run with the same arguments that ended early, or had fewer `epochs`: this one
-        goes on from there, with the bits of one that was not interrupted.
 
     Returns
     -------
@@ -190,22 +189,29 @@ def minimize_stochastic(
     _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
     weights = _average(average, average_decay, o)
     observe = observer(callback)
-    if isinstance(state, Mapping):
+    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
+    labels = labels_of(
+        o, (rows.arrays, args), of="minimize_stochastic", method=row.name, shape=vector.shape,
+        dtype=vector.dtype,
+    )  # fmt: skip
+    state = state_of(o, labels)
+    if state is not None:
         seed = state.get("seed") if seed is None else seed
         batch_size = state.get("batch_size") if batch_size is None else batch_size
     order = _order(rows, batch_size, seed, shuffle)
-    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
     fun, jac = flattened(fun, jac, structure)
     jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
     o |= for_variables(o, vector.size)
     bar = Progress(progress, epochs * order.batches, "batch")
-    plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, state)
+    plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar)
     with bar, mapping(o["workers"]) as mapped:
         problem = Problem(
             fun, jac, args, vector, pair, row, o, o["x_scale"], None, is_compiled(fun, jac), structure,
             mapped, *clock,
         )  # fmt: skip
-        result = to_the_end(StochasticRun(problem, plan))
+        run = StochasticRun(problem, plan)
+        take_up(run, labels, state)
+        result = to_the_end(run)
     if o["disp"]:
         report(result)
     return result

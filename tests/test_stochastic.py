@@ -716,7 +716,7 @@ def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
 def test_a_state_of_another_run_is_an_error():
     state = minimised(epochs=1).state
     for given, error, text in (
-        (3, TypeError, "`state` must be a dict as `result.state` is; got int"),
+        ("x", TypeError, "`state` must be a dict as `result.state` is; got 'x'"),
         ({"x": 1}, ValueError, "with the same options; they differ in"),
         (state | {"x": np.zeros(2)}, ValueError, r"`state\['x'\]` must have shape \(3,\)"),
         (state | {"rows": 7}, ValueError, "a run with rows=7; got rows=1000"),

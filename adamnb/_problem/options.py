@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from os import PathLike
 from typing import Any
 
 import numba
@@ -84,6 +85,10 @@ def _whole_numbers(value: Any) -> bool:
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+def _file(value: Any) -> bool:
+    return isinstance(value, str | PathLike) and bool(str(value))
 
 
 def _exceptions(value: Any) -> bool:
@@ -218,6 +223,30 @@ OPTIONS = {
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
     ),
     "disp": Option(False, "be True or False", _flag, "print a summary, and warn when not converged"),
+    "checkpoint": Option(
+        None, "be None or the name of a file", _file,
+        "file (.npz) in which the run is saved now and then, at its end, and when Ctrl-C or an exception"
+        " ends it, for `resume`; it is whole at any time. Where it cannot be written the run goes on, with a"
+        " warning",
+    ),
+    "checkpoint_every": Option(
+        60.0, _NOT_NEGATIVE, _at_least(0), "seconds between two checkpoints"
+    ),
+    "checkpoint_digest": Option(
+        False, "be True or False", _flag,
+        "keep a digest of the data, `args` and `data`, in the checkpoint; a run with other data does not go"
+        " on from it",
+    ),
+    "resume": Option(
+        None, "be None or the name of a file", _file,
+        "checkpoint to go on from, with the bits of a run that was not interrupted; all arguments are to be"
+        " the same, but limits such as `maxiter`, which count from the first start. `max_time` begins anew."
+        " `CheckpointError` for a file that is damaged, or of another problem",
+    ),
+    "state": Option(
+        None, "be a dict as `result.state` is", lambda value: isinstance(value, Mapping),
+        "``result.state`` to go on from, as `resume` does from a file",
+    ),
     "threads": Option(
         None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,
         "threads for large x: None chooses, 1 is serial; the bits do not depend on it",
