@@ -31,6 +31,15 @@ from ._problem.options import check_differences, check_errors, check_polish, com
 from ._problem.rows import several
 from ._problem.structure import starts_of
 from ._run.block import Batch, Solved
+from ._run.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    checkpoint_of,
+    digest_of,
+    file_of,
+    labels_of,
+    read,
+)
 from ._run.problems import Problems
 from ._run.progress import Progress
 from ._run.result import BatchResult, attach
@@ -80,6 +89,7 @@ def minimize_batch(
         that has not begun by then is not evaluated.
         `errors` gives standard errors and covariances row by row; `n_data` may be an array of shape (B,),
         and `profile` is for a single problem.
+        With `checkpoint`, `resume` begins only the problems that had not come to an end.
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
         the fit.
@@ -161,9 +171,8 @@ def minimize_batch(
         raise ValueError(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
-    for name in ("checkpoint", "resume", "state"):
-        if o[name] is not None:
-            raise ValueError(f"`{name}` is of a single run; leave it out.")
+    if o["state"] is not None:
+        raise ValueError("`state` is of a single run; a batch goes on from a file: give `resume`.")
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     check_differences(jac, given)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
@@ -180,6 +189,8 @@ def minimize_batch(
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
+    checkpoint = _taken_up(problems, solved, (several(data), args), row.name, o)
     if problems.count and not on_gpu:
         first = tuple(array[0] for array in problems.block(0, 1).data)
         jac, args = chosen_gradient(fun, jac, args, given, problems.dtype, first)
@@ -188,15 +199,17 @@ def minimize_batch(
     together = is_compiled(fun, jac) and not o["noisy"]  # averages are taken one by one
     batch = Batch(fun, jac, args, row, o, together, time.time() + o["max_time"])
     bar = Progress(progress, problems.count)
-    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
+    problems = problems.only(np.flatnonzero(solved.reason == GOING))
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before
         return structure.shown(BatchResult.of(solved, gradient, *seconds))
 
     try:
-        _solve(batch, problems, workers, bar, solved)
+        _solve(batch, problems, workers, bar, solved, checkpoint)
     except BaseException as error:
+        if checkpoint is not None:
+            checkpoint.save(solved.as_dict())
         if solved.nfev.any():
             attach(error, result())
         raise
@@ -206,17 +219,45 @@ def minimize_batch(
     return found
 
 
-def _solve(batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved) -> None:
+def _taken_up(
+    problems: Problems, solved: Solved, data: Any, method: str, o: dict[str, Any]
+) -> Checkpoint | None:
+    """Take over what a checkpoint has, and return the one that is to be written, if the options say so."""
+    if o["checkpoint"] is None and o["resume"] is None:
+        return None
+    labels = labels_of(
+        o, data, of="minimize_batch", method=method, shape=solved.x.shape, dtype=solved.x.dtype,
+        x0=digest_of(problems.x0),
+    )  # fmt: skip
+    if o["resume"] is not None:
+        try:
+            solved.take_over(read(o["resume"], labels))
+        except ValueError as error:
+            text = f"{str(file_of(o['resume']))!r} is a checkpoint of a batch with other options: {error}."
+            raise CheckpointError(text) from error
+    return checkpoint_of(o, labels)
+
+
+def _solve(
+    batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved,
+    checkpoint: Checkpoint | None,
+) -> None:  # fmt: skip
     """Write into `solved` what is found, as it is found."""
     with bar as stack:
+        if len(solved) > problems.count:
+            bar.advance(len(solved) - problems.count)
         parts = solved_blocks(batch, problems, workers, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
-            solved.put_block(part)
+            solved.put_block(problems.rows(part.first, len(part)), part)
             bar.advance(len(part))
+            if checkpoint is not None and checkpoint.due():
+                checkpoint.save(solved.as_dict())
     solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
-    if problems.count and len(solved.exceptions) == problems.count:
+    if len(solved) and len(solved.exceptions) == len(solved):
         raise solved.exceptions[0]
+    if checkpoint is not None:
+        checkpoint.save(solved.as_dict())
 
 
 def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:

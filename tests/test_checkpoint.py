@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from objectives import QUARTIC, quartic, quartic_problem
+from objectives import QUARTIC, decays, inplace, python_both, quartic, quartic_problem
 from scipy.optimize import rosen, rosen_der
 from test_bits import KINDS, VARIANTS
 from test_bits import minimize as quartics
@@ -337,6 +337,98 @@ def test_a_full_disk_leaves_the_old_file(file):
     assert result.success
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["run.npz"]
+
+
+# ------------------------------------------------------------------------- batches, single steps
+
+
+def stop_at(count):
+    """Return a `progress` that ends a batch once so many problems are done."""
+
+    def progress(done, total):
+        if done >= count:
+            raise StopIteration
+
+    return progress
+
+
+@pytest.mark.parametrize("form", [(inplace, "inplace"), (python_both, True)])
+@pytest.mark.parametrize("options", [{}, {"errors": "chi2", "learning_rate": 0.05}])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_begins_only_what_is_left(form, options, count, tmp_path):
+    (fun, jac), (y, w, t) = form, decays(400)
+    calls, path = [0], tmp_path / "fits"
+
+    def counted(*arguments):
+        calls[0] += 1
+        return fun(*arguments)
+
+    def minimize(**more):
+        f = counted if jac is True else fun
+        return adamnb.minimize_batch(
+            f, [1.0, 1.0], (t,), (y[:rows], w[:rows]), jac=jac, **options, **more
+        )
+
+    rows = 7 if jac is True else 400
+    whole = minimize()
+    needed, calls[0] = calls[0], 0
+    part = minimize(checkpoint=path, progress=stop_at(count))
+    done = int((part.status != 99).sum())
+    assert count <= done
+    shown = []
+    rest = minimize(resume=path, checkpoint=path, progress=lambda *a: shown.append(a))
+    assert shown[0] == (done, rows)
+    assert shown[-1] == (rows, rows)
+    for name in set(whole) - {"time", "compile_time"}:
+        assert pickle.dumps(rest[name]) == pickle.dumps(whole[name]), name
+    assert calls[0] == needed  # of both, for Python functions: nothing twice
+    calls[0] = 0
+    again = minimize(resume=path)
+    assert (calls[0], again.x.tobytes()) == (0, whole.x.tobytes())
+
+
+def test_a_batch_of_other_starts_or_options_is_refused(tmp_path):
+    y, w, t = decays(3)
+
+    def minimize(x0=(1.0, 1.0), **options):
+        return adamnb.minimize_batch(inplace, x0, (t,), (y, w), jac="inplace", **options)
+
+    path = tmp_path / "fits"
+    minimize(checkpoint=path)
+    for options, reason in (
+        ({"x0": (1.0, 2.0)}, "another problem: x0 is"),
+        ({"method": "nadam"}, "another problem: method is 'adam' there"),
+        ({"errors": "chi2"}, "a batch with other options: they differ in covariances.at_bound"),
+    ):
+        with pytest.raises(CheckpointError, match=reason):
+            minimize(resume=path, **options)
+    with pytest.raises(CheckpointError, match="another problem: of is 'minimize_batch' there"):
+        valley(resume=path)
+    with pytest.raises(ValueError, match="`state` is of a single run"):
+        minimize(state={"x": 1})
+
+
+@pytest.mark.parametrize("method", ["adam", "lion"])
+def test_an_optimizer_saved_and_loaded(method, tmp_path):
+    x, y = np.full((2, 3), 2.0), np.zeros((2, 3))
+    one = adamnb.Optimizer(x, method, 0.1, beta1=0.8)
+    other = adamnb.Optimizer(y, method, 0.1)
+    for _ in range(5):
+        one.step(x**3)
+    one.save(tmp_path / "steps")
+    other.load(tmp_path / "steps")
+    for _ in range(5):
+        one.step(x**3)
+        other.step(y**3)
+    assert (one.t, x.tobytes()) == (other.t, y.tobytes())
+    for wrong in (
+        adamnb.Optimizer(np.zeros(6), method),
+        adamnb.Optimizer(np.zeros((2, 3), "f"), method),
+        adamnb.Optimizer(np.zeros((2, 3)), "sgd"),
+    ):
+        with pytest.raises(CheckpointError, match=r"steps\.npz' is of another optimizer"):
+            wrong.load(tmp_path / "steps")
+        assert (wrong.t, wrong.x.any()) == (0, False)
 
 
 KILLED = """

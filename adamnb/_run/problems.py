@@ -1,6 +1,7 @@
 """The caller's arrays of many problems: checked against each other, and cut into blocks."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class Problems:
 
     `data` may hold arrays on a device, as `_cuda.blocks.viewed` gives them, if `on_gpu`.
     """
+
+    left: np.ndarray | None = None  # numbers of those that are left; None: all of them
 
     def __init__(
         self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False,
@@ -74,7 +77,26 @@ class Problems:
             )
         return array
 
-    def starts(self, rows: slice) -> np.ndarray:
+    def only(self, left: np.ndarray) -> "Problems":
+        """Return the problems whose numbers are in `left`, in rising order."""
+        some = copy(self)
+        some.left, some.count = left, len(left)
+        return some
+
+    def rows(self, first: int, size: int) -> Any:
+        """Return the numbers of the caller's problems, a slice or an array, from number `first` of these on.
+
+        On a GPU, where arrays are sliced, they may be fewer.
+        """
+        if self.left is None:
+            return slice(first, min(first + size, self.count))
+        left = self.left[first : first + size]
+        if not self.on_gpu:
+            return left
+        gaps = np.flatnonzero(np.diff(left) != 1)
+        return slice(int(left[0]), int(left[gaps[0] if gaps.size else -1]) + 1)
+
+    def starts(self, rows: Any) -> np.ndarray:
         """Return starts within the bounds, in a new array."""
         x = np.array(self.x0[rows], self.dtype, order="C")
         if self.bounds is not None:
@@ -83,7 +105,7 @@ class Problems:
 
     def block(self, first: int, size: int) -> Block:
         """Return the problems from `first` on."""
-        rows = slice(first, min(first + size, self.count))
+        rows = self.rows(first, size)
         x, rate, scale = self.starts(rows), self.learning_rate, self.x_scale
         if isinstance(rate, np.ndarray):
             rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()
