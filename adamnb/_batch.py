@@ -171,6 +171,10 @@ def minimize_batch(
         raise ValueError(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
+    if o["comm"] is not None:
+        raise ValueError(
+            "`comm` is of a single run; for a batch give its pool's `map` as `workers`."
+        )
     if o["state"] is not None:
         raise ValueError("`state` is of a single run; a batch goes on from a file: give `resume`.")
     fun, jac = gradient_form(fun, jac, o["finite_difference"])

@@ -168,6 +168,8 @@ def minimize_stochastic(
                 f"`{name}` judges single values of f, and these are means over a few rows; got"
                 f" {given[name]!r}: leave it out. `gtol` is judged over all rows."
             )
+    if given.get("comm") is not None:
+        raise ValueError("`comm` is of `minimize`; leave it out.")
     if on_device(x0):
         raise TypeError("`x0` must be in the host's memory; it is on a GPU: pass a NumPy array.")
     structure, vector = start_of(x0)

@@ -247,6 +247,12 @@ OPTIONS = {
         None, "be a dict as `result.state` is", lambda value: isinstance(value, Mapping),
         "``result.state`` to go on from, as `resume` does from a file",
     ),
+    "comm": Option(
+        None, "be None or a communicator of mpi4py", lambda value: hasattr(value, "Allgather"),
+        "communicator of mpi4py whose ranks minimise together, called by all of them: `fun` and its gradient"
+        " are each rank's share of a sum over data, and x and the result are the same on every rank, to the"
+        " bit",
+    ),
     "threads": Option(
         None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,
         "threads for large x: None chooses, 1 is serial; the bits do not depend on it",

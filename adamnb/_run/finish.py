@@ -1,6 +1,5 @@
 """After the last iteration: is it a minimum, and polishing it with a method of SciPy."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ class Finish:
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return f and its gradient at x; polishing, the best point is remembered."""
         s, state = self.s, self.run.state
-        if s.nfev >= self.o["maxfun"] or time.perf_counter() > self.run.deadline:
+        if s.nfev >= self.o["maxfun"] or self.run.late():
             raise OutOfBudgetError
         x = x.astype(self.g.dtype)
         if self.bounds is not None:  # rounding in scaled variables

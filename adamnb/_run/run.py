@@ -279,8 +279,17 @@ class Run:
                 history.append(np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
             yield reason
 
+    def late(self) -> bool:
+        """Return whether the time is over, on one of the ranks if there are some."""
+        over, ranks = time.perf_counter() > self.deadline, self.problem.ranks
+        if ranks is None or self.deadline == np.inf:
+            return over
+        return ranks.agreed(OUT_OF_SECONDS if over else GOING) != GOING
+
     def watched(self) -> bool:
         """Return whether there is something to do between two interpreted iterations."""
+        if self.problem.ranks is not None and self.problem.ranks.watching:
+            return True
         return self.problem.observe is not None or self.deadline < np.inf or callable(self.rate)
 
     def watch(self, gradient: np.ndarray) -> None:
@@ -291,7 +300,9 @@ class Run:
                 observe(self.intermediate(gradient))
             except StopIteration:
                 s.stop = INTERRUPTED
-        if time.perf_counter() > self.deadline and s.stop == GOING:
+        if self.problem.ranks is not None and self.problem.ranks.watching:
+            s.stop = self.problem.ranks.agreed(s.stop)
+        if self.late() and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
         o = self.settings[0]
         if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:  # a step may follow
