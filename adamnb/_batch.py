@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba.extending import is_jitted
 
+from ._cluster import is_cluster
 from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
@@ -80,8 +81,8 @@ def minimize_batch(
         Further arguments, the same for all problems.
     data : tuple of array_like, each of shape (B, ...)
         Further arguments of which each problem gets its own: ``data_b = (data[0][b], ...)``. They
-        are read block by block, so `numpy.memmap` and what else slices like an array may be larger
-        than memory. A masked array is an error: hand the mask on as weights.
+        are read block by block, so `numpy.memmap`, dask arrays and what else slices like an array may be
+        larger than memory. A masked array is an error: hand the mask on as weights.
     method, tol, options, **option
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
         number per problem, or (B, n); `x_scale` likewise, or with the structure of x0, with leading axes or
@@ -102,11 +103,14 @@ def minimize_batch(
     device : "auto", "cpu" or "cuda"
         "cuda" is an NVIDIA GPU, with a thread for each problem; "auto" chooses it where x0 or one of
         `data` is there already (any array with ``__cuda_array_interface__``). See Notes.
-    workers : int or map-like callable, optional
+    workers : int, map-like callable or `distributed.Client`, optional
         For Python functions: number of processes (-1: all cores), or a callable
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
         problems are solved; `fun`, `jac` and `args` are pickled, and a script does its work below
-        ``if __name__ == "__main__":``. For Numba functions an int is the number of threads.
+        ``if __name__ == "__main__":``. On several machines ``mpi4py.futures.MPIPoolExecutor().map``, or a
+        `distributed.Client`: blocks of dask arrays in `data` are then computed where they are used, and
+        what a worker that is lost was at is done by another one. For Numba functions an int is the number
+        of threads.
     progress : bool or callable
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
         from it ends the batch with what has been found.
@@ -316,7 +320,7 @@ def _viewed(x0: Any, data: Any) -> tuple[Any, tuple]:
 
 
 def _checked_workers(workers: Any) -> Any:
-    if workers is None or callable(workers):
+    if workers is None or callable(workers) or is_cluster(workers):
         return workers
     if isinstance(workers, bool) or not isinstance(workers, int | np.integer):
         raise TypeError(

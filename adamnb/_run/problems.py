@@ -103,8 +103,10 @@ class Problems:
             np.clip(x, self.bounds[0][rows], self.bounds[1][rows], out=x)
         return x
 
-    def block(self, first: int, size: int) -> Block:
-        """Return the problems from `first` on."""
+    def block(
+        self, first: int, size: int, kept: Callable[[Any], bool] = lambda array: False
+    ) -> Block:
+        """Return the problems from `first` on, with data that are `kept` as they are."""
         rows = self.rows(first, size)
         x, rate, scale = self.starts(rows), self.learning_rate, self.x_scale
         if isinstance(rate, np.ndarray):
@@ -114,12 +116,13 @@ class Problems:
         bounds = None
         if self.bounds is not None:
             bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
-        take = _contiguous if self.on_gpu else _own  # there, it is copied anyway
+        take = _contiguous if self.on_gpu else own  # there, it is copied anyway
         parts = [array[rows] for array in self.data]
         for i, part in enumerate(parts):  # what is read from a disk may come masked
             refuse_masked(f"data[{i}]", part)
         n_data = self.n_data if np.ndim(self.n_data) == 0 else self.n_data[rows]
-        return Block(first, x, tuple(map(take, parts)), bounds, scale, rate, n_data)
+        data = tuple(part if kept(part) else take(part) for part in parts)
+        return Block(first, x, data, bounds, scale, rate, n_data)
 
 
 def _sliceable(i: int, array: Any) -> Any:
@@ -137,7 +140,7 @@ def _sliceable(i: int, array: Any) -> Any:
     return array
 
 
-def _own(array: Any) -> np.ndarray:
+def own(array: Any) -> np.ndarray:
     """Return a new contiguous array in the machine's byte order."""
     array = np.asarray(array)
     return np.array(array, array.dtype.newbyteorder("="), order="C")
