@@ -312,8 +312,10 @@ def _solve(problem: Problem, data: Any) -> Result:
             return to_the_end(run)
     from ._cuda.run import DeviceRun
 
-    run = DeviceRun(problem)
-    return run.result(run.iterate())
+    device_run = DeviceRun(problem)
+    labels = _labels(problem, data)
+    take_up(device_run, labels, state_of(problem.options, labels))
+    return device_run.result(device_run.iterate())
 
 
 def _labels(problem: Problem, data: Any) -> dict[str, str]:

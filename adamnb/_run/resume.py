@@ -117,7 +117,8 @@ def restore(run: Any, given: Any) -> int:
     ungrouped = ({name for name in names if "." not in name} for names in (own, given))
     odd = set.symmetric_difference(*ungrouped)
     _require(not odd, f"they differ in {', '.join(sorted(odd))}")
-    run.problem.x0 = np.array(given["start"])
+    if isinstance(run.problem.x0, np.ndarray):
+        run.problem.x0 = np.array(given["start"])
     if "history" in given:
         run.history.append(np.array(given["history"]))
     _restore_knowledge(run, given)

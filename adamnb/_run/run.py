@@ -154,13 +154,17 @@ class Run:
     def pause(self, reason: int) -> None:
         """Keep what another run goes on from, and save it if it is to be saved."""
         self.kept = self.snapshot(reason)
+        self.save(self.kept)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save a state, if it is to be saved."""
         if self.checkpoint is not None:
-            self.checkpoint.save(self.kept)
+            self.checkpoint.save(state)
 
     def save_if_due(self) -> None:
         """Save what there is between two iterations, if it is time to."""
         if self.checkpoint is not None and self.checkpoint.due():
-            self.checkpoint.save(self.snapshot(GOING))
+            self.save(self.snapshot(GOING))
 
     @property
     def decays(self) -> bool:
@@ -389,8 +393,7 @@ class Run:
         if self.s.nit > 0:
             if self.kept is None:
                 self.kept = self.undone()
-                if self.checkpoint is not None:
-                    self.checkpoint.save(self.kept)
+                self.save(self.kept)
             self.s.fun = np.nan  # of the point that raised
             attach(error, self.result(RAISED))
 

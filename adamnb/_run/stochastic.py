@@ -341,8 +341,7 @@ class StochasticRun(Run):
         s, v = self.s, self.state.vectors
         if s.nit > 0 and self.kept is None:
             self.kept = self.undone()
-            if self.checkpoint is not None:
-                self.checkpoint.save(self.kept)
+            self.save(self.kept)
             v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
             s.fun_best = s.gradient_norm_best = np.nan
         super().accompany(error)
