@@ -67,6 +67,29 @@ def test_dask_arrays_are_read_block_by_block():
     assert_same(found, fits(5000))
 
 
+def test_maps_of_xarray():
+    """The example of docs/long_runs.md."""
+    xarray = pytest.importorskip("xarray")
+    y, _, t = decays(24)
+
+    def fits_of(y):
+        rows = y.reshape(-1, y.shape[-1])
+        ones = np.ones(len(rows))
+        found = adamnb.minimize_batch(inplace, [1.0, 1.0], (t,), (rows, ones), jac="inplace")
+        return found.x.reshape(*y.shape[:-1], 2)
+
+    signals = xarray.DataArray(y.reshape(4, 6, -1), dims=("row", "column", "t"))
+    lazy = signals.chunk({"row": 2, "column": 3})
+    maps = xarray.apply_ufunc(
+        fits_of, lazy, input_core_dims=[["t"]], output_core_dims=[["parameter"]],
+        dask="parallelized", output_dtypes=[float],
+        dask_gufunc_kwargs={"output_sizes": {"parameter": 2}},
+    )  # fmt: skip
+    assert maps.shape == (4, 6, 2)
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_array_equal(maps.values, fits_of(signals.values))
+
+
 def test_a_worker_that_is_killed_is_made_up_for(client):
     killed = []
 

@@ -39,6 +39,7 @@ class Ranks:
         self.unsound: list[int] = []  # ranks whose last f was not finite
         self.watching = False  # whether one of them has a callback
         self._headers = np.zeros((self.count, 4))
+        self._buffers = np.zeros((2, self.count, 0))
         self._before: Any = None
 
     def __enter__(self) -> "Ranks":
@@ -103,14 +104,19 @@ class Ranks:
             )
 
     def total(self, share: np.ndarray) -> np.ndarray:
-        """Return the sum of the shares of all ranks, in their order: each sums a part, and hands it out."""
+        """Return the sum of the shares of all ranks, in their order: each sums a part, and hands it out.
+
+        It is valid until the next one is made.
+        """
         n, count = share.size, self.count
-        length = -(-n // count)
-        shares = np.zeros((count, length), share.dtype)
-        shares.reshape(-1)[:n] = share
-        parts, whole = np.empty_like(shares), np.empty_like(shares)
-        self.comm.Alltoall(shares, parts)
-        part = parts[0].copy()
+        if count == 1:
+            return share
+        if self._buffers.dtype != share.dtype or self._buffers.shape[2] != -(-n // count):
+            self._buffers = np.zeros((2, count, -(-n // count)), share.dtype)
+        whole, parts = self._buffers
+        whole.reshape(-1)[:n] = share
+        self.comm.Alltoall(whole, parts)
+        part = parts[0]
         for other in parts[1:]:
             part += other
         self.comm.Allgather(part, whole)
@@ -119,10 +125,14 @@ class Ranks:
 
 
 def summed(ranks: Ranks, objective: Objective) -> Callable:
-    """Return the function ``x -> (f, gradient)`` of the sum of which `objective` is this rank's share."""
+    """Return the function ``x -> (f, gradient)`` of the sum of which `objective` is this rank's share.
+
+    The gradient is valid until the next call.
+    """
+    g = np.empty(objective.shape, objective.dtype)
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
-        g, f, failure = np.empty_like(x), 0.0, None
+        f, failure = 0.0, None
         try:
             f = objective.evaluate(x, g)
         except BaseException as error:
