@@ -1,11 +1,12 @@
 """Adam for scientific computing: `scipy.optimize.minimize` with Adam inside, compiled by Numba."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import schedules as schedules
 
 if TYPE_CHECKING:  # "as" makes a name public to type checkers
+    from . import plot as plot
     from ._batch import minimize_batch as minimize_batch
     from ._check_gradient import GradientCheck as GradientCheck
     from ._check_gradient import check_gradient as check_gradient
@@ -13,6 +14,7 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._derivatives import hessian as hessian
     from ._derivatives import jacobian as jacobian
     from ._derivatives import value_and_grad as value_and_grad
+    from ._minimize import Solver
     from ._minimize import minimize as minimize
     from ._multistart import multistart as multistart
     from ._njit import Solution as Solution
@@ -25,6 +27,20 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._run.result import Result as Result
     from ._statsmodels import statsmodels_fit as statsmodels_fit
     from ._stochastic import minimize_stochastic as minimize_stochastic
+
+    adam: Solver
+    adamw: Solver
+    amsgrad: Solver
+    nadam: Solver
+    radam: Solver
+    adamax: Solver
+    adabelief: Solver
+    yogi: Solver
+    lion: Solver
+    rmsprop: Solver
+    momentum: Solver
+    nesterov: Solver
+    sgd: Solver
 
 __version__ = "0.1.0"
 
@@ -55,21 +71,25 @@ _LATER = {
 
 def _public() -> list[str]:
     """Return the public names."""
-    return sorted([*_LATER, "schedules", *import_module("._minimize", __name__).SOLVERS])
+    return sorted([*_LATER, "plot", "schedules", *import_module("._minimize", __name__).SOLVERS])
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__all__":
-        return _public()
-    if name in _LATER:
-        value = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    elif name.startswith("_") or name not in _public():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    else:
-        value = import_module("._minimize", __name__).SOLVERS[name]
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to which every name would be one of the package
+
+    def __getattr__(name):
+        if name == "__all__":
+            return _public()
+        if name == "plot":
+            value = import_module(".plot", __name__)
+        elif name in _LATER:
+            value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        elif name.startswith("_") or name not in _public():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        else:
+            value = import_module("._minimize", __name__).SOLVERS[name]
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_public()})
+    return [*(name for name in globals() if name.startswith("__")), *_public()]

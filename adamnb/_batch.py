@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numba.extending import is_jitted
@@ -14,7 +14,8 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
 from ._distribution import solved_blocks
-from ._minimize import merged, solver_of
+from ._minimize import Solver, merged, solver_of
+from ._problem.annotations import BatchOptions, Gradient, MethodName, Progress, Workers
 from ._problem.arguments import (
     ADAPTIVE,
     FORWARD,
@@ -31,6 +32,7 @@ from ._problem.flattened import flattened
 from ._problem.options import check_differences, check_errors, check_polish, complete
 from ._problem.rows import several
 from ._problem.structure import starts_of
+from ._run import progress as shown
 from ._run.block import Batch, Solved
 from ._run.checkpoint import (
     Checkpoint,
@@ -42,8 +44,9 @@ from ._run.checkpoint import (
     read,
 )
 from ._run.problems import Problems
-from ._run.progress import Progress
 from ._run.result import BatchResult, attach
+
+ARGUMENTS = {"workers", "progress"}  # options of `minimize` that are arguments here
 
 
 def minimize_batch(
@@ -51,15 +54,15 @@ def minimize_batch(
     x0: Any,
     args: Any = (),
     data: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
+    method: MethodName | Solver = "adam",
+    jac: Gradient = None,
     bounds: Any = None,
     tol: float | None = None,
     options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    workers: Any = None,
-    progress: Any = False,
-    **option: Any,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: Workers | None = None,
+    progress: Progress = False,
+    **option: Unpack[BatchOptions],
 ) -> BatchResult:
     """Minimise many independent problems of the same form, each with its own stop.
 
@@ -111,9 +114,10 @@ def minimize_batch(
         `distributed.Client`: blocks of dask arrays in `data` are then computed where they are used, and
         what a worker that is lost was at is done by another one. For Numba functions an int is the number
         of threads.
-    progress : bool or callable
+    progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
-        from it ends the batch with what has been found.
+        from it ends the batch with what has been found; a logger gets a line every 10 s, with
+        ``(logger, 60)`` every 60 s.
 
     Returns
     -------
@@ -165,8 +169,8 @@ def minimize_batch(
     """
     started, compile_before = time.perf_counter(), code.seconds
     given = {"verify": 0} | merged(options, option)
-    if "workers" in given:
-        raise TypeError("`workers` is an argument of `minimize_batch`, not one of its options.")
+    for name in ARGUMENTS & given.keys():
+        raise TypeError(f"`{name}` is an argument of `minimize_batch`, not one of its options.")
     structure, x0, count = starts_of(x0, several(data))
     given, bounds = structure.options(given, count), structure.bounds(bounds, count)
     row = solver_of(method).method
@@ -206,7 +210,7 @@ def minimize_batch(
         gradient = gradient_name(jac)
     together = is_compiled(fun, jac) and not o["noisy"]  # averages are taken one by one
     batch = Batch(fun, jac, args, row, o, together, time.time() + o["max_time"])
-    bar = Progress(progress, problems.count)
+    bar = shown.Progress(progress, problems.count)
     problems = problems.only(np.flatnonzero(solved.reason == GOING))
 
     def result() -> BatchResult:
@@ -247,7 +251,7 @@ def _taken_up(
 
 
 def _solve(
-    batch: Batch, problems: Problems, workers: Any, bar: Progress, solved: Solved,
+    batch: Batch, problems: Problems, workers: Any, bar: shown.Progress, solved: Solved,
     checkpoint: Checkpoint | None,
 ) -> None:  # fmt: skip
     """Write into `solved` what is found, as it is found."""

@@ -2,9 +2,9 @@
 
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numba.core.registry import CPUDispatcher
@@ -15,6 +15,8 @@ from ._compiled import machine_code as code
 from ._compiled.least_squares import Found
 from ._compiled.misfit import LOSSES, POISSON
 from ._compiled.reasons import CONVERGED, GOING, INTERRUPTED, RAISED, WRONG_SHAPE
+from ._problem import annotations
+from ._problem.annotations import Jacobian, Tolerances
 from ._problem.arguments import FORWARD, PUBLIC_SCHEMES
 from ._problem.curves import Curves, Errors, checked_x, checked_y, data_of, starts_and_bounds
 from ._problem.model import PythonModel, compiled_rows, count_parameters
@@ -41,18 +43,18 @@ def curve_fit(
     absolute_sigma: bool = False,
     check_finite: bool | None = None,
     bounds: Any = (-np.inf, np.inf),
-    method: str | None = None,
-    jac: Any = None,
+    method: Literal["lm", "trf", "dogbox"] | None = None,
+    jac: Jacobian = None,
     *,
     full_output: bool = False,
-    nan_policy: str | None = None,
-    loss: str = "linear",
+    nan_policy: Literal["raise", "omit"] | None = None,
+    loss: Literal["linear", "soft_l1", "huber", "cauchy", "arctan"] = "linear",
     f_scale: float = 1.0,
-    cost: str = "least_squares",
+    cost: Literal["least_squares", "poisson"] = "least_squares",
     weights: Any = None,
     threads: int | None = None,
-    progress: Any = False,
-    **tolerance: Any,
+    progress: annotations.Progress = False,
+    **tolerance: Unpack[Tolerances],
 ) -> CurveFit:
     """Fit a model to one curve, or to each of many, with standard errors.
 
@@ -107,9 +109,9 @@ def curve_fit(
         In place of `sigma`: ``1 / sigma**2``. 0 or False for a point that does not count.
     threads : int, optional
         Number of threads over curves; all cores by default.
-    progress : bool or callable
+    progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(curves done, curves)``, and `StopIteration`
-        from it ends the fits.
+        from it ends the fits; a logger gets a line every 10 s, with ``(logger, 60)`` every 60 s.
     ftol, xtol : float
         Relative reduction of the cost, and relative length of a step in units in which every
         parameter changes the curve as much: the last one and the next that is promised must both be
@@ -255,7 +257,7 @@ def _positive(name: str, value: Any, least: float = 0.0) -> float:
     return number
 
 
-def _check_keywords(given: dict[str, Any]) -> None:
+def _check_keywords(given: Mapping[str, Any]) -> None:
     """Refuse what else was given by name and is no tolerance."""
     if "args" in given:
         raise ValueError(
@@ -273,7 +275,7 @@ def _check_keywords(given: dict[str, Any]) -> None:
             )
 
 
-def _tolerances(given: dict[str, Any], n: int) -> dict[str, Any]:
+def _tolerances(given: Mapping[str, Any], n: int) -> dict[str, Any]:
     """Return the tolerances and the number of evaluations."""
     choices: dict[str, Any] = {}
     for name, default in TOLERANCES.items():

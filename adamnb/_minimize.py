@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from scipy.optimize import OptimizeWarning
@@ -14,6 +14,7 @@ from ._compiled import machine_code as code
 from ._compiled.reasons import LIMIT, NOT_FINITE
 from ._cuda.access import device_start
 from ._problem import options as _options
+from ._problem.annotations import Callback, Gradient, MethodName, Options
 from ._problem.arguments import (
     argument_tuple,
     gradient_form,
@@ -37,6 +38,7 @@ from ._problem.workers import mapping
 from ._run.checkpoint import digest_of, labels_of, state_of
 from ._run.errors import of_run, with_errors
 from ._run.finish import finish
+from ._run.progress import display_of
 from ._run.result import SHOWN, Result
 from ._run.resume import take_up
 from ._run.run import Run
@@ -47,16 +49,16 @@ def minimize(
     fun: Callable,
     x0: Any,
     args: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
+    method: "MethodName | Solver" = "adam",
+    jac: Gradient = None,
     hess: Any = None,
     hessp: Any = None,
     bounds: Any = None,
     constraints: Any = (),
     tol: float | None = None,
-    callback: Callable | None = None,
+    callback: Callback = None,
     options: Mapping[str, Any] | None = None,
-    **option: Any,
+    **option: Unpack[Options],
 ) -> Result:
     """Minimise a scalar function of one or more variables with Adam or one of its relatives.
 
@@ -98,9 +100,10 @@ def minimize(
         Anything else is an error that names the way out.
     tol : float, optional
         Sets `gtol` and `ftol` where they are not given.
-    callback : callable, optional
+    callback : callable or list of them, optional
         ``callback(x)`` or ``callback(intermediate_result=...)`` after each iteration, with copies, x as
-        `fun` gets it; raise `StopIteration` to stop.
+        `fun` gets it; raise `StopIteration` to stop. Numba functions are then called one by one from
+        Python; `progress` leaves them in machine code.
     options : dict, optional
     **option
         Options, here or in `options`; see Notes.
@@ -138,6 +141,18 @@ def minimize(
     second of compilation once; the next process finds them on disk if `fun` has ``cache=True``. That a
     function has none is found out anew in each process, in a quarter of a second. Threads of a `fun`
     compiled with ``parallel=True`` are not used in them.
+
+    Where f or its gradient is another when a point is evaluated again, by more than rounding, it is noisy: an
+    automatic learning rate looks, where a step fails and before it claims success, which takes an evaluation
+    or two where f is exact. The run then goes on in another way, and so does one with ``noisy=True`` from the
+    start: the momentum of the method, nothing taken back, a rate that falls with the number of steps that
+    do not agree, and as the answer an average of the points, late ones counting most (Shamir & Zhang 2013).
+    After 100 steps, 200, 400, ..., and at the end, f and gradient are evaluated there 8 to 100 times.
+    ``result.fun`` and ``result.jac`` are those means, ``result.fun_stderr`` the standard error of the first,
+    ``result.noise`` what one evaluation scatters by. `maxiter`, `maxfun`, `max_time` end the run, or `ftol`
+    where that is wide; status 0 says that no improvement can be told from the noise, and that what may be
+    hidden in it is small beside the fall of f. Differences then have both sides and steps by the noise.
+    There is no `polish` and no `verify`.
 
     With `errors` the result has standard errors, `stderr`, with `covariance` and `correlation`, or says why
     it has none. The Hessian is had by differences of gradients, some 2 n of them, or of f where there are
@@ -239,12 +254,12 @@ class Solver:
         fun: Callable,
         x0: Any,
         args: Any = (),
-        jac: Any = None,
+        jac: Gradient = None,
         hess: Any = None,
         hessp: Any = None,
         bounds: Any = None,
         constraints: Any = (),
-        callback: Callable | None = None,
+        callback: Callback = None,
         tol: float | None = None,
         **options: Any,
     ) -> Result:
@@ -298,12 +313,20 @@ class Solver:
         o |= for_variables(o, vector.size)
         return Problem(
             fun, jac, args, vector, pair, method, o, o["x_scale"], observer(callback),
-            is_compiled(fun, jac) and not there, structure,
+            is_compiled(fun, jac) and not there, structure, map, display_of(o),
         )  # fmt: skip
 
 
 def _solve(problem: Problem, data: Any) -> Result:
-    """Minimise a checked problem, where its start is; `data` is what a checkpoint may have a digest of."""
+    """Minimise a checked problem, and show how far it is; `data` is what a checkpoint may digest."""
+    if problem.display is None:
+        return _solved(problem, data)
+    with problem.display:
+        return _solved(problem, data)
+
+
+def _solved(problem: Problem, data: Any) -> Result:
+    """Minimise a problem where its start is."""
     if isinstance(problem.x0, np.ndarray):
         with mapping(problem.options["workers"]) as problem.map:
             run = Run(problem)
@@ -315,7 +338,9 @@ def _solve(problem: Problem, data: Any) -> Result:
     device_run = DeviceRun(problem)
     labels = _labels(problem, data)
     take_up(device_run, labels, state_of(problem.options, labels))
-    return device_run.result(device_run.iterate())
+    reason = device_run.iterate()
+    device_run.show_end()
+    return device_run.result(reason)
 
 
 def _labels(problem: Problem, data: Any) -> dict[str, str]:
@@ -328,7 +353,13 @@ def _labels(problem: Problem, data: Any) -> dict[str, str]:
 def _solve_together(problem: Problem, ranks: Ranks) -> Result:
     """Minimise the sum of the functions of all ranks."""
     o, x0 = problem.options, problem.x0
-    alone = ("disp", "checkpoint", "checkpoint_every", "resume")  # may be given on one rank
+    alone = (
+        "disp",
+        "progress",
+        "checkpoint",
+        "checkpoint_every",
+        "resume",
+    )  # may be given on one rank
     numbers = {name: value for name, value in o.items() if isinstance(value, NUMBERS)}
     ranks.require_same("x0", digest_of((x0, *(problem.bounds or ()))))
     ranks.require_same("method", problem.method.name)
@@ -361,6 +392,7 @@ def to_the_end(run: Run) -> Result:
     """Run to the end, and return what is found there; an exception carries what had been found."""
     try:
         reason = finish(run, run.iterate())
+        run.show_end()
         found = of_run(run)
         result = run.result(reason)
         if found is not None:
@@ -400,7 +432,7 @@ def solver_of(method: Any) -> Solver:
     return solver
 
 
-def merged(options: Mapping[str, Any] | None, option: dict[str, Any]) -> dict[str, Any]:
+def merged(options: Mapping[str, Any] | None, option: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options given in `options` and those given as keywords."""
     if not isinstance(options, Mapping | None):
         raise TypeError(f"`options` must be a dict of option names and values; got {options!r}.")

@@ -1,15 +1,16 @@
 """`multistart`: one problem from many starts, and the distinct minima that they lead to."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from scipy.optimize import Bounds
 from scipy.stats import qmc
 
-from ._batch import minimize_batch
+from ._batch import ARGUMENTS, minimize_batch
 from ._compiled.elements import sizes_of
-from ._minimize import merged
+from ._minimize import Solver, merged
+from ._problem.annotations import Gradient, MethodName, MultistartOptions
 from ._problem.arguments import SCHEMES, Pair, argument_tuple, gradient_form, limits
 from ._problem.derivative import chosen_gradient
 from ._problem.flattened import flattened
@@ -28,14 +29,14 @@ def multistart(
     bounds: Any,
     n_starts: int = 128,
     args: Any = (),
-    method: Any = "adam",
-    jac: Any = None,
-    sampler: Any = "sobol",
+    method: MethodName | Solver = "adam",
+    jac: Gradient = None,
+    sampler: Literal["sobol", "halton", "lhs"] | qmc.QMCEngine = "sobol",
     rng: Any = None,
-    same: str = "x",
+    same: Literal["x", "fun"] = "x",
     same_tol: float = 1e-3,
     keep_bounds: bool = True,
-    **batch: Any,
+    **batch: Unpack[MultistartOptions],
 ) -> MultistartResult:
     """Minimise from many starts spread evenly between the bounds, and list the distinct minima.
 
@@ -94,16 +95,16 @@ def multistart(
         raise TypeError("`data` is for `minimize_batch`: here all starts share `args`.")
     structure, (lower, upper) = _box(bounds)
     starts = lower + (upper - lower) * _unit_points(sampler, lower.size, int(n_starts), rng)
-    options = OPTIONS.keys() - {"workers"}  # of `minimize_batch` it is an argument
+    options = OPTIONS.keys() - ARGUMENTS
     given = merged(batch.pop("options", None), {n: v for n, v in batch.items() if n in options})
-    batch = {n: v for n, v in batch.items() if n not in options}
+    others: dict[str, Any] = {n: v for n, v in batch.items() if n not in options}
     verify = given.pop("verify", OPTIONS["verify"].default)
     check("verify", verify, OPTIONS["verify"])
     args = argument_tuple(fun, args, 1 + (isinstance(jac, str) and jac == "inplace"))
     limit, pair = (Bounds(lower, upper), (lower, upper)) if keep_bounds else (None, None)
     x0 = structure.take(starts)
     found = minimize_batch(
-        fun, x0, args, method=method, jac=jac, bounds=limit, options=given, **batch
+        fun, x0, args, method=method, jac=jac, bounds=limit, options=given, **others
     )
     rows = np.flatnonzero(found.success)
     rows = rows[np.argsort(found.fun[rows], kind="stable")]

@@ -1,7 +1,7 @@
 """`njit_minimize`: the compiled loop, called from the user's own `@njit` code."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -22,6 +22,7 @@ from ._compiled.run import Functions, Span, run
 from ._compiled.saddle import is_saddle
 from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors
 from ._minimize import minimize
+from ._problem.annotations import MethodName
 from ._problem.arguments import FORWARD
 from ._problem.compiled import gradient_into
 from ._problem.differences import learnt
@@ -47,8 +48,8 @@ def njit_minimize(
     fun: Callable,
     x0: np.ndarray,
     args: tuple = (),
-    jac: Any = None,
-    method: str = "adam",
+    jac: Callable[..., Any] | Literal[True, "inplace", "forward"] | None = None,
+    method: MethodName = "adam",
     learning_rate: float | None = None,
     maxiter: int = 10_000,
     gtol: float = 1e-8,

@@ -1,7 +1,7 @@
 """`Optimizer`: one step at a time, in place, for loops of the user's own."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numba
 import numpy as np
@@ -11,8 +11,9 @@ from ._compiled.loops import OVERLAP, chunk_count, step
 from ._compiled.machine_code import array_type, machine_code
 from ._compiled.records import OPTIONS
 from ._cuda.access import device_vector
-from ._minimize import solver_of
+from ._minimize import Solver, solver_of
 from ._problem import options as _options
+from ._problem.annotations import Hyperparameters, MethodName
 from ._problem.arguments import on_device, per_variable, refuse_masked
 from ._problem.state import checked_state
 from ._run import checkpoint
@@ -85,10 +86,10 @@ class Optimizer:
     def __init__(
         self,
         x: Any,
-        method: str = "adam",
+        method: MethodName | Solver = "adam",
         learning_rate: float | np.ndarray | Callable[[int], float] = 1e-3,
         threads: int | None = None,
-        **hyperparameters: Any,
+        **hyperparameters: Unpack[Hyperparameters],
     ) -> None:
         self._device = None
         if on_device(x):

@@ -21,8 +21,8 @@ ENERGY = 49.165253058
 
 # %%
 # The energy of the charges. The unknowns are 3 N free coordinates; only their direction counts, so that no
-# constraint is needed: charge i sits at r_i = x_i / |x_i|. Decorated with ``@numba.njit``, the function is
-# differentiated exactly, and the whole minimisation runs as machine code.
+# constraint is needed: charge i sits at ``r_i = x_i / |x_i|``. Decorated with ``@numba.njit``, the function
+# is differentiated exactly, and the whole minimisation runs as machine code.
 
 
 @numba.njit(error_model="numpy")

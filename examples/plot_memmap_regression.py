@@ -3,9 +3,10 @@ A regression on data larger than memory
 =======================================
 
 A million counts in a file, and a Poisson regression of them: `minimize_stochastic` reads the file in blocks,
-and never has more than some seventy megabytes of it in memory. The file here is made by the script, and
-smaller than that; the call is the same for one of a terabyte. The check is the textbook's iteratively
-reweighted least squares on all rows, and how far it is from there in standard errors.
+and never has more than some hundred megabytes of it in memory. The file here is made by the script, and
+smaller than that; the call is the same for one of a terabyte, through which it goes in batches. The check is
+the textbook's iteratively reweighted least squares on all rows, and how far it is from there in standard
+errors.
 """
 
 import importlib.util
@@ -40,8 +41,9 @@ for file in files.values():
 del files, file
 
 # %%
-# The objective is the mean over the rows that it gets; its gradient is had by `minimize_stochastic`. It is
-# evaluated on 64 rows in each step, and at the end on all: ``res.fun`` and ``res.jac`` are those of all.
+# The objective is the mean over the rows that it gets; its gradient is had by `minimize_stochastic`. That
+# takes a sample of the rows, and larger ones, at last all, with the curvature that they tell of: a few
+# passes over the file.
 
 
 @numba.njit(error_model="numpy")
@@ -58,38 +60,37 @@ def loss(beta, design, counts):
 
 design = np.load(path / "design.npy", mmap_mode="r")
 counts = np.load(path / "counts.npy", mmap_mode="r")
-res = adamnb.minimize_stochastic(
-    loss, np.zeros(len(names)), (design, counts), epochs=3, seed=1, history=True
-)
-print(res.message)
-print("f in each epoch:", res.history["fun"].round(5))
+start = np.zeros(len(names))
+res = adamnb.minimize_stochastic(loss, start, (design, counts), seed=1)
+print(res.message, f"{res.passes:.1f} passes, samples of {res.samples} rows")
+assert res.success
 
 # %%
-# Batches find the neighbourhood of the minimum: a fraction of a standard error is left. Polishing goes on
-# from there with gradients over all rows.
+# Batches are for what has many variables or is not smooth. They need no curvature, and find the neighbourhood
+# of the minimum, for one step of Adam for each 64 rows; a fraction of a standard error is left.
 
-polished = adamnb.minimize_stochastic(
-    loss, np.zeros(len(names)), (design, counts), epochs=3, seed=1, polish=True, gtol=1e-5
+batches = adamnb.minimize_stochastic(
+    loss, start, (design, counts), method="adam", epochs=3, seed=1, history=True
 )
-print(polished.message, f"{polished.passes:.0f} passes")
-assert polished.success
+print(batches.message)
+print("f in each epoch:", batches.history["fun"].round(5))
 
 # %%
 # The check reads the whole file.
 
-reference = polished.x.copy()
+reference = res.x.copy()
 for _ in range(2):  # Newton's steps, as reweighted least squares makes them
     mean = np.exp(design @ reference)
     fisher = design.T @ (mean[:, None] * design)
     reference += np.linalg.solve(fisher, design.T @ (counts - mean))
 error = np.sqrt(np.diag(np.linalg.inv(fisher)))
-off = np.abs(res.x - reference) / error
-print(f"{'':12}{'truth':>8}{'3 epochs':>12}{'polished':>12}{'reference':>12}{'std. error':>12}")
-for row in zip(names, truth, res.x, polished.x, reference, error, strict=True):
+off = np.abs(batches.x - reference) / error
+print(f"{'':12}{'truth':>8}{'samples':>12}{'3 epochs':>12}{'reference':>12}{'std. error':>12}")
+for row in zip(names, truth, res.x, batches.x, reference, error, strict=True):
     print(f"{row[0]:12}{row[1]:8.2f}" + "".join(f"{value:12.6f}" for value in row[2:]))
 assert np.all(off < 3), "batches are far off the maximum likelihood"
-assert np.all(np.abs(polished.x - reference) < 0.05 * error)
-assert np.all(np.abs(polished.x - truth) < 4 * error)
+assert np.all(np.abs(res.x - reference) < 0.05 * error)
+assert np.all(np.abs(res.x - truth) < 4 * error)
 
 # %%
 # Where the three epochs ended, in standard errors of the fit.
@@ -98,7 +99,7 @@ if importlib.util.find_spec("matplotlib"):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots()
-    axes.bar(names, (res.x - reference) / error)
+    axes.bar(names, (batches.x - reference) / error)
     axes.axhspan(-1, 1, color="gray", alpha=0.2, linewidth=0, label="one standard error")
     axes.set(ylabel="distance from the maximum likelihood", title="Three epochs of batches")
     axes.legend()

@@ -52,12 +52,12 @@ def local_energy(r, zeta, b):
     return alone + jastrow * (together + 2.0 * b / (1.0 + b * r12))
 
 
-def walk(r, zeta, b, moves):
+def walk(r, parameters, moves):
     """Metropolis moves of all walkers, in place."""
-    current = log_psi(r, zeta, b)
+    current = log_psi(r, *parameters)
     for _ in range(moves):
         trial = r + rng.normal(scale=0.35, size=r.shape)
-        proposed = log_psi(trial, zeta, b)
+        proposed = log_psi(trial, *parameters)
         accepted = np.log(rng.random(WALKERS)) < 2.0 * (proposed - current)
         r[:, accepted] = trial[:, accepted]
         current = np.where(accepted, proposed, current)
@@ -73,10 +73,10 @@ optimizer = adamnb.Optimizer(
     parameters, learning_rate=lambda t: 0.015 * (1.0 + np.cos(np.pi * t / STEPS))
 )
 walkers = rng.normal(size=(2, WALKERS, 3))
-walk(walkers, *parameters, moves=200)
+walk(walkers, parameters, moves=200)
 history = []
 for _ in range(STEPS):
-    walk(walkers, *parameters, moves=5)
+    walk(walkers, parameters, moves=5)
     energy = local_energy(walkers, *parameters)
     gradient = 2.0 * np.mean((energy - energy.mean()) * slopes(walkers, parameters[1]), axis=1)
     optimizer.step(gradient)
@@ -87,7 +87,7 @@ for _ in range(STEPS):
 
 blocks = []
 for _ in range(200):
-    walk(walkers, *parameters, moves=10)
+    walk(walkers, parameters, moves=10)
     blocks.append(local_energy(walkers, *parameters).mean())
 energy, error = np.mean(blocks), np.std(blocks) / np.sqrt(len(blocks))
 print(f"zeta = {parameters[0]:.3f}, b = {parameters[1]:.3f}")

@@ -13,13 +13,14 @@ differs: `minimize` runs where x0 is.
 """
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 
 import adamnb
 
 PRECISION = np.float64  # or float32
-xp = np
+xp: Any = np
 if importlib.util.find_spec("cupy"):
     import cupy
 
@@ -84,7 +85,7 @@ res = adamnb.minimize(misfit, start, jac=True, maxiter=300)
 # A common factor of modulus 1 leaves every pattern as it is: the sample is known up to it. Two unknowns
 # a pixel fit as many of the six numbers a pixel, so that two thirds of the noise should be left.
 
-x = res.x if xp is np else res.x.get()
+x = res.x if xp is np else xp.asnumpy(res.x)
 found = (x[: N * N] + 1j * x[N * N :]).reshape(N, N)
 found *= np.exp(1j * np.angle(np.vdot(found, sample)))
 error = np.linalg.norm(found - sample) / np.linalg.norm(sample)

@@ -19,7 +19,7 @@ import adamnb
 # where the gradient vanishes, but on the bound, at (1/2, 1/4): along the valley x2 = x1**2 as far
 # as it is allowed.
 
-path = []
+path: list[np.ndarray] = []
 res = minimize(
     rosen,
     [-1.2, 1.0],

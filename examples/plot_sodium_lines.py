@@ -26,9 +26,8 @@ class Line(NamedTuple):
 
 
 class Spectrum(NamedTuple):
-    background: (
-        np.ndarray
-    )  # shape (2,), photons in a pixel: in the middle, and their change from end to end
+    # Photons in a pixel: in the middle, and their change from end to end; one number scales both.
+    background: np.ndarray | float
     d2: Line
     d1: Line
     width: float  # nm, of the spectrometer

@@ -190,3 +190,65 @@ def mean_misfit(x, a, y):
 def python_mean(x, a, y):
     r = a @ x - y
     return 0.5 * np.mean(r * r), a.T @ r / y.size
+
+
+@cached
+def mean_underivable(x, a, y):
+    """The same again by complex numbers, which have no rule."""
+    f = 0.0
+    for i in range(y.size):
+        r = complex(-y[i])
+        for j in range(x.size):
+            r += a[i, j] * x[j]
+        f += 0.5 * (r * r).real
+    return f / y.size
+
+
+@cached
+def mean_logistic(x, g, a, y):
+    """The mean of minus the log-likelihood of a logistic regression, y 0 or 1."""
+    f = 0.0
+    g[:] = 0.0
+    for i in range(y.size):
+        z = 0.0
+        for j in range(x.size):
+            z += a[i, j] * x[j]
+        e = np.exp(-abs(z))
+        f += np.log1p(e) + max(z, 0.0) - y[i] * z
+        r = (1.0 / (1.0 + e) if z >= 0 else e / (1.0 + e)) - y[i]
+        for j in range(x.size):
+            g[j] += r * a[i, j]
+    g /= y.size
+    return f / y.size
+
+
+@cached
+def mean_poisson(x, g, a, y):
+    """The same of a Poisson regression, y a count, but for what does not depend on x."""
+    f = 0.0
+    g[:] = 0.0
+    for i in range(y.size):
+        z = 0.0
+        for j in range(x.size):
+            z += a[i, j] * x[j]
+        e = np.exp(z)
+        f += e - y[i] * z
+        for j in range(x.size):
+            g[j] += (e - y[i]) * a[i, j]
+    g /= y.size
+    return f / y.size
+
+
+@cached
+def mean_mixture(x, g, y):
+    """The same of a mixture of two normal distributions of equal weight and width, x their places."""
+    f = 0.0
+    g[:] = 0.0
+    for i in range(y.size):
+        p, q = -0.5 * (y[i] - x[0]) ** 2, -0.5 * (y[i] - x[1]) ** 2
+        f -= np.logaddexp(p, q)
+        share = 1.0 / (1.0 + np.exp(q - p))
+        g[0] += share * (x[0] - y[i])
+        g[1] += (1.0 - share) * (x[1] - y[i])
+    g /= y.size
+    return f / y.size

@@ -332,7 +332,10 @@ BAD_OPTIONS = [
         [3, (KeyError, 3), [KeyError]],
     ),
     ("history", "be True or False", TypeError, ["yes"]),
-    ("disp", "be True or False", TypeError, ["no"]),
+    ("disp", "be True, False or a whole number n >= 0", TypeError, ["no"]),
+    ("disp", "be True, False or a whole number n >= 0", ValueError, [-1, 0.5, NAN]),
+    ("progress", "be True, False, a callable, a logging.Logger", TypeError, ["bar"]),
+    ("progress", "be True, False, a callable, a logging.Logger", ValueError, [1, (True, -1)]),
 ]
 BAD_OPTION = [
     (name, rule, kind, value) for name, rule, kind, values in BAD_OPTIONS for value in values

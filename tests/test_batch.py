@@ -575,7 +575,7 @@ WRONG = {
     "option": ({"maxitre": 3}, TypeError, "Did you mean `maxiter`"),
     "workers": ({"workers": "two"}, TypeError, "`workers` must"),
     "no workers": ({"workers": 0}, ValueError, "`workers` must"),
-    "progress": ({"progress": 3}, TypeError, "`progress` must"),
+    "progress": ({"progress": 3}, ValueError, "`progress` must"),
     "masked": ({"x0": np.ma.array(np.ones((B, 2)))}, TypeError, "`x0` must not be a masked"),
     "masked data": (
         {"data": (np.ones(B), np.ma.array(np.ones(B), mask=np.arange(B) % 2))}, TypeError,

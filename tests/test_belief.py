@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+from problems import SETS
 from scipy.optimize import Bounds, rosen, rosen_der
 
 import adamnb
@@ -471,3 +472,11 @@ def test_differences_in_float32_end_at_their_error():
         result = adamnb.minimize(fun, [1.0, 1.0, 0.0])
         assert result.success
         assert result.nfev < 4000
+
+
+def test_noise_that_is_overrated_lets_no_f_rise_above_the_start():
+    """Osborne 2, from its start without a gradient: a first step leads to f of 1e289, and noise as high."""
+    problem = next(p for p in SETS["mgh"]() if p.name == "Osborne 2")
+    result = adamnb.minimize(problem.value, problem.x0, maxfun=50_000)
+    assert result.success
+    assert result.fun == pytest.approx(problem.minimum, rel=1e-6)

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import pytest
 import reference
+import scipy.optimize
 from devices import AVAILABLE, SIMULATED, Exported, on_device, put, simulated
 
 import adamnb
@@ -443,6 +444,31 @@ def test_callback_and_history():
     assert [result.nit for result in seen] == [1, 2, 3]
     assert len({result.x.copy_to_host().tobytes() for result in seen}) == 3
     np.testing.assert_allclose(device.history["fun"][1:], [result.fun for result in seen[:2]])
+
+
+@on_device
+def test_progress_and_table(capsys):
+    def run(**options):
+        there = put(START)
+        return adamnb.minimize(
+            rosen, there, jac=lambda x: put(rosen_slope(x)), maxiter=9, **options
+        )
+
+    plain, seen = run(history=True), []
+    with pytest.warns(scipy.optimize.OptimizeWarning, match="maxiter"):
+        found = run(progress=seen.append, disp=3)
+    assert found.x.copy_to_host().tobytes() == plain.x.copy_to_host().tobytes()
+    assert (seen[-1].nit, seen[-1].nfev, seen[-1].fun) == (found.nit, found.nfev, found.fun)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [row for row in rows if row[0].isdigit()]
+    assert [int(row[0]) for row in rows] == [0, 3, 6, 9]
+    assert [row[1] for row in rows] == [f"{f:.9g}" for f in plain.history["fun"][::3]]
+
+    def enough(point):
+        raise StopIteration
+
+    stopped = run(progress=enough)
+    assert (stopped.status, stopped.message) == (99, "`progress` raised `StopIteration`.")
 
 
 @on_device

@@ -835,7 +835,7 @@ BAD = [
     ({"max_nfev": -3}, ValueError, "`max_nfev` must be positive"),
     ({"threads": 0}, ValueError, "`threads` must be None or a whole number from 1 to"),
     ({"threads": 1.5}, ValueError, "`threads` must be None or a whole number from 1 to"),
-    ({"progress": 3}, TypeError, "`progress` must be"),
+    ({"progress": 3}, ValueError, "`progress` must be"),
     ({"args": (1,)}, ValueError, "not a supported keyword"),
     ({"sigmas": 1.0}, TypeError, "`sigmas`.*Did you mean `sigma`"),
     ({"max_nfevs": 1.0}, TypeError, "`max_nfevs`.*Did you mean `max_nfev`"),

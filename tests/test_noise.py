@@ -305,3 +305,19 @@ def test_a_random_start_is_of_one_kind():
 def test_a_wrong_value_is_an_error():
     with pytest.raises(TypeError, match="`noisy` must be None, True or False; got 'yes'"):
         adamnb.minimize(bowl(0), X0, jac=True, noisy="yes")
+
+
+@pytest.mark.parametrize("noise", [1e-14, 1e-12])
+def test_noise_as_of_rounding_changes_no_more_than_that(noise):
+    """As of sums in another order, or on a GPU: the run ends as one without noise does."""
+    rng = np.random.default_rng(0)
+
+    def valley(x):
+        f = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2 + 3.0
+        g = np.array([-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]), 200 * (x[1] - x[0] ** 2)])
+        return f * (1 + noise * rng.standard_normal()), g * (1 + noise * rng.standard_normal(2))
+
+    result = adamnb.minimize(valley, [-1.2, 1.0], jac=True)
+    assert result.success
+    assert result.nfev < 150
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-4)

@@ -1,12 +1,15 @@
 """The benchmarks' problems: gradients, values at the start, minima that are minima, and saved bits."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+import returned
 import saved_bits
-from problems import SETS
-from scipy.optimize import minimize
+from problems import SETS, noisy, sampled, simulated, streams
+from scipy import stats
+from scipy.optimize import linprog, minimize
 
 EPS = np.finfo(np.float64).eps
 
@@ -21,13 +24,6 @@ def label(problem):
 
 def each(problems):
     return pytest.mark.parametrize("problem", problems, ids=label)
-
-
-def evaluate(problem, x):
-    """(f, g) without noise."""
-    g = np.empty(x.size)
-    args = problem.args if problem.exact is None else problem.exact
-    return problem.fun(x, g, *args), g
 
 
 def points(problem, number):
@@ -45,26 +41,28 @@ def distinct(problems):
     return list({problem.fun: problem for problem in problems}.values())
 
 
-SOLVED = [p for name in ("mgh", "nist", "bounded") for p in SETS[name]()] + distinct(NOISY)
+KINKED = [p for p in NOISY if p.fun in (sampled.hinge, sampled.quantile)]  # on all rows
+DIFFERENCES = (simulated.simulated_rosenbrock, simulated.simulated_quadratic)  # as gradients
+SOLVED = [p for name in ("mgh", "nist", "bounded") for p in SETS[name]()]
+SOLVED += [p for p in distinct(NOISY) if p not in KINKED]
 
 
 @each(distinct(ALL))
 def test_gradient_is_that_of_f(problem):
-    args = problem.args if problem.exact is None else problem.exact
     for x in points(problem, 2):
-        _, g = evaluate(problem, x)
+        _, g = problem.pair(x)
         slopes = np.empty(x.size)
-        if problem.name.startswith("Logistic"):
-            # Its branches want a real number. Truncation and rounding are then both 1e-10 or so.
+        if problem.exact is not None:
+            # Branches and bits want real numbers. Truncation and rounding are then both 1e-10 or so.
             for i in range(x.size):
                 step = 1e-5 * (np.arange(x.size) == i)
-                slopes[i] = (evaluate(problem, x + step)[0] - evaluate(problem, x - step)[0]) / 2e-5
+                slopes[i] = (problem.value(x + step) - problem.value(x - step)) / 2e-5
             tolerance = 1e-8
         else:
             # A complex step, in the interpreter: no truncation, no cancellation.
             for i in range(x.size):
                 z = x + 1e-30j * (np.arange(x.size) == i)
-                slopes[i] = problem.fun.py_func(z, np.empty_like(z), *args).imag / 1e-30
+                slopes[i] = problem.fun.py_func(z, np.empty_like(z), *problem.args).imag / 1e-30
             # What rounding leaves of sums of up to 250 terms, which cancel in "Trigonometric".
             tolerance = 1e4 * EPS
         np.testing.assert_allclose(g, slopes, rtol=0.0, atol=tolerance * np.abs(slopes).max())
@@ -132,7 +130,7 @@ def solutions(problem):
     for method, options in methods.items():
         with np.errstate(all="ignore"):
             found = minimize(
-                lambda x: evaluate(problem, x),
+                lambda x: problem.pair(x),
                 start,
                 jac=True,
                 method=method,
@@ -159,31 +157,104 @@ def test_solution_meets_the_kuhn_tucker_conditions(problem):
     lower, upper = problem.bounds
     assert np.all((lower <= problem.x0) & (problem.x0 <= upper))
     x = min(solutions(problem), key=problem.value)
-    _, g = evaluate(problem, x)
+    _, g = problem.pair(x)
     # A step down the gradient leads nowhere: g is zero, or presses on a bound.
     step = x - np.clip(x - g, lower, upper)
-    scale = np.abs(evaluate(problem, problem.x0)[1]).max()
+    scale = np.abs(problem.pair(problem.x0)[1]).max()
     assert np.abs(step).max() <= 1e-6 * scale
+
+
+@each(KINKED)
+def test_minimum_of_pieces_is_that_of_a_linear_programme(problem):
+    # f is a mean of max(u, v) over rows, u and v linear in w: of `bound` >= u and v, the smallest mean.
+    features, y, *part = problem.args[:-2]
+    rows, n = features.shape
+    if part:
+        pieces = [(-p[0] * features, p[0] * y) for p in (part, [part[0] - 1.0])]
+    else:
+        pieces = [(-y[:, None] * features, np.ones(rows)), (0.0 * features, np.zeros(rows))]
+    found = linprog(
+        np.repeat([0.0, 1.0 / rows], [n, rows]),
+        A_ub=np.vstack([np.hstack([slopes, -np.eye(rows)]) for slopes, _ in pieces]),
+        b_ub=-np.concatenate([values for _, values in pieces]),
+        bounds=(None, None),
+    )
+    assert found.fun == pytest.approx(problem.minimum, rel=1e-9)
+    assert problem.value(found.x[:n]) == pytest.approx(problem.minimum, rel=1e-9)
 
 
 @each(NOISY)
 def test_noise_repeats_and_is_measured_without(problem):
-    first, second = problem.fresh(), problem.fresh()
+    first, second, other = problem.fresh(), problem.fresh(), problem.fresh(seed=1)
     g, h = np.empty((2, problem.x0.size))
-    f, clean = evaluate(problem, problem.x0)
+    f, clean = problem.pair(problem.x0)
     assert problem.value(problem.x0) == f
-    squares = []
+    squares, others = [], []
     for _ in range(200):
         assert first.fun(first.x0, g, *first.args) == second.fun(second.x0, h, *second.args)
         np.testing.assert_array_equal(g, h)
         squares.append(np.sum((g - clean) ** 2))
-    # A batch of one of 1000 rows comes again now and then.
-    assert len(set(squares)) > 150
+        other.fun(other.x0, h, *other.args)
+        others.append(np.sum((h - clean) ** 2))
+    # A batch of one of 100 rows comes again now and then.
+    assert len(set(squares)) > 50
+    assert squares != others
     level = np.sqrt(np.mean(squares)) / np.linalg.norm(clean)
-    if not problem.name.startswith("Logistic"):
+    named = re.search(r"noise ([0-9.e-]+)", problem.name)
+    if named:
         # 200 squared lengths of at least four numbers: their mean is uncertain by a twentieth.
-        assert level == pytest.approx(float(problem.name.split()[-1]), rel=0.1)
+        assert level == pytest.approx(float(named[1]), rel=0.1)
     np.testing.assert_array_equal(problem.args[-1], problem.exact[-1])
+
+
+@each([p for p in NOISY if p.fun not in DIFFERENCES])
+def test_mean_of_what_is_noisy_is_what_is_not(problem):
+    own, count = problem.fresh(), 2000
+    found = np.empty((count, own.x0.size + 1))
+    x = own.x0 + 0.1
+    for row in found:
+        row[-1] = own.fun(x, row[:-1], *own.args)
+    f, g = problem.pair(x)
+    error = found.std(axis=0) / np.sqrt(count)
+    # Some 800 numbers of fixed streams, a few of them with heavy tails.
+    assert np.all(np.abs(found.mean(axis=0) - [*g, f]) <= 4.5 * error + 1e-12 * np.abs([*g, f]))
+
+
+@pytest.mark.parametrize(
+    ("draw", "law"),
+    [
+        (streams.uniform, stats.uniform()),
+        (lambda state: streams.normal(2.0, state), stats.norm(scale=2.0)),
+        (lambda state: streams.student(2.0, noisy.TAILS, state), stats.t(noisy.TAILS, scale=2.0)),
+    ],
+    ids=["uniform", "normal", "student"],
+)
+def test_numbers_of_a_stream_have_their_law(draw, law):
+    state = streams.stream()
+    assert stats.kstest([draw(state) for _ in range(4000)], law.cdf).pvalue > 0.01
+
+
+# Measured: -3.67, and 98 % of 147 runs.
+GAP, COVERED = -3.57, 0.95
+
+
+def test_points_returned_under_noise_are_good_and_honest():
+    found = returned.scores(returned.adam(), NOISY, budgets=(1_000,))
+    assert found.logs.mean() <= GAP
+    assert not found.false.any()
+    assert found.covered.mean() >= COVERED
+
+
+def test_success_is_judged_without_noise():
+    (problem,) = (p for p in NOISY if p.name == "Quadratic, condition 100, noise 1e-06 of both")
+    for part, false in ((1e-4, False), (2e-3, True)):
+        x = np.sqrt(part) * problem.x0
+        found = returned.Found(x, problem.value(x) + 0.1, error=0.04, success=True)
+        gap, success, is_false, covered = returned.judged(problem, found)
+        assert gap == pytest.approx(part)
+        assert (success, is_false, covered) == (True, false, True)
+        assert not returned.judged(problem, found._replace(error=0.03))[3]
+    assert returned.gap(problem, np.full(20, np.inf)) == np.inf
 
 
 BITS = json.loads(saved_bits.SAVED.read_text())

@@ -2,13 +2,15 @@
 
 import pickle
 from itertools import chain
+from time import sleep
 
 import numpy as np
 import pytest
-from objectives import mean_inplace, mean_misfit, python_mean
+from objectives import mean_inplace, mean_misfit, mean_underivable, python_mean
 
 import adamnb
 from adamnb import schedules
+from adamnb._compiled.reasons import UNSUITED
 from adamnb._problem import epochs as epochs_module
 from adamnb._problem import rows as rows_module
 from adamnb._problem.arguments import COMPILED, FORWARD
@@ -17,6 +19,8 @@ from adamnb._problem.methods import METHODS
 from adamnb._problem.options import complete
 from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
+from adamnb._run import samples, stochastic
+from adamnb._run.samples import Sampled
 
 N, TRUE = 1000, np.array([1.0, -2.0, 0.5])
 
@@ -34,15 +38,21 @@ def on_disk(folder, *arrays):
 
 
 class Sliced:
-    """What slices like an array, forwards only, and is none, as datasets of h5py."""
+    """What slices like an array, forwards and by one thread at once, and is none, as datasets of h5py."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.busy = False
 
     def __getitem__(self, rows):
+        assert not self.busy, "two threads at once"
+        self.busy = True
         if not isinstance(rows, slice):
             assert (np.diff(rows) > 0).all()
-        return self.array[rows].copy()
+        found = self.array[rows].copy()
+        sleep(1e-4)
+        self.busy = False
+        return found
 
 
 # -------------------------------------------------------------------------------------------- rows
@@ -57,6 +67,7 @@ class Sliced:
         (3.0, ValueError, r"`data\[0\]` must have a leading axis of rows; got a scalar"),
         (np.array([None, 1]), TypeError, r"`data\[0\]` must hold numbers; got dtype object"),
         (np.array(["a"]), TypeError, "must hold numbers"),
+        (None, TypeError, r"`data\[0\]` must hold numbers; got dtype object"),
         (np.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "must not be a masked array"),
         ([[1.0], [1.0, 2.0]], ValueError, r"must be an array of shape \(N, ...\)"),
         ((np.ones(3), [1.0, np.nan, 0.0]), ValueError, r"`data\[1\]` is nan at index 1: leave"),
@@ -124,7 +135,7 @@ def mean_of(fun, jac, rows, threads=None):
 
 @pytest.fixture
 def many_pieces(monkeypatch):
-    monkeypatch.setattr(rows_module, "PIECE", 1000 * 8)
+    monkeypatch.setattr(rows_module, "PIECE", 900 * 8)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +155,10 @@ def test_a_mean_over_pieces_is_that_over_all_rows(fun, jac, tolerance, many_piec
     for given in (whole, on_disk(tmp_path, *whole), tuple(map(Sliced, whole))):
         for threads in (1, None):
             mean = mean_of(fun, jac, rows := Rows(given), threads)
-            assert len(rows.pieces(0, N)) == 4
+            assert len(rows.pieces(0, N)) == 5  # the last is smaller
             f, g = mean.evaluate(x, rows)
             assert mean.passed == N
-            assert mean.counts[1] == 4
+            assert mean.counts[1] == 5
             found.append((f, g.tobytes()))
     assert len(set(found)) == 1
     np.testing.assert_allclose(f, expected[0], rtol=1e-13)
@@ -254,6 +265,23 @@ def test_machine_code_has_the_bits_of_python(method, rate):
     assert compiled.fun < 0.7 * fun(np.zeros(3), np.empty(3), *data())
 
 
+@pytest.mark.parametrize(
+    ("fun", "jac", "gradient"),
+    [
+        (mean_misfit, None, "forward"),
+        (mean_underivable, None, "3-point"),
+        (lambda *given: python_mean(*given)[0], None, "differences"),
+        (lambda *given: python_mean(*given)[0], "3-point", "3-point"),
+        (lambda *given: python_mean(*given)[0], lambda *given: python_mean(*given)[1], "jac"),
+    ],
+)
+def test_gradients_that_nobody_wrote_lead_the_same_way(fun, jac, gradient):
+    res, own = minimised(fun, jac, epochs=3), minimised(epochs=3)
+    assert res.gradient == gradient
+    np.testing.assert_allclose(res.x, own.x, rtol=1e-5)
+    np.testing.assert_allclose(res.jac, own.jac, rtol=1e-4)
+
+
 def test_bits_do_not_depend_on_where_rows_are(tmp_path, many_pieces):
     whole = data()
     kinds = {
@@ -351,6 +379,11 @@ def test_bounds_hold_in_every_batch():
     np.testing.assert_array_equal(res.x[:2], [0.5, -1])
 
 
+def test_rows_without_elements_are_rows():
+    res = minimised(lambda x, a: x @ x, None, np.zeros((10, 0)), learning_rate=0.1)
+    assert res.nit == 10
+
+
 def test_float32_stays_and_names_are_kept():
     res = minimised(given=data(dtype=np.float32), x0=np.zeros(3, np.float32), learning_rate=0.1)
     assert (res.x.dtype, res.jac.dtype) == (np.float32, np.float32)
@@ -439,11 +472,30 @@ def test_schedule_free_steps_are_those_that_were_published():
     np.testing.assert_allclose(res.x_last, 0.2 * z + 0.8 * x, rtol=1e-12)
 
 
+@pytest.mark.parametrize("average", ["polyak", "schedule-free"])
+def test_averages_have_the_same_bits_on_threads(average):
+    one, two = (minimised(epochs=2, average=average, threads=threads) for threads in (1, 2))
+    assert (one.x.tobytes(), one.x_last.tobytes()) == (two.x.tobytes(), two.x_last.tobytes())
+
+
 def test_an_automatic_rate_comes_nearer_than_any_point_of_it():
     exact = np.linalg.lstsq(*data())[0]
     res = minimised(learning_rate=None, epochs=10, batch_size=8)
     assert np.abs(res.x - exact).max() < 0.01
     assert np.abs(res.x - exact).max() < np.abs(res.x_last - exact).max()
+
+
+def test_thousands_of_gradients_that_vanish_do_not_turn_the_rate_round():
+    """Between two batches that feel x the momentum underflows, and the square of the step before."""
+    a = np.zeros((64 * 4000, 3))
+    a[:64] = data(64)[0]
+    for method in ("adam", "sgd"):
+        res = minimised(
+            given=(a, np.zeros(len(a))), x0=np.ones(3), shuffle=False, learning_rate=None,
+            method=method, epochs=4,
+        )  # fmt: skip
+        assert res.nit == 4 * 4000
+        assert 0 < res.learning_rate < np.inf
 
 
 # ------------------------------------------------------------------------------------- on the way
@@ -518,6 +570,21 @@ def test_what_ends_a_run_carries_the_answer_so_far(error):
     np.testing.assert_allclose(res.x, points[res.nit - 1], rtol=1e-12)
 
 
+def test_ctrl_c_between_calls_of_machine_code_carries_the_answer_and_the_state():
+    def press(done, total):
+        if done > 40:
+            raise KeyboardInterrupt
+
+    option = {"epochs": 4, "learning_rate": None}
+    with pytest.raises(KeyboardInterrupt) as raised:
+        minimised(progress=press, **option)
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit, res.nepoch) == (5, 47, 2)
+    assert np.isnan(res.fun)
+    rest, whole = minimised(state=res.state, **option), minimised(**option)
+    assert rest.x.tobytes() == whole.x.tobytes()
+
+
 # ----------------------------------------------------------------------------------------- on disk
 
 
@@ -588,11 +655,11 @@ def test_a_regression_on_disk_finds_what_one_in_memory_does(tmp_path):
         ),
         ({"average": "schedule-free", "method": "adamw"}, ValueError, "no `weight_decay`"),
         ({"average": "schedule-free", "method": "sgd"}, ValueError, "a method with `beta1`"),
-        ({"ftol": 1e-3}, ValueError, "`ftol` judges single values of f"),
-        ({"noisy": True}, ValueError, "`noisy` judges single values of f"),
+        ({"ftol": 1e-3}, ValueError, "`ftol` speaks of single values of f"),
+        ({"noisy": True}, ValueError, "`noisy` speaks of single values of f"),
         ({"nan_policy": "omit"}, ValueError, "`nan_policy` must be"),
         ({"callback": 3}, TypeError, "`callback` must be callable"),
-        ({"progress": 3}, TypeError, "`progress` must be True, False or a callable"),
+        ({"progress": 3}, ValueError, "`progress` must be True, False, a callable"),
         ({"learning_rat": 3}, TypeError, "not an option of method 'adam'. Did you mean"),
         ({"method": "adm"}, ValueError, "`method` must be one of"),
         ({"args": (1.0,)}, TypeError, "`fun` must name the arguments that it gets"),
@@ -694,6 +761,28 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(
         assert (again.x.tobytes(), pickle.dumps(part.state)) == (rest.x.tobytes(), bytes_of_it)
 
 
+@pytest.mark.parametrize("kind", GOING_ON)
+def test_a_run_that_a_limit_ended_goes_on_with_the_same_bits(kind, tmp_path):
+    """From a file; the batch that was judged last is not evaluated again, nor are all rows at the start."""
+    option = GOING_ON[kind] | {"epochs": 2, "history": True}
+    for fun, jac in (
+        NUMBA["inplace"],
+        PYTHON["both"],
+        (lambda *values: python_mean(*values)[0], None),
+    ):
+        whole = minimised(fun, jac, **option)
+        for steps in (0, 1, 7, 16, whole.nit - 1):
+            part = minimised(fun, jac, maxiter=steps, checkpoint=tmp_path / "run", **option)
+            assert (part.status, part.nit) == (1, steps)
+            rest = minimised(fun, jac, resume=tmp_path / "run", **option)
+            for name in ("x", "x_last", "fun", "jac"):
+                assert np.array_equal(rest[name], whole[name]), name
+            for name in ("nit", "nfev", "njev", "passes", "nepoch", "message"):
+                assert rest[name] == whole[name], name
+            for name, values in whole.history.items():
+                np.testing.assert_allclose(rest.history[name], values, rtol=1e-12)
+
+
 def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
     whole = minimised(python_mean, True, epochs=3)
     part = minimised(python_mean, True, epochs=1, seed=5)
@@ -727,3 +816,94 @@ def test_a_state_of_another_run_is_an_error():
         ((name, value),) = option.items()
         with pytest.raises(ValueError, match=f"got {name}={value!r}"):
             minimised(state=state, **option)
+
+
+# ----------------------------------------------------------------------------------------- samples
+
+
+@pytest.mark.parametrize("kind", [NUMBA["inplace"], PYTHON["both"]])
+def test_without_a_word_of_batches_a_growing_sample_is_taken(kind):
+    fun, jac = kind
+    a, y = whole = data(20_000)
+    res = adamnb.minimize_stochastic(fun, np.zeros(3), whole, jac=jac, seed=2)
+    exact, squares = np.linalg.lstsq(a, y)[:2]
+    error = np.sqrt(squares[0] / len(y) * np.diag(np.linalg.inv(a.T @ a)))
+    assert (res.success, res.status, res.samples) == (True, 0, (2_000, 20_000))
+    assert np.abs((res.x - exact) / error).max() < 0.03
+    assert res.message.startswith("Converged: over all rows the minimum is ")
+    assert res.passes < 6
+    assert (res.nepoch, res.state) == (0, None)
+    f, g = python_mean(res.x, a, y)
+    np.testing.assert_allclose(res.fun, f, rtol=1e-12)
+    np.testing.assert_allclose(res.jac, g, atol=1e-14)
+
+
+def test_rows_on_disk_are_sampled_unless_their_order_takes_much_memory(tmp_path, monkeypatch):
+    rows, option = on_disk(tmp_path, *data(20_000)), {"jac": True, "seed": 2, "epochs": 6}
+    res = adamnb.minimize_stochastic(python_mean, np.zeros(3), rows, **option)
+    assert (res.samples, res.success) == ((2_000, 20_000), True)
+    monkeypatch.setattr(samples, "MOST_ROWS", 19_999)
+    res = adamnb.minimize_stochastic(python_mean, np.zeros(3), rows, **option)
+    assert (res.samples, res.nepoch, res.status) == ((), 6, 1)
+
+
+def test_the_callback_sees_a_sample_and_may_end_it():
+    seen, whole = [], data(20_000)
+
+    def stop(intermediate_result):
+        seen.append(intermediate_result)
+        if len(seen) == 2:
+            raise StopIteration
+
+    res = adamnb.minimize_stochastic(
+        python_mean, np.zeros(3), whole, jac=True, seed=2, callback=stop
+    )
+    assert (res.status, len(seen), seen[0].rows) == (99, 2, 2_000)
+    np.testing.assert_allclose(res.fun, python_mean(res.x, *whole)[0], rtol=1e-12)
+    assert res.fun <= python_mean(np.zeros(3), *whole)[0]
+
+
+def test_ctrl_c_within_a_sample_carries_its_best_point():
+    whole = data(20_000)
+
+    def press(intermediate_result):
+        if intermediate_result.nit == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        adamnb.minimize_stochastic(
+            python_mean, np.zeros(3), whole, jac=True, seed=2, callback=press
+        )
+    res = raised.value.adamnb_result
+    assert (res.status, res.nit, res.state) == (5, 3, None)
+    assert np.isnan(res.fun)
+    assert python_mean(res.x, *whole)[0] < python_mean(np.zeros(3), *whole)[0]
+
+
+def test_gtol_is_reached_by_samples_if_it_is_given():
+    whole, option = data(20_000), {"jac": True, "seed": 2, "epochs": 20}
+    near, exact = (
+        adamnb.minimize_stochastic(python_mean, np.zeros(3), whole, gtol=gtol, **option)
+        for gtol in (None, 1e-10)
+    )
+    assert near.success
+    assert exact.success
+    assert exact.samples
+    assert exact.passes > near.passes
+    np.testing.assert_allclose(exact.x, np.linalg.lstsq(*whole)[0], rtol=1e-9)
+
+
+def test_batches_go_on_where_a_sample_is_of_no_use(monkeypatch):
+    start, whole = np.full(3, 0.25), data(20_000)
+
+    def unsuited(sample, x0, *_):
+        return Sampled(start, np.nan, x0, UNSUITED, "", np.inf, None, 0, 0.5, (2_000, 20_000))
+
+    monkeypatch.setattr(stochastic, "minimize_by_samples", unsuited)
+    option = {"jac": True, "seed": 2, "epochs": 1}
+    res = adamnb.minimize_stochastic(python_mean, np.zeros(3), whole, **option)
+    own = adamnb.minimize_stochastic(
+        python_mean, start, whole, method="adam", x_scale=1.0, **option
+    )
+    assert res.x.tobytes() == own.x.tobytes()
+    assert (res.passes, own.passes, res.samples, own.samples) == (3.5, 3, (2_000, 20_000), ())

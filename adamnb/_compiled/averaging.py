@@ -33,8 +33,8 @@ def adapt_under_noise(m, s, o):
 
     The clock goes on by a step that does not agree with the one before; one that does is on its way.
     """
-    if m.along != 0.0:
-        lengths = sqrt(m.norm2) * sqrt(m.previous2)
+    lengths = sqrt(m.norm2) * sqrt(m.previous2)
+    if 0.0 < abs(m.along) <= 2.0 * lengths:  # no cosine at all where squares have underflowed
         s.cosine = m.along / lengths
         z = 0.5 * o.kappa * (o.early_factor if s.t <= o.early else 1.0) * slower(s, o)
         rate = s.learning_rate * (lengths + z * m.along) / (lengths - z * m.along)

@@ -20,6 +20,7 @@ from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, at_rest, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
 ALIKE = 0.9  # cosine of two gradients at one point above which their noise is small
+HIDDEN = 1e-9  # part of the fall of f that its noise may hide, as if it were rounding
 ROUGHNESS = 1e4  # roundings of the first f from which noise may be more than that
 SIGMAS = 4.0  # of the noise of f that a value may be off by
 PATIENCE = 10  # failed steps after which pairs say nothing
@@ -146,8 +147,17 @@ def differ(of_f, of_g, s, o):
     return f_differs or of_g > 1e4 * o.rounding * s.gradient_norm_best
 
 
+@scalar
+def is_slight(of_f, of_g, s, o):
+    """Return whether noise of f, and of the largest element of its gradient, hides nothing of a minimum.
+
+    Sums in another order are rounded otherwise; so is what several threads or a GPU compute.
+    """
+    return of_f <= HIDDEN * (s.fun_first - s.fun_best) and of_g <= o.gtol * s.gradient_norm_first
+
+
 @seldom
-def look(g, g_best, scale, s, finite):
+def look(g, g_best, scale, s, o, finite):
     """Take in f and gradient at the best point, which are not what they were; return whether to go on.
 
     As long as the noise is small beside the gradient, pairs tell of the Hessian; f is then the mean of what
@@ -155,18 +165,24 @@ def look(g, g_best, scale, s, finite):
     """
     if not finite:
         return NOISY
-    both, first, second = 0.0, 0.0, 0.0
+    both, first, second, most = 0.0, 0.0, 0.0, 0.0
     count = np.float64(s.looks_here if s.looks_here > 0 else 1)
     for i in range(g.size):
         a, b = np.float64(g[i] * scale[i]), np.float64(g_best[i] * scale[i])
-        both, first, second = both + a * b, first + a * a, second + b * b
+        both, first, second, most = (
+            both + a * b,
+            first + a * a,
+            second + b * b,
+            max(most, abs(a - b)),
+        )
         g_best[i] += (g[i] - g_best[i]) / g_best.dtype.type(count + 1.0)
     change = s.fun - s.fun_best
     s.looks, s.looks_here, s.looked = s.looks + 1, np.int64(count) + 1, UNSEEN
     s.noise2 += change * change * count / (count + 1.0)
     s.fun_best += change / (count + 1.0)
     s.fun_error = SIGMAS * sqrt(s.noise2 / s.looks)
-    return STAY if both > ALIKE * sqrt(first) * sqrt(second) else NOISY
+    alike = both > ALIKE * sqrt(first) * sqrt(second)
+    return STAY if alike or is_slight(s.fun_error, most, s, o) else NOISY
 
 
 @alone
@@ -179,10 +195,11 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
         s.looked = SEEN
         how = STAY
         if not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o):
-            how = look(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, finite)
+            how = look(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o, finite)
         take_best(s)
         return how
-    if s.looks > 0 and (s.rounding >= RESTED or at_rest(s, o) != GOING):
+    noisy = s.looks > 0 and not is_slight(s.fun_error, 0.0, s, o)
+    if noisy and (s.rounding >= RESTED or at_rest(s, o) != GOING):
         return NOISY
     root, fall = sqrt(np.float64(x.shape[1])), s.fun_best - s.fun
     promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
@@ -234,7 +251,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
         s.looked = LOOKING if s.gradient_error == 0.0 or rough else UNSEEN
     if s.failures < PATIENCE or s.rounding >= RESTED:
         return STAY
-    if s.looks > 0:
+    if noisy:
         return NOISY
     return LEAVE if s.mismatch > ROUGH * s.failures else PAUSE
 

@@ -60,7 +60,8 @@ AUTOMATIC = {
     "ratio_high": 0.75,  # and above which it grows,
     "radius_growth": 4.0,  # by this factor
     "sufficient_decrease": 0.1,  # part of the predicted fall that a first step must keep (Armijo 1966)
-    "clock_scale": 100.0,  # under noise: steps that do not agree until the rate has fallen to its root of 1/2
+    "first_rate_under_noise": 0.1,
+    "clock_scale": 50.0,  # under noise: steps that do not agree until the rate has fallen to its root of 1/2
 }
 MAX_FAILURES = 30  # returns without a new best point, then there is no more to be had
 
@@ -361,8 +362,8 @@ def adapt(m, s, o):
     O'Donoghue & Candes (2015) do with Nesterov's; from then on it is the mean of all gradients, so
     that it grows as long as the way leads down.
     """
-    if m.along != 0.0:
-        lengths = sqrt(m.norm2) * sqrt(m.previous2)
+    lengths = sqrt(m.norm2) * sqrt(m.previous2)
+    if 0.0 < abs(m.along) <= 2.0 * lengths:  # no cosine at all where squares have underflowed
         s.cosine = m.along / lengths
         # exp(2 z cosine) to second order, with one division and no call: up and down cancel exactly.
         z = 0.5 * o.kappa * (o.early_factor if s.t <= o.early else 1.0)

@@ -99,7 +99,7 @@ BY_ROUNDING = Reason(
     " {relative:.3g} of the first one.",
 )  # fmt: skip
 BY_NOISE = Reason(
-    16, NO_PROGRESS, "f is noisy",
+    16, NO_PROGRESS, "another value at the same point",
     "f and its gradient are not the same when they are evaluated again at one point. Give `noisy=True`.",
 )  # fmt: skip
 
@@ -109,7 +109,7 @@ OUT_OF_SECONDS = Reason(
     "Time limit of `max_time` = {o[max_time]:g} s has been reached.",
 )  # fmt: skip
 INTERRUPTED = Reason(
-    -2, STOPPED, "stopped by `progress`", "`callback` raised `StopIteration`."
+    -2, STOPPED, "stopped by `progress`", "`{detail}` raised `StopIteration`."
 )  # fmt: skip
 SADDLE = Reason(
     -3, NO_PROGRESS, "no minimum: a saddle",
@@ -161,7 +161,7 @@ AT_NOISE = Reason(
 )  # fmt: skip
 NOISY_LIMIT = Reason(
     -16, LIMIT, "`maxiter` or `maxfun` reached, under noise",
-    "f is noisy, and has fallen to the end, or noise hides whether it would fall on (`maxiter` ="
+    "f is noisy, and a limit was reached before it was clear that f falls no further (`maxiter` ="
     " {o[maxiter]:g}, `maxfun` = {o[maxfun]:g}). {detail}.",
 )  # fmt: skip
 BY_EPOCHS = Reason(

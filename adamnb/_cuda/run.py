@@ -107,10 +107,10 @@ class DeviceRun(Run):
             self.checkpoint.save(on_host)
 
     def _iterate(self) -> int:
-        problem, state, s, history = self.problem, self.state, self.s, self.history
+        problem, state, s = self.problem, self.state, self.s
         vector, count, steps = self.vector, int(s.nit), 1
         rate = self.rate if callable(self.rate) else None
-        one_by_one = problem.observe is not None or history is not None
+        one_by_one = problem.observe is not None or self.noted
         while True:
             begun = time.perf_counter()
             for _ in range(steps):
@@ -125,18 +125,21 @@ class DeviceRun(Run):
                     try:
                         problem.observe(self.seen(vector.gradient(given, "jac")))
                     except StopIteration:
+                        self.detail = "callback"
                         return INTERRUPTED
                 coming = np.nan
                 if rate is not None and count <= problem.options["maxiter"]:
                     coming = checked_rate(rate, count)
                 state.advance(value, gradient, coming)
             state.read()
-            if history is not None:
-                history.append(np.array([[f, s.gradient_norm, s.learning_rate]]))
+            now = time.perf_counter()
+            if self.noted:
+                self.note(count - 1, np.array([[f, s.gradient_norm, s.learning_rate]]))
             if state.reason != GOING:
                 return state.reason
             self.save_if_due()
-            now = time.perf_counter()
+            if self.display is not None and self.enough():
+                return INTERRUPTED
             if now > self.deadline:
                 return OUT_OF_SECONDS
             if not one_by_one:

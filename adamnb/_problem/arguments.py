@@ -240,9 +240,20 @@ def gradient_name(jac: Any) -> str:
 
 
 def observer(callback: Any) -> Callable[[Any], Any] | None:
-    """Return the callback as a function of the intermediate result, as SciPy chooses its form."""
+    """Return the callback as a function of the intermediate result, as SciPy chooses its form.
+
+    Of a list of callbacks, each is called in turn.
+    """
     if callback is None:
         return None
+    if isinstance(callback, list | tuple):
+        observers = [one for one in map(observer, callback) if one is not None]
+
+        def all_of_them(result: Any) -> None:
+            for one in observers:
+                one(result)
+
+        return all_of_them if observers else None
     if not callable(callback):
         raise TypeError(f"`callback` must be callable; got {type(callback).__name__}.")
     try:

@@ -53,7 +53,9 @@ class Epochs:
             whole = count - count % self.batch_size
             for lo, hi, size in ((0, whole, self.batch_size), (whole, count, count - whole)):
                 if hi > lo:
-                    yield tuple(a[lo:hi].reshape(-1, size, *a.shape[1:]) for a in part)
+                    yield tuple(
+                        a[lo:hi].reshape((hi - lo) // size, size, *a.shape[1:]) for a in part
+                    )
 
     def _parts(self, epoch: int, skipped: int) -> Iterator[Arrays]:
         """Yield the rows of an epoch, as many at once as are gathered at once, in buffers that take turns."""

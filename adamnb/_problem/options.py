@@ -1,6 +1,7 @@
 """The table of options: name, default, allowed values, meaning; validation is made from it."""
 
 import difflib
+import logging
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
@@ -91,6 +92,15 @@ def _file(value: Any) -> bool:
     return isinstance(value, str | PathLike) and bool(str(value))
 
 
+def _progress(value: Any) -> bool:
+    """Allow a way to show progress, or a pair of one and seconds."""
+    if isinstance(value, tuple):
+        if len(value) != 2 or not (_number(value[1]) and 0 <= value[1] < math.inf):
+            return False
+        value = value[0]
+    return isinstance(value, bool | logging.Logger | logging.LoggerAdapter) or callable(value)
+
+
 def _exceptions(value: Any) -> bool:
     kinds = value if isinstance(value, tuple) else (value,)
     return all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds)
@@ -125,7 +135,7 @@ OPTIONS = {
     "x_scale": Option(
         None, "be None, a number > 0 or an array of them",
         lambda value: _finite_numbers(value, positive=True),
-        "typical size of each variable; None: 1, with an automatic learning rate |x0| (1 where it is 0),"
+        "typical size of each variable; None: 1, with an automatic learning rate \\|x0\\| (1 where it is 0),"
         " until a variable turns out to be larger, or too small beside the others for f to feel it",
     ),
     "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
@@ -135,15 +145,15 @@ OPTIONS = {
     "gtol": Option(
         1e-8, _NOT_NEGATIVE, _at_least(0),
         "converged: the largest projected gradient element, times x_scale, is below `gtol` of the first"
-        " one, and below sqrt(`gtol`) |f| unless f has fallen to `gtol`**2 of the first; in float32, whether"
-        " of x or of what f returns, 2e-6 is enough, and of differences their error",
+        " one, and below the root of `gtol` times \\|f\\| unless f has fallen to ``gtol**2`` of the first;"
+        " in float32, whether of x or of what f returns, 2e-6 is enough, and of differences their error",
     ),
     "ftol": Option(
         1e-12, _NOT_NEGATIVE, _at_least(0),
-        "converged: best f gained less, relative to |f|, in `patience` iterations; 0 is off",
+        "converged: best f gained less, relative to \\|f\\|, in `patience` iterations; 0 is off",
     ),
     "xtol": Option(
-        0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(|x|, x_scale)"
+        0.0, _NOT_NEGATIVE, _at_least(0), "converged: largest step relative to max(\\|x\\|, x_scale)"
     ),
     "memory": Option(
         None, "be None or a whole number from 0 to 1000",
@@ -222,7 +232,21 @@ OPTIONS = {
     "history": Option(
         False, "be True or False", _flag, "keep f, gradient norm and learning rate of every iteration"
     ),
-    "disp": Option(False, "be True or False", _flag, "print a summary, and warn when not converged"),
+    "disp": Option(
+        False, "be True, False or a whole number n >= 0",
+        lambda value: isinstance(value, bool | np.bool_) or _whole(value, 0, 2**62),
+        "print a summary, and warn when not converged; a number n prints a table of every n-th iteration as"
+        " well, 1 of each, of a single minimisation",
+    ),
+    "progress": Option(
+        False,
+        "be True, False, a callable, a logging.Logger, or a pair of one of them and a number of seconds",
+        _progress,
+        "show how far it is: True on a bar (needs tqdm); a callable gets a point with `nit`, `nfev`, `fun`"
+        " (the lowest), `gradient_norm` and `learning_rate`, and may raise `StopIteration`; a"
+        " `logging.Logger` gets a line every 10 s, with ``(logger, 60)`` every 60 s. Loops in machine code"
+        " stay there, and report some 50 times a second",
+    ),
     "checkpoint": Option(
         None, "be None or the name of a file", _file,
         "file (.npz) in which the run is saved now and then, at its end, and when Ctrl-C or an exception"
@@ -281,6 +305,7 @@ ELSEWHERE = {
     ("x_scale",): "scale scaling typical_x diag",
     ("disp",): "verbose verbosity display iprint",
     ("history",): "return_all trace",
+    ("progress",): "progressbar progress_bar verbose_step tqdm bar",
     ("errors",): "stderr uncertainty uncertainties absolute_sigma errordef hesse",
     ("profile",): "minos",
     ("level",): "cl confidence_level",

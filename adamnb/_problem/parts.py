@@ -12,9 +12,10 @@ from .._compiled.points import evaluate_problems
 from .._compiled.records import STATE
 from .arguments import COMPILED
 from .compiled import functions_type, tuple_type, types_of
+from .epochs import BLOCK, WINDOW
 from .mean import Mean
 from .objective import wrong_shape
-from .rows import Arrays, Rows, Source
+from .rows import Arrays, Reordered, Rows, Source
 
 HELD = 2**26  # bytes of rows that are held in memory, where a sample has no more
 
@@ -29,6 +30,26 @@ class Spread(NamedTuple):
     covariance: ndarray  # of the gradients of single rows, shape (n, n)
     deviation: float  # standard deviation of f of single rows
     parts: int  # of which both are estimated
+
+
+def in_random_order(rows: Rows, seed: int) -> Reordered:
+    """Return rows in an order that the seed says, so that the first ones are a sample of all.
+
+    Those on disk are in blocks that follow each other at random, shuffled within windows of some blocks:
+    a sample is read from a part of the file alone. The order itself takes eight bytes a row.
+    """
+    random = np.random.Generator(np.random.PCG64(seed))
+    if not rows.on_disk:
+        return Reordered(rows, random.permutation(rows.count))
+    block = max(1, BLOCK // max(1, rows.size))
+    starts = random.permutation(np.arange(0, rows.count, block))
+    order, filled, several = np.empty(rows.count, np.int64), 0, WINDOW // BLOCK
+    for i in range(0, starts.size, several):
+        blocks = [np.arange(lo, min(lo + block, rows.count)) for lo in starts[i : i + several]]
+        window = random.permutation(np.concatenate(blocks))
+        order[filled : filled + window.size] = window
+        filled += window.size
+    return Reordered(rows, order)
 
 
 class Sample:
@@ -61,7 +82,13 @@ class Sample:
         if rows * self._size > HELD:
             self._held = self.rows
         elif self._held.count != rows or self._held is self.rows:
-            self._held = Rows(self.rows.block(0, rows), nan_policy="propagate")
+            self._held = self.rows  # whose place the next one may take
+            one = self.rows.block(0, 1)
+            held = tuple(np.empty((rows, *a.shape[1:]), a.dtype) for a in one)
+            for lo, hi in self.rows.pieces(0, rows):
+                for array, part in zip(held, self.rows.block(lo, hi), strict=True):
+                    array[lo:hi] = part
+            self._held = Rows(held, nan_policy="propagate")
         return self._held
 
     def spread(self, x: ndarray, rows: int, most: int) -> Spread:

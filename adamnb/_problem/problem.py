@@ -30,6 +30,7 @@ class Problem:
     compiled: bool
     structure: Vector | Structure = VECTOR  # of the caller's parameters
     map: Callable = map  # evaluates differences
+    display: Any = None  # what is shown of it, if anything
     started: float = field(default_factory=perf_counter)
     compile_before: float = field(default_factory=lambda: code.seconds)
     ranks: Ranks | None = None  # that f is summed over

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from mmap import mmap
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,6 +73,9 @@ class Rows:
             int(np.prod(a.shape[1:], dtype=np.int64)) * a.dtype.itemsize for a in self.arrays
         )
         self.on_disk = any(map(_is_on_disk, self.arrays))
+        # Not all that reads files lets threads do so at once.
+        own = all(isinstance(a, ndarray) for a in self.arrays)
+        self._reading: Any = nullcontext() if own else Lock()
         # What is read from a disk, or may not be written, is handed out in copies: machine code that
         # writes into it would end the process.
         self._views = [
@@ -84,15 +89,18 @@ class Rows:
 
         They are views of what is such an array in memory, else copies.
         """
-        return tuple(
-            np.asarray(part) if view else np.array(part, dtype, order="C")
-            for part, view, dtype in zip(self._parts(lo, hi), self._views, self.dtypes, strict=True)
-        )
+        with self._reading:
+            parts = zip(self._parts(lo, hi), self._views, self.dtypes, strict=True)
+            return tuple(
+                np.asarray(part) if view else np.array(part, dtype, order="C")
+                for part, view, dtype in parts
+            )
 
     def read(self, lo: int, hi: int, into: Arrays) -> None:
         """Write rows lo..hi into arrays that hold as many."""
-        for part, buffer in zip(self._parts(lo, hi), into, strict=True):
-            buffer[...] = part
+        with self._reading:
+            for part, buffer in zip(self._parts(lo, hi), into, strict=True):
+                buffer[...] = part
 
     def _parts(self, lo: int, hi: int) -> Iterator[Any]:
         for i, array in enumerate(self.arrays):
@@ -102,7 +110,8 @@ class Rows:
 
     def gather(self, indices: ndarray, into: Arrays) -> Arrays:
         """Write the rows of these numbers into the first rows of `into`, and return them."""
-        return gathered(self.arrays, indices, into)
+        with self._reading:
+            return gathered(self.arrays, indices, into)
 
     def buffers(self, size: int) -> Arrays:
         """Return arrays that hold so many rows."""
@@ -202,10 +211,10 @@ def _checked(name: str, array: Any) -> Any:
             array = np.asarray(array)
         except ValueError as error:  # ragged
             raise ValueError(f"`{name}` must be an array of shape (N, ...): {error}") from None
-    if len(array.shape) == 0:
-        raise ValueError(f"`{name}` must have a leading axis of rows; got a scalar. Use `args`.")
     if array.dtype.kind not in "biufc":
         raise TypeError(f"`{name}` must hold numbers; got dtype {array.dtype}.")
+    if len(array.shape) == 0:
+        raise ValueError(f"`{name}` must have a leading axis of rows; got a scalar. Use `args`.")
     return array
 
 

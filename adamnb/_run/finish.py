@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from .._compiled.curvature import SEEN, differ
+from .._compiled.curvature import SEEN, SIGMAS, differ, is_slight
 from .._compiled.elements import sizes_of
 from .._compiled.rate import MAX_FAILURES
 from .._compiled.reasons import (
@@ -192,7 +192,8 @@ def is_noisy(run: Any) -> bool:
         f, most = value_at(run, v.x[s.x_best], g), 0.0
         if run.objective.differences is None:
             most = float(np.abs((g - best) * (1.0 if v.scale is None else v.scale)).max())
-        if differ(f - s.fun_best, most, s, run.settings[0]):
+        rise, o = f - s.fun_best, run.settings[0]
+        if differ(rise, most, s, o) and not is_slight(SIGMAS * abs(rise), most, s, o):
             return True
     return False
 

@@ -21,6 +21,8 @@ from .._compiled.reasons import (
     STUCK,
     WRONG_SHAPE,
 )
+from .html import ROWS, shown
+from .result import rounded
 
 # What is said of one curve, with the tolerances and `max_nfev`; and SciPy's number (`ier`) for it.
 SAID = {
@@ -83,6 +85,20 @@ class CurveFit(tuple):
 
     popt: np.ndarray
     pcov: np.ndarray
+    perr: np.ndarray
+    cost: Any  # from here to `message` numbers of one curve, or arrays
+    residuals: np.ndarray
+    active_mask: np.ndarray
+    nfev: Any
+    njev: Any
+    status: Any
+    success: Any
+    message: Any
+    exceptions: dict[int, Exception]
+    gradient: str
+    compiled: bool
+    time: float
+    compile_time: float
 
     def __new__(cls, unpacked: tuple, attributes: dict[str, Any]) -> "CurveFit":
         result = super().__new__(cls, unpacked)
@@ -96,13 +112,22 @@ class CurveFit(tuple):
         shown = ("popt", "perr", "cost", "nfev", "success", "message")
         if self.popt.ndim == 1:
             return "\n".join(f"{name:>8}: {getattr(self, name)}" for name in shown)
-        good = int(np.count_nonzero(vars(self)["success"]))
+        good = int(np.count_nonzero(self.success))
         count = self.popt[..., 0].size
         lines = [
             f"{count:,} curves, {self.popt.shape[-1]} parameters: {good:,} converged, {count - good:,} not"
         ]
-        said = vars(self)["message"].items()
+        said = self.message.items()
         return "\n".join(lines + [f"  status {code:>2}: {text}" for code, text in said])
+
+    def _repr_html_(self) -> str:
+        if self.popt.ndim > 1:
+            first, *others = repr(self).splitlines()
+            return shown(first, [line.strip().split(":", 1) for line in others])
+        pairs = [rounded(*map(float, pair)) for pair in zip(self.popt, self.perr, strict=True)]
+        rows = [(f"p[{i}]", *pair) for i, pair in enumerate(pairs[:ROWS])]
+        message = f"{self.message} Cost {self.cost:.8g}, nfev {self.nfev}"
+        return shown(message, rows, ("", "value", "standard error"), len(pairs) - ROWS)
 
 
 def said_of(reason: int, tolerances: dict[str, Any]) -> tuple[int, str]:

@@ -41,7 +41,8 @@ class Metric:
     """
 
     def __init__(self, covariance: ndarray, scale: float) -> None:
-        self.covariance, self.matrix = covariance, scale * covariance
+        self.covariance, self.scale, self.matrix = covariance, scale, scale * covariance
+        self.new = True  # without pairs
         self._factored: tuple | None = None  # of which variables, their units, the factor
 
     def felt(self) -> ndarray:
@@ -70,9 +71,16 @@ class Metric:
         """Return the square of a gradient's length: Newton's step promises half of it."""
         return float(g[free] @ self.solve(free, g[free]))
 
-    def scatter(self, free: ndarray) -> float:
-        """Return the mean square of the length of a single row's gradient."""
-        return float(np.trace(self.solve(free, self.covariance[np.ix_(free, free)])))
+    def errors(self, free: ndarray) -> ndarray:
+        """Return the standard errors of free variables that a single row would leave.
+
+        Those which hold of any loss (Huber 1967), or those of a likelihood, whichever are smaller: a few
+        rows that are far from the others may make the former large.
+        """
+        inverse = self.solve(free, np.eye(int(free.sum())))
+        scatter = inverse @ self.covariance[np.ix_(free, free)]
+        square = np.minimum(np.einsum("ij,ij->i", scatter, inverse), np.diag(inverse) / self.scale)
+        return np.sqrt(np.maximum(square, 0.0))
 
     def learn(self, step: ndarray, change: ndarray) -> None:
         """Take in how the gradient changed along a step (BFGS)."""
@@ -86,7 +94,14 @@ class Metric:
             product = float(step @ change)
         self.matrix = self.matrix + np.outer(change, change) / product
         self.matrix -= np.outer(along, along) / expected
-        self._factored = None
+        self.new, self._factored = False, None
+
+    def rescale(self, step: ndarray, change: ndarray) -> None:
+        """Take the scale from the first step, which is not yet one that errors of the matrix have chosen."""
+        product, expected = float(step @ change), float(step @ self.matrix @ step)
+        if self.new and product > 0 and expected > 0:
+            self.scale *= product / expected
+            self.matrix = self.scale * self.covariance
 
     def move(self, x: ndarray, g: ndarray, box: tuple, radius: float) -> Move:
         """Return Newton's step from x, no longer than a radius.
@@ -123,6 +138,10 @@ class Metric:
 
     def free(self, x: ndarray, g: ndarray, box: tuple) -> ndarray:
         """Return which variables the rows feel and no bound holds."""
-        low, high = box
-        held = (low == high) | ((x <= low) & (g >= 0)) | ((x >= high) & (g <= 0))
-        return self.felt() & ~held
+        return self.felt() & ~held(x, g, box)
+
+
+def held(x: ndarray, g: ndarray, box: tuple) -> ndarray:
+    """Return which variables are on a bound, and not pulled away from it."""
+    low, high = box
+    return (low == high) | ((x <= low) & (g >= 0)) | ((x >= high) & (g <= 0))

@@ -26,9 +26,11 @@ from .settings import is_plain
 
 STRETCH = 100  # steps until the first look; then twice as many each time
 LEAST, PART, MOST = 8, 50, 100  # evaluations of a look: at least; of so many one; at most
+EXACT = 2  # of a look where f is exact, and its gradient alone is noisy
 BELIEVED = 3.0  # standard errors of a rise that is one
+WORSE = 10.0  # factor by which the error at another point may be larger
 SEEN = 2.0  # standard errors of a fall that can be told
-SMALL = 1e-3  # part of the fall of f that is small beside it
+SMALL = 3e-4  # part of the fall of f that is small beside it
 FINE = 1e-2  # part of f that is small beside it
 
 
@@ -99,10 +101,12 @@ class UnderNoise:
             if run.problem.x_scale is None:
                 v.scale[:] = of_one_kind(v.scale)
             if s.nit > 0:
-                first = AUTOMATIC["first_rate"]
-                length = s.length / sqrt(v.spare.size) if self.fallen() else first
+                first = AUTOMATIC["first_rate_under_noise"]
+                length = SHORTER * s.length / sqrt(v.spare.size) if self.fallen() else first
                 norm = 1.0 if method.scale_free else s.gradient_norm_best
                 s.learning_rate = within(length, RATE_LEAST, first) / (norm or 1.0)
+            else:
+                s.learning_rate = AUTOMATIC["first_rate_under_noise"]
         self.start = v.x[s.x_best].copy() if self.fallen() else run.problem.x0
         self.start_from(self.start)
 
@@ -177,6 +181,8 @@ class UnderNoise:
 
     def evaluations(self, nfev: int) -> int:
         """Return how many evaluations a look takes after so many."""
+        if self.kept is not None and self.kept.noise.fun == 0.0:
+            return EXACT
         return min(max(LEAST, (nfev - self.begun[1]) // PART), MOST)
 
     def look(self) -> None:
@@ -185,6 +191,11 @@ class UnderNoise:
         found = self.look_at(v.x[s.x_best].copy())
         if found is None:
             return
+        if (
+            found.noise.fun == 0.0
+        ):  # the gradient alone is noisy, and luck cannot pass the last point
+            last = self.look_at(v.x[s.x].copy())
+            found = last if last is not None and last.f < found.f else found
         if self.kept is None and found.f - BELIEVED * found.error > min(s.fun_first, s.fun_best):
             self.kept = self.look_at(self.start)
         if hasattr(self.run.objective.differences, "noise") and found.noise.fun < inf:
@@ -232,7 +243,7 @@ class UnderNoise:
         if at.f + SEEN * at.error <= o["f_target"] * self.run.unit:
             return BY_TARGET
         unseen, fallen = self.unseen(), s.fun_first - at.f - SEEN * at.noise.fun
-        if unseen <= o["ftol"] * abs(at.f) < inf:
+        if fallen > 0.0 and unseen <= o["ftol"] * abs(at.f):
             return AT_NOISE
         last = s.nit >= self.maxiter or s.nfev + self.evaluations(s.nfev) >= self.maxfun
         if not last:
@@ -300,6 +311,7 @@ class UnderNoise:
 
 
 POWER = 3.0  # of the average: late points count most
+SHORTER = 0.3  # of the last step that led further, which no noise had lengthened or shortened
 SPREAD = 16.0  # of sizes about their geometric mean, where they are of one kind
 
 
@@ -316,4 +328,6 @@ def of_one_kind(scale: np.ndarray) -> np.ndarray:
 def rises(kept: Look, found: Look) -> bool:
     """Return whether f is higher than it was, by more than noise."""
     rise = found.f - kept.f
-    return not rise <= BELIEVED * sqrt(kept.error**2 + found.error**2)
+    # A point far off, where f is huge and scatters as much, may not hide behind that.
+    error = min(found.error, WORSE * kept.error)
+    return not rise <= BELIEVED * sqrt(kept.error**2 + error**2)

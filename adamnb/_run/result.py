@@ -1,10 +1,9 @@
 """What a minimisation returns: results, and what they say."""
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from scipy.optimize import OptimizeResult
 
 from .._compiled.reasons import (
     AT_NOISE,
@@ -19,7 +18,18 @@ from .._compiled.reasons import (
 )
 from .._problem.structure import as_dict, names_of, structure_of
 from .covariance import Covariances, correlation_of, stderr_of
+from .html import ROWS
+from .html import shown as shown_as_html
+from .noise import Noise
 from .verdicts import VERDICTS
+
+if TYPE_CHECKING:  # SciPy's, to which any attribute is one, would hide those that there are not
+
+    class OptimizeResult(dict[str, Any]):
+        """A dict whose items are attributes."""
+
+else:
+    from scipy.optimize import OptimizeResult
 
 UNDER_NOISE = (AT_NOISE, BY_NOISE, NOISY_LIMIT)
 SHOWN = 8  # variables that are named; most that have their correlations in the table
@@ -58,6 +68,9 @@ class Result(OptimizeResult):
         average of points, `fun` and `jac` are means of several evaluations there.
     fun_stderr : float
         Where f is noisy: standard error of `fun`.
+    nepoch, passes, seed, batch_size, samples : int, float, int, int, tuple of int
+        Of `minimize_stochastic`: epochs done; rows evaluated, as parts of all; what gives the same order of
+        rows again; rows of a batch, and those of the samples.
     learning_rate : float or ndarray
         In use at the end; of steps by secant pairs the longest step, per root of n, in units of `x_scale`.
     state : dict
@@ -88,6 +101,41 @@ class Result(OptimizeResult):
         If asked for: `fun`, `gradient_norm` (the largest element of the projected gradient, times
         x_scale) and `learning_rate` of every point evaluated.
     """
+
+    x: np.ndarray
+    fun: float
+    jac: np.ndarray
+    gradient: str
+    nit: int
+    nfev: int
+    njev: int
+    status: int
+    success: bool
+    message: str
+    x_last: np.ndarray
+    fun_last: float
+    learning_rate: float | np.ndarray
+    gradient_norm: float
+    state: dict[str, Any]
+    time: float
+    compile_time: float
+    compiled: bool
+    noise: Noise
+    fun_stderr: float
+    nepoch: int
+    passes: float
+    seed: int
+    batch_size: int
+    samples: tuple[int, ...]
+    stderr: np.ndarray
+    covariance: np.ndarray
+    correlation: np.ndarray
+    at_bound: np.ndarray
+    covariance_status: int
+    covariance_message: str
+    intervals: np.ndarray
+    intervals_message: str
+    history: dict[str, np.ndarray]
 
     @property
     def params(self) -> Any:
@@ -125,6 +173,19 @@ class Result(OptimizeResult):
                 line += " " + " ".join(f"{c:6.3f}" for c in self.correlation[i, :i])
             lines.append(line.rstrip())
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        n, errors = self.x.size, "stderr" in self
+        rows: list[tuple[str, ...]] = []
+        for i, name in enumerate(names_of(self.params, 0, ROWS)):
+            value, error = f"{float(self.x[i]):.8g}", ""
+            if errors:
+                value, error = rounded(float(self.x[i]), float(self.stderr[i]))
+                error = "at bound" if self.at_bound[i] else error
+            rows.append((name, value, error)[: 2 + errors])
+        head = ("", "value", "standard error")[: 2 + errors]
+        message = f"{self.get('message', 'Under way.')} f = {self.fun:.10g}, nit {self.nit}, nfev {self.nfev}"
+        return shown_as_html(message, rows, head, n - ROWS)
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
@@ -184,6 +245,27 @@ class BatchResult(OptimizeResult):
         Seconds in all, and those of them spent compiling or loading compiled code.
     """
 
+    x: np.ndarray
+    fun: np.ndarray
+    jac: np.ndarray
+    gradient: str
+    nit: np.ndarray
+    nfev: np.ndarray
+    njev: np.ndarray
+    status: np.ndarray
+    success: np.ndarray
+    message: dict[int, str]
+    reason: np.ndarray
+    fun_stderr: np.ndarray
+    stderr: np.ndarray
+    covariance: np.ndarray
+    at_bound: np.ndarray
+    covariance_status: np.ndarray
+    covariance_message: dict[int, str]
+    exceptions: dict[int, Exception]
+    time: float
+    compile_time: float
+
     @classmethod
     def of(cls, solved: Any, gradient: str, time: float, compile_time: float) -> "BatchResult":
         """Return the result of problems that stopped for the reasons in `solved`."""
@@ -218,6 +300,12 @@ class BatchResult(OptimizeResult):
             kind: f"{VERDICTS[kind].brief}: {count:,}"
             for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
         }
+
+    @overload
+    def __getitem__(self, key: str) -> Any: ...
+
+    @overload
+    def __getitem__(self, key: int) -> Result: ...
 
     def __getitem__(self, key: Any) -> Any:
         """Return an attribute by its name, or the `Result` of a problem by its number."""
@@ -317,6 +405,10 @@ class BatchResult(OptimizeResult):
 
     __str__ = __repr__
 
+    def _repr_html_(self) -> str:
+        first, *others = repr(self).splitlines()
+        return shown_as_html(first, [line.strip().split(":", 1) for line in others])
+
 
 class MultistartResult(OptimizeResult):
     """Result of `multistart`.
@@ -341,6 +433,21 @@ class MultistartResult(OptimizeResult):
     params : ndarray, dict or NamedTuple
         `x` in the structure of the bounds; `x` itself where they had none.
     """
+
+    x: np.ndarray
+    fun: float
+    jac: np.ndarray
+    status: int
+    success: bool
+    message: str
+    minima_x: np.ndarray
+    minima_fun: np.ndarray
+    counts: np.ndarray
+    starts: np.ndarray
+    batch: BatchResult
+    nit: int
+    nfev: int
+    njev: int
 
     @property
     def params(self) -> Any:
@@ -371,6 +478,13 @@ class MultistartResult(OptimizeResult):
         return "\n".join(lines)
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{fun:.10g}", f"{count}", np.array2string(x, precision=6, threshold=ROWS))
+            for fun, count, x in zip(self.minima_fun, self.counts, self.minima_x, strict=True)
+        ]
+        return shown_as_html(self.message, rows[:ROWS], ("f", "starts", "x"), len(rows) - ROWS)
 
 
 def attach(error: BaseException, result: Any) -> None:

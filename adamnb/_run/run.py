@@ -45,6 +45,7 @@ from .checkpoint import Checkpoint
 from .finish import ESCAPES
 from .noise import UnderNoise
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
+from .progress import Point
 from .result import Result, attach, outcome
 from .resume import goes_on, knowledge, named, restore, snapshot
 from .second_order import Lower
@@ -80,6 +81,9 @@ class Run:
         self.rate = o["learning_rate"]
         self.deadline = self.started + o["max_time"]
         self.history: list[np.ndarray] | None = [] if o["history"] else None
+        self.display = problem.display
+        tabulated = self.display is not None and self.display.every > 0
+        self.noted = self.history is not None or tabulated  # whether every point is
         self._prepare()
 
     def _prepare(self) -> None:
@@ -244,11 +248,13 @@ class Run:
         for reason in self.iterations(self.objective):
             if reason != GOING:
                 break
+            if self.display is not None and self.enough():
+                return INTERRUPTED
         return INTERRUPTED if self.s.stop == INTERRUPTED else reason
 
     def iterations(self, objective: Objective) -> Iterator[int]:
         """Make one iteration after another; yield the reason to stop, or GOING."""
-        state, history = self.state, self.history
+        state, noted = self.state, self.noted
         step = advance_of(self.method, state)
         evaluate, v = objective.at, state.vectors
         records, options = state.records, self.settings
@@ -262,8 +268,8 @@ class Run:
             self.before = counts.tolist()
             if learns:
                 self.known = knowledge(objective.differences)
-            if history is not None:
-                self.rows = len(history)
+            if self.history is not None:
+                self.rows = len(self.history)
             if saved:
                 self.save_if_due()
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
@@ -277,10 +283,10 @@ class Run:
                 errors[0], errors[1] = objective.errors(v.scale)
             if watched:
                 self.watch(gradient)
-            f = fun[0]
+            f, nit = fun[0], self.s.nit if noted else 0
             reason = step(None, v, records, options, gradient, for_jac)
-            if history is not None:
-                history.append(np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
+            if noted:
+                self.note(nit, np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
             yield reason
 
     def late(self) -> bool:
@@ -289,6 +295,33 @@ class Run:
         if ranks is None or self.deadline == np.inf:
             return over
         return ranks.agreed(OUT_OF_SECONDS if over else GOING) != GOING
+
+    def note(self, nit: int, rows: np.ndarray) -> None:
+        """Keep and show rows of (f, gradient norm, learning rate) of the points from iteration `nit` on."""
+        if self.history is not None:
+            self.history.append(rows)
+        if self.display is not None and self.display.every:
+            self.display.tabulate(nit, rows / [self.unit, self.unit, 1.0])
+
+    def reached(self) -> Point:
+        """Return how far it is."""
+        s, unit = self.s, self.unit
+        return Point(
+            int(s.nit), int(s.nfev), float(s.fun_best) / unit, float(s.gradient_norm) / unit,
+            float(s.learning_rate),
+        )  # fmt: skip
+
+    def enough(self) -> bool:
+        """Report how far it is; return whether the caller has had enough."""
+        self.display.report(self.reached())
+        if self.display.ended:
+            self.detail = "progress"
+        return self.display.ended
+
+    def show_end(self) -> None:
+        """Report how it ended, whatever the time."""
+        if self.display is not None:
+            self.display.report(self.reached(), final=True)
 
     def watched(self) -> bool:
         """Return whether there is something to do between two interpreted iterations."""
@@ -303,7 +336,7 @@ class Run:
             try:
                 observe(self.intermediate(gradient))
             except StopIteration:
-                s.stop = INTERRUPTED
+                s.stop, self.detail = INTERRUPTED, "callback"
         if self.problem.ranks is not None and self.problem.ranks.watching:
             s.stop = self.problem.ranks.agreed(s.stop)
         if self.late() and s.stop == GOING:
@@ -313,10 +346,10 @@ class Run:
             s.learning_rate = checked_rate(self.rate, s.nit + 1)
 
     def compiled_loop(self) -> int:
-        problem, s, state, history = self.problem, self.s, self.state, self.history
+        problem, s, state, noted = self.problem, self.s, self.state, self.noted
         objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
         scheduled, vectors = callable(self.rate), state.types()
-        span_kind = span_type(scheduled, history is not None)
+        span_kind = span_type(scheduled, noted)
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
         functions = objective.functions
         if problem.jac == COMPILED:
@@ -330,24 +363,27 @@ class Run:
                 s.stop = OUT_OF_SECONDS
             done = s.nit if scheduled else 0
             steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
-            trace = None if history is None else np.empty((steps, 3))
+            trace = np.empty((steps, 3)) if noted else None
             before = s.njev
             self.save_if_due()
             if problem.jac == COMPILED:
                 self.marked = copied(self.snapshot(RAISED))
             reason = self.run_span(loop, Span(steps, rates, trace))
+            taken = time.perf_counter() - begun
             if reason != GOING:
                 return reason
+            if self.display is not None and self.enough():
+                return INTERRUPTED
             most = (GROWTH_AHEAD if scheduled else GROWTH) * steps
-            if scheduled or history is not None:
+            if scheduled or noted:
                 most = min(most, MOST_STEPS)
             made = s.njev - before  # fewer than `steps` where f was infinite
-            steps = steps_in(SECONDS_ALONE, made, time.perf_counter() - begun, most)
+            steps = steps_in(SECONDS_ALONE, made, taken, most)
 
     def run_span(self, loop: Callable, span: Span) -> int:
         """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
-        s, state, history = self.s, self.state, self.history
-        before, whole = s.njev, False
+        s, state = self.s, self.state
+        nit, before, whole = s.nit, s.njev, False
         self.before = [s.nfev, s.njev, s.nit]
         try:
             reason = loop(state.vectors, state.records, self.settings, span)
@@ -357,13 +393,14 @@ class Run:
                 raise
             reason = infinite_here(self.method, state, self.settings)
         finally:
-            if history is not None and span.trace is not None:
-                history.append(span.trace[: max(0, s.njev - before - (not whole))])
+            rows = max(0, s.njev - before - (not whole))
+            if span.trace is not None:
+                self.note(nit, span.trace[:rows])
         if reason == WRONG_SHAPE:
             shape = self.problem.x0.shape
             raise ValueError(wrong_shape((s.wrong_size,), shape, s.nit))
-        if history is not None and not whole:
-            history.append(np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
+        if span.trace is not None and not whole:
+            self.note(nit + rows, np.array([[np.inf, s.gradient_norm, s.learning_rate]]))
         return reason
 
     def leave_for(self, lower: Lower) -> bool:

@@ -2,15 +2,14 @@
 
 A first sample is solved from the start, and looked at as `minimize` looks at its last point: is it a minimum?
 Then ten times as many rows, and so on, at last all. What a smaller sample has told of the curvature makes
-two or three gradients enough in each. The covariance of the gradients of parts of the rows costs no rows,
-and is both the metric and what a standard error is: for a mean of losses of independent rows the answer
-scatters by the root of ``trace(H^-1 C) / N``, in the metric H, whatever the unit of f is.
+two or three gradients enough in each. The covariance C of the gradients of parts of the rows costs no rows,
+and is both the metric and what a standard error is: the minimiser of a mean of losses of N independent rows
+has the covariance ``H^-1 C H^-1 / N``, whatever the unit of f is.
 
 Samples that grow: Byrd, Chin, Nocedal & Wu 2012; Bollapragada, Byrd & Nocedal 2018, whose norm test, in the
 metric, is that a sample is left as soon as its gradient is lost in its scatter.
 """
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,33 +23,38 @@ from .._compiled.reasons import (
     CONVERGED,
     GOING,
     OUT_OF_PASSES,
-    OUT_OF_SECONDS,
     REASONS,
     UNSUITED,
 )
 from .._compiled.stops import ROUNDINGS
 from .._problem.arguments import unbounded
+from .._problem.mean import Mean
 from .._problem.methods import METHODS
 from .._problem.options import complete
-from .._problem.parts import Sample, Spread
+from .._problem.parts import Sample, Spread, in_random_order
 from .._problem.problem import Problem
+from .._problem.rows import Rows
 from .finish import finish
-from .metric import Metric
+from .metric import Metric, held
 from .result import outcome
 from .run import Run
 from .second_order import Lower, lower_point, stationary
 
-GROWTH = 10  # of a sample
+GROWTH = 10  # of a sample: 3, 30 and 100 take 4.0, 3.1 and 4.0 passes where it takes 3.2
 LEAST_ROWS, ROWS_PER_VARIABLE = 1_000, 20  # of the first sample
 MOST_VARIABLES = 1_000  # of whom a dense matrix is no more work than the rows
-PARTS = 16_384  # of the rows, from which the curvature is estimated, ...
-SOME_PARTS = 1_024  # ... and at least, or eight for each variable, far from the minimum
+MOST_ROWS = 2**23  # on disk, whose order takes 64 megabytes
+# Parts of the rows, from which the curvature is estimated: at least, and for each variable, unless their
+# products would be more work than the rows; and far from the minimum.
+PARTS, PARTS_PER_VARIABLE, WORK = 16_384, 400, 2**32
+SOME_PARTS, SOME_PER_VARIABLE = 1_024, 8
 LEFT = 1.0  # standard errors of a sample, within which it is left for a larger one, ...
-FIRST = 0.01  # ... and the first, of which it is to be seen whether it is a minimum
-FALLEN = 0.5  # of the distance before, at most: what shows that the curvature is right
-EVALUATIONS = 30  # most of a sample
-IDLE = 5  # steps in a row that led no further
+FIRST = 0.05  # ... and the first, of which it is to be seen whether it is a minimum
+EVALUATIONS, FEW = 30, 100  # most of a sample, and of the first
+IDLE = 10  # steps in a row that led no further
 SLIGHT = 1e-4  # change of f, relative, of the step that finds the unit of the curvature
+REACH = 3.0  # of the first step, in standard errors that a single row would leave
+SPENT = 5.0  # passes after which the first sample is given up
 VERIFY = 32  # see the option `verify`
 LARGE = 1e100  # element of a gradient that is as good as infinite
 LIKELY = 4.0  # standard deviations of the mean of a sample
@@ -61,13 +65,12 @@ class Limits(NamedTuple):
 
     accuracy : distance from the minimum, in standard errors
     gtol : part of the first gradient's length in the metric, to be reached as well; 0 is off
-    passes, deadline : rows evaluated over all rows, and seconds of `time.perf_counter`, at most
+    passes : rows evaluated over all rows, at most
     """
 
     accuracy: float = 0.01
     gtol: float = 0.0
     passes: float = np.inf
-    deadline: float = np.inf
 
 
 DEFAULT = Limits()
@@ -77,8 +80,8 @@ class Sampled(NamedTuple):
     """What was found.
 
     x, f, g : the last point, with f and its gradient over all rows; f is NaN if it has none
-    reason, detail : BY_STANDARD_ERROR; one of `minimize` where there are few rows; UNSUITED, OUT_OF_PASSES,
-        OUT_OF_SECONDS, or what `watch` returned; and what is to be said of it
+    reason, message : BY_STANDARD_ERROR, UNSUITED, OUT_OF_PASSES; one of `minimize` where there are few rows;
+        or what `watch` returned, which has no message
     off : distance from the minimum in standard errors, as the root mean square over the variables
     metric : the Hessian of the mean as far as it is known, or None
     nit, passes, sizes : steps; rows evaluated over all rows; rows of the samples
@@ -88,7 +91,7 @@ class Sampled(NamedTuple):
     f: float
     g: ndarray
     reason: int
-    detail: str
+    message: str
     off: float
     metric: ndarray | None
     nit: int
@@ -107,7 +110,8 @@ def minimize_by_samples(
 
     Success is claimed only over all rows, where the gradient says that the minimum is within `accuracy`
     standard errors, and the last step has shown that the curvature is right. UNSUITED says that a sample
-    is of no use here, and why: go on from x, which is not worse than x0, with what needs no curvature.
+    is of no use here, and why: go on with what needs no curvature, from x0 or from x, where the sample led;
+    over all rows either may be the better.
 
     Parameters
     ----------
@@ -119,20 +123,42 @@ def minimize_by_samples(
         Kept by steps that are projected (Bertsekas 1982).
     limits : Limits
     watch : callable, optional
-        ``watch(x, f, rows)`` after each evaluation that is the best so far over so many rows; what it returns
-        other than GOING is the reason to stop.
+        ``watch(x, f, rows)`` before each evaluation, with the best point so far and f there over so many
+        rows; what it returns other than GOING is the reason to stop.
     """
-    sizes = sizes_of_samples(sample.count, x0.size)
     growing = Growing(sample, x0, bounds, limits, watch)
+    sizes = growing.sizes
     try:
         if len(sizes) == 1:
             return growing.whole()
+        if x0.size > MOST_VARIABLES:
+            raise StoppedError(UNSUITED, f"{x0.size:,} variables are more than {MOST_VARIABLES:,}")
         growing.first(sizes[0])
+        growing.starting = False
         for rows in sizes[1:-1]:
             growing.settle(rows, LEFT)
-        return growing.last(sizes)
+        return growing.last()
     except StoppedError as stopped:
-        return growing.found(stopped.reason, stopped.detail, sizes)
+        return growing.found(stopped.reason, stopped.detail)
+
+
+def suited(rows: Rows, n: int) -> bool:
+    """Return whether there are enough rows, not too many variables, and memory for the order of the rows."""
+    enough = len(sizes_of_samples(rows.count, n)) > 1
+    return enough and n <= MOST_VARIABLES and not (rows.on_disk and rows.count > MOST_ROWS)
+
+
+def sampled(
+    problem: Problem,
+    rows: Rows,
+    seed: int,
+    limits: Limits = DEFAULT,
+    watch: Callable[[ndarray, float, int], int] = lambda x, f, rows: GOING,
+) -> Sampled:
+    """Minimise the mean of a problem over the rows of a data set, from its x0; the seed orders the rows."""
+    mean = Mean(problem, rows, np.zeros(2, np.int64).data)
+    sample = Sample(mean, in_random_order(rows, seed), rows)
+    return minimize_by_samples(sample, problem.x0, problem.bounds, limits, watch)
 
 
 def sizes_of_samples(count: int, n: int) -> tuple[int, ...]:
@@ -167,42 +193,41 @@ class Growing:
         watch: Callable[[ndarray, float, int], int],
     ) -> None:
         self.sample, self.limits, self.watch, self.dtype = sample, limits, watch, x0.dtype
+        self.sizes = sizes_of_samples(sample.count, x0.size)
         self.x0, self.bounds = x0, bounds
         low, high = unbounded(x0.shape) if bounds is None else bounds
         self.box = np.asarray(low, float), np.asarray(high, float)
         self.x, self.rows, self.nit = x0.astype(float), 0, 0
         self.f, self.g, self.off = np.nan, np.full(x0.size, np.nan), np.inf
-        self.scale, self.parts = 0.0, 0  # of the metric, and of how many parts it is made
+        self.starting = len(self.sizes) > 1  # the first sample is not done
+        n, self.parts = x0.size, 0  # parts of which the metric is made, and may be
+        self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // max(n, 1) ** 2))
         self.f_first, self.f_error, self.g_first = np.nan, 0.0, self.g
 
     # ------------------------------------------------------------------------------ evaluations
 
     def check(self, rows: int) -> None:
-        """Stop where the next evaluation would go beyond a limit."""
+        """Stop where the next evaluation would go beyond a limit, or `watch` wants no more."""
         if self.sample.passed + rows > self.limits.passes * self.sample.count:
             raise StoppedError(OUT_OF_PASSES)
-        if time.perf_counter() > self.limits.deadline:
-            raise StoppedError(OUT_OF_SECONDS)
+        if self.starting and self.sample.passed > SPENT * self.sample.count:
+            raise StoppedError(UNSUITED, f"of the first {rows:,} rows no minimum is found")
+        reason = self.watch(self.x.astype(self.dtype), self.f, self.rows)
+        if reason != GOING:
+            raise StoppedError(reason)
 
     def evaluate(self, x: ndarray, rows: int) -> tuple[float, ndarray]:
         self.check(rows)
         return self.sample.evaluate(x.astype(self.dtype), rows)
 
-    def take(self, x: ndarray, f: float, g: ndarray, rows: int) -> None:
-        """Make a point the current one."""
-        self.x, self.f, self.g, self.rows = x, f, g, rows
-        reason = self.watch(x.astype(self.dtype), f, rows)
-        if reason != GOING:
-            raise StoppedError(reason)
-
-    def scattered(self, x: ndarray, rows: int, most: int = PARTS) -> Spread:
+    def scattered(self, x: ndarray, rows: int, most: int) -> Spread:
         self.check(rows)
         return self.sample.spread(x.astype(self.dtype), rows, most)
 
     def look(self, rows: int) -> None:
         """Evaluate the current point over so many rows; take the metric from them if that is better."""
-        if min(rows, PARTS) > self.parts:
-            spread = self.scattered(self.x, rows)
+        if min(rows, self.most) > self.parts:
+            spread = self.scattered(self.x, rows, self.most)
             f, g = spread.f, spread.g
         else:
             spread = None
@@ -211,17 +236,16 @@ class Growing:
             text = f"f or its gradient is not finite over the first {rows:,} rows"
             raise StoppedError(UNSUITED, text)
         if spread is not None:
-            if not self.scale:
-                self.begin(spread, rows)
-            self.metric, self.parts = Metric(spread.covariance, self.scale), spread.parts
-        self.take(self.x, f, g, rows)
+            scale = self.metric.scale if self.parts else self.begin(spread, rows)
+            self.metric, self.parts = Metric(spread.covariance, scale), spread.parts
+        self.f, self.g, self.rows = f, g, rows
 
-    def begin(self, spread: Spread, rows: int) -> None:
-        """Note what is known at the start, and the unit of the curvature."""
+    def begin(self, spread: Spread, rows: int) -> float:
+        """Note what is known at the start; return the unit of the curvature."""
         f, g, covariance, deviation, _ = spread
         if not self.rows:
             self.f_first, self.g_first, self.f_error = f, g, deviation / rows**0.5
-        self.scale = self.unit_of(covariance, g, max(abs(f), deviation), rows)
+        return self.unit_of(covariance, g, max(abs(f), deviation), rows)
 
     def unit_of(self, covariance: ndarray, g: ndarray, height: float, rows: int) -> float:
         """Return the curvature of f over the covariance of the gradients, along a short step."""
@@ -232,18 +256,29 @@ class Growing:
         change = self.evaluate(end, rows)[1] - g
         curvature, expected = float(step @ change), float(step @ covariance @ step)
         if not (curvature > 0 and expected > 0):
-            raise StoppedError(UNSUITED, "f does not curve upwards at the start")
+            raise StoppedError(
+                UNSUITED, "f has no curvature that the scatter of its gradients tells of"
+            )
         return curvature / expected
 
     # ------------------------------------------------------------------------------------ steps
 
     def distance(self) -> float:
-        """Return how far the minimum of the sample is, in its standard errors."""
-        free = self.metric.free(self.x, self.g, self.box)
-        if not (free.any() and self.g[free].any()):
+        """Return how far the minimum of the sample is, in its standard errors.
+
+        Infinite where a variable is pulled, or all are at rest, that no row feels: f has left the data.
+        """
+        resting = held(self.x, self.g, self.box)
+        free = self.metric.felt() & ~resting
+        if resting.all():
             return 0.0
-        scatter = self.metric.scatter(free)
-        return float(np.sqrt(self.rows * self.metric.square(self.g, free) / scatter))
+        if not free.any() or self.g[~free & ~resting].any():
+            return np.inf
+        step = self.metric.solve(free, self.g[free])
+        if not step.any():
+            return 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.sqrt(self.rows * np.mean((step / self.metric.errors(free)) ** 2)))
 
     def near(self, goal: float) -> bool:
         """Return whether the minimum is as near as it should be."""
@@ -258,10 +293,12 @@ class Growing:
     def settle(self, rows: int, goal: float, anew: bool = False) -> None:
         """Make steps over the first rows until their minimum is near, the metric `anew` while it is far."""
         self.look(rows)
-        before, radius, idle = np.inf, np.inf, 0
-        for _ in range(EVALUATIONS):
+        before, idle = np.nan, 0
+        radius = REACH / self.metric.scale**0.5 if anew else np.inf
+        for _ in range(FEW if anew else EVALUATIONS):
             self.off = self.distance()
-            if self.off == 0.0 or (self.near(goal) and self.off <= FALLEN * before):
+            left = 1 - self.off / before  # a distance that falls slowly is longer than it seems
+            if self.off == 0.0 or (left > 0 and self.near(goal * left**2)):
                 return
             before = self.off
             led, radius = self.step(rows, radius, anew and self.off > LEFT)
@@ -278,7 +315,7 @@ class Growing:
         x, f, g, metric = self.x, self.f, self.g, self.metric
         move = metric.move(x, g, self.box, radius)
         end = np.clip(x + move.step, *self.box)
-        some = max(SOME_PARTS, 8 * x.size)
+        some = max(SOME_PARTS, SOME_PER_VARIABLE * x.size)
         spread = self.scattered(end, rows, some) if anew else None
         f_end, g_end = self.evaluate(end, rows) if spread is None else (spread.f, spread.g)
         if not (np.isfinite(f_end) and (np.abs(g_end) < LARGE).all()):
@@ -291,15 +328,14 @@ class Growing:
         else:
             better = metric.square(g_end, free) < metric.square(g, free)
             ratio = 1.0 if better else 0.0
-        product, expected = float(move.step @ change), float(move.step @ metric.matrix @ move.step)
+        if self.off > LEFT:
+            metric.rescale(move.step, change)
         metric.learn(move.step, change)
         if better:
             self.nit += 1
-            if self.off > LEFT and product > 0 and expected > 0:
-                self.scale *= product / expected
             if spread is not None:
-                self.metric = Metric(spread.covariance, self.scale)
-            self.take(end, f_end, g_end, rows)
+                self.metric = Metric(spread.covariance, metric.scale)
+            self.x, self.f, self.g = end, f_end, g_end
         if ratio < 0.1:
             radius = cut_of(f_end - f, -float(g @ move.step)) * move.length
         elif ratio > 0.75 and move.cut:
@@ -319,13 +355,15 @@ class Growing:
         except StoppedError as stopped:
             if stopped.reason != UNSUITED:
                 raise
-        reason, detail = self.robust(rows)
+        reason, message = self.robust(rows)
         if REASONS[reason].status != CONVERGED or reason == AT_LIMIT:
             raise StoppedError(
-                UNSUITED, f"of the first {rows:,} rows no minimum is found: {detail}"
+                UNSUITED, f"of the first {rows:,} rows no minimum is found. {message}"
             )
-        self.parts, self.scale = 0, 0.0
+        self.parts = 0
         self.settle(rows, FIRST)
+        if self.lower(rows) is not None:
+            raise StoppedError(UNSUITED, f"of the first {rows:,} rows no minimum is found")
 
     def lower(self, rows: int) -> Lower | None:
         """Return a point beside the current one that shows it to be no minimum of the sample, or None."""
@@ -334,17 +372,17 @@ class Growing:
             return None
         root, curvature = np.sqrt(np.diag(metric.covariance)), np.diag(metric.matrix)
         scale = np.divide(root, curvature, where=curvature > 0, out=np.ones(root.size))
-        slight = (
-            FIRST**2 * metric.scatter(free) / rows
-        )  # more than what is left where the sample has settled
+        slight = 4 * metric.square(self.g, free)  # more than what is still promised
         at = stationary(self.x, self.f, self.g, scale, self.box, vanished=slight)
         return lower_point(lambda x: self.evaluate(x, rows), at, VERIFY)
 
     def robust(self, rows: int) -> tuple[int, str]:
-        """Go on over the first rows as `minimize` does; return the reason to stop and its words."""
-        adam = METHODS["adam"]
-        few = self.sample.count // rows
-        most = max(EVALUATIONS, few) if few > 1 else np.inf
+        """Go on over the first rows as `minimize` does; return the reason to stop and its words.
+
+        Of a sample not for longer than all rows take to be evaluated once, or a few times.
+        """
+        adam, few = METHODS["adam"], self.sample.count // rows
+        most = max(FEW, few) if few > 1 else np.inf
         options = complete(adam, {"gtol": self.limits.gtol or None, "maxfun": most})
         start = self.x.astype(self.dtype)
         run = Run(
@@ -353,38 +391,44 @@ class Growing:
                 False,
             )
         )  # fmt: skip
-        reason = finish(run, run.iterate())
         s, v = run.s, run.state.vectors
-        self.x, self.nit = v.x[s.x_best].astype(float), self.nit + int(s.nit)
-        self.f, self.g, self.rows = float(s.fun_best), v.g[s.g_best].astype(float), rows
+        try:
+            reason = finish(run, run.iterate())
+        finally:
+            if np.isfinite(s.fun_best) and s.njev:
+                self.x, self.f = v.x[s.x_best].astype(float), float(s.fun_best) / run.unit
+                self.g, self.rows = v.g[s.g_best] / run.unit, rows
+            self.nit += int(s.nit)
         return reason, outcome(reason, s, options, "", run.detail)[1]
 
     def whole(self) -> Sampled:
         """Minimise over all rows, where they are few."""
-        reason, detail = self.robust(self.sample.count)
-        return self.found(reason, detail, (self.sample.count,))
+        reason, message = self.robust(self.sample.count)
+        return self.found(reason, message)._replace(message=message)
 
-    def last(self, sizes: tuple[int, ...]) -> Sampled:
+    def last(self) -> Sampled:
         """Find the minimum over all rows."""
-        self.settle(sizes[-1], self.limits.accuracy)
+        count, x0 = self.sample.count, self.x0.astype(float)
+        self.settle(count, self.limits.accuracy)
         if not self.f < self.f_first - LIKELY * self.f_error:
-            x0 = self.x0.astype(float)
-            f, g = self.evaluate(x0, sizes[-1])
+            f, g = self.evaluate(x0, count)
             if f < self.f:
-                self.take(x0, f, g, sizes[-1])
+                self.x, self.f, self.g = x0, f, g
                 self.off = self.distance()
                 if not self.near(self.limits.accuracy):
                     text = "over all rows f is lower at the start than where the samples led"
                     raise StoppedError(UNSUITED, text)
-        return self.found(BY_STANDARD_ERROR, f"{self.off:.2g}", sizes)
+        return self.found(BY_STANDARD_ERROR, f"{self.off:.2g}")
 
-    def found(self, reason: int, detail: str, sizes: tuple[int, ...]) -> Sampled:
-        count = self.sample.count
-        f, g = self.f, self.g
+    def found(self, reason: int, detail: str) -> Sampled:
+        """Return what has been found; `detail` is what the words of the reason ask for."""
+        own = reason in (BY_STANDARD_ERROR, UNSUITED, OUT_OF_PASSES)
+        message = REASONS[reason].message.format(detail=detail) if own else ""
+        f, g, count = self.f, self.g, self.sample.count
         if self.rows != count:
             f, g = np.nan, np.full(g.size, np.nan)
         metric = self.metric.matrix if self.parts else None
         return Sampled(
-            self.x.astype(self.dtype), f, g.astype(self.dtype), reason, detail, self.off, metric, self.nit,
-            self.sample.passed / count, sizes,
+            self.x.astype(self.dtype), f, g.astype(self.dtype), reason, message, self.off, metric, self.nit,
+            self.sample.passed / count, self.sizes,
         )  # fmt: skip

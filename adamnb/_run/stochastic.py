@@ -11,17 +11,20 @@ import numpy as np
 from .._compiled.batches import run_batches
 from .._compiled.differences import Learnt
 from .._compiled.machine_code import array_type, machine_code
+from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
     BAD_FUN,
     BAD_JAC,
     BY_EPOCHS,
     BY_GRADIENT,
+    BY_STANDARD_ERROR,
     GOING,
     INTERRUPTED,
     LIMIT,
     NOT_LOWER,
     OUT_OF_SECONDS,
     REASONS,
+    UNSUITED,
 )
 from .._compiled.records import OPTIONS
 from .._compiled.run import Span
@@ -31,6 +34,7 @@ from .._problem.compiled import functions_type, tuple_type, types_of
 from .._problem.epochs import Epochs
 from .._problem.mean import Mean
 from .._problem.objective import Objective
+from .._problem.parts import Sample, in_random_order
 from .._problem.problem import Problem
 from .._problem.rows import Arrays, Rows
 from .noise import of_one_kind
@@ -39,6 +43,7 @@ from .progress import Progress
 from .result import Result
 from .resume import checked, goes_on, require_same
 from .run import HISTORY, Run, coming_rates, span_type
+from .samples import Limits, minimize_by_samples
 from .settings import is_plain, settings
 from .state import State, on_threads
 from .threads import use_threads
@@ -61,6 +66,8 @@ class Plan:
         What is told of every epoch.
     bar : Progress
         In batches.
+    samples : Limits, optional
+        Those of a growing sample, which is tried before batches.
     """
 
     rows: Rows
@@ -70,6 +77,7 @@ class Plan:
     between: bool
     observe: Callable[[Result], Any] | None
     bar: Progress
+    samples: Limits | None = None
 
 
 class StochasticRun(Run):
@@ -79,11 +87,13 @@ class StochasticRun(Run):
         self.plan = plan
         super().__init__(problem)
         self.trace: list[np.ndarray] = []
-        self.history = self.trace  # of the piece at work
+        self.history, self.noted = self.trace, True  # of the piece at work
         self.gradient = gradient_name(problem.jac)
-        self.first: tuple[float, np.ndarray] | None = (
-            None  # f and gradient over all rows at the start
-        )
+        self.first: tuple[float, np.ndarray] | None = None  # f, gradient over all rows at the start
+        self.samples: tuple[int, ...] = ()
+        self.unsuited = False  # for samples
+        self.looked = False  # at all rows, at the answer
+        self.point = np.nan, 0  # of a sample, that was shown: f and over how many rows
         self.epochs: list[tuple[float, float, float]] = []
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
@@ -94,6 +104,8 @@ class StochasticRun(Run):
         problem, o = self.problem, self.problem.options
         x0, scale, automatic = problem.x0, problem.x_scale, self.rate is None
         self.state = State(problem.method, x0, self.rate, scale, problem.bounds)
+        if automatic:
+            self.s.learning_rate = AUTOMATIC["first_rate_under_noise"]
         if automatic and scale is None:
             self.state.vectors.scale[:] = of_one_kind(self.state.vectors.scale)
         between = self.plan.between
@@ -168,9 +180,11 @@ class StochasticRun(Run):
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        x0, ended = self.problem.x0, self.ended
+        x0, ended, samples = self.problem.x0, self.ended, self.plan.samples
         if self.first is None:
             self.mean.require_mean(x0, self.plan.rows)
+            if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
+                return reason
             self.first = self.of_all_rows(x0)
         f, g = self.first
         if not (np.isfinite(f) and np.isfinite(g).all()):
@@ -182,6 +196,44 @@ class StochasticRun(Run):
         if ended is None or goes_on(ended):
             ended = self.on_threads(self.all_epochs)
         return self.at_end(ended)
+
+    def by_samples(self, limits: Limits) -> int:
+        """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
+        problem, plan, s, v = self.problem, self.plan, self.s, self.state.vectors
+        mixed = in_random_order(plan.rows, plan.order.seed)
+        found = minimize_by_samples(
+            Sample(self.mean, mixed, plan.rows),
+            problem.x0,
+            problem.bounds,
+            limits,
+            self.watch_sample,
+        )
+        self.mean.passed = round(found.passes * plan.rows.count)
+        self.samples = found.sizes
+        v.x[:] = v.spare[:] = found.x
+        self.unsuited = found.reason == UNSUITED
+        s.nit = 0 if self.unsuited else found.nit
+        if self.unsuited:
+            return UNSUITED
+        s.fun, self.detail = found.f, f"{found.off:.2g}"
+        if found.reason != BY_STANDARD_ERROR:
+            self.first = self.of_all_rows(problem.x0)
+            return self.at_end(found.reason)
+        self.first = found.f, found.g
+        self.take(found.x, *self.first)
+        return BY_STANDARD_ERROR
+
+    def watch_sample(self, x: np.ndarray, f: float, rows: int) -> int:
+        """Look at the clock, and keep and show a new point; return the reason to stop, or GOING."""
+        if time.perf_counter() > self.deadline:
+            return OUT_OF_SECONDS
+        point = f, rows
+        if not np.isfinite(f) or point == self.point:
+            return GOING
+        self.point = point
+        self.state.vectors.x[:] = x
+        self.s.nit += 1
+        return GOING if self.shown(x=x.copy(), fun=f, rows=rows) else INTERRUPTED
 
     def all_epochs(self) -> int:
         """Go through the epochs; return the reason to stop."""
@@ -197,7 +249,7 @@ class StochasticRun(Run):
                 try:
                     reason = batches(piece)
                 finally:
-                    self.note(piece)
+                    self.take_in(piece)
                 if reason == GOING and plan.bar.ended:
                     reason = INTERRUPTED
                 if reason != GOING:
@@ -205,12 +257,16 @@ class StochasticRun(Run):
                 self.save_if_due()
             rows, f, norms = self.sums.tolist()
             self.sums[:] = 0
-            self.epochs.append((f / rows, norms / rows, self.s.learning_rate))
-            if not self.shown():
+            fun, norm, rate = f / rows, norms / rows, self.s.learning_rate
+            self.epochs.append((fun, norm, rate))
+            if not self.shown(
+                x=self.answer().copy(), fun=fun, gradient_norm=norm, learning_rate=rate,
+                nepoch=len(self.epochs), passes=self.passes,
+            ):  # fmt: skip
                 return INTERRUPTED
         return BY_EPOCHS
 
-    def note(self, piece: Arrays) -> None:
+    def take_in(self, piece: Arrays) -> None:
         """Take in what has been found on the batches of a piece."""
         found = np.concatenate([np.zeros((0, 3)), *self.trace])
         made, rows = len(found), piece[0].shape[1]
@@ -272,16 +328,12 @@ class StochasticRun(Run):
 
         return batches
 
-    def shown(self) -> bool:
-        """Show an epoch to the callback; return whether to go on."""
+    def shown(self, **values: Any) -> bool:
+        """Show what has been found to the callback; return whether to go on."""
         s, observe = self.s, self.plan.observe
         if observe is None:
             return True
-        fun, norm, rate = self.epochs[-1]
-        seen = Result(
-            x=self.answer().copy(), fun=fun, nit=s.nit, nfev=s.nfev, njev=s.njev, gradient_norm=norm,
-            learning_rate=rate, nepoch=len(self.epochs), passes=self.passes,
-        )  # fmt: skip
+        seen = Result(nit=s.nit, nfev=s.nfev, njev=s.njev, **values)
         try:
             observe(self.problem.structure.shown(seen))
         except StopIteration:
@@ -301,7 +353,7 @@ class StochasticRun(Run):
     def take(self, x: np.ndarray, f: float, g: np.ndarray) -> None:
         """Make x the best point, with f and its gradient over all rows."""
         assert self.first is not None
-        s, v, (fun, jac) = self.s, self.state.vectors, self.first
+        s, v, (fun, jac), self.looked = self.s, self.state.vectors, self.first, True
         v.x[s.x_best], v.g[s.g_best], s.fun_best = x, g, f
         norm, x0 = self.state.gradient_norm, self.problem.x0
         s.gradient_norm_best, s.fun_first, s.gradient_norm_first = norm(x, g), fun, norm(x0, jac)
@@ -339,9 +391,10 @@ class StochasticRun(Run):
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result; f over all rows is not known then."""
         s, v = self.s, self.state.vectors
-        if s.nit > 0 and self.kept is None:
-            self.kept = self.undone()
-            self.save(self.kept)
+        if s.nit > 0 and not self.looked:
+            if self.kept is None:
+                self.kept = self.undone()
+                self.save(self.kept)
             v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
             s.fun_best = s.gradient_norm_best = np.nan
         super().accompany(error)
@@ -353,8 +406,10 @@ class StochasticRun(Run):
         plan = self.plan
         result.update(
             nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
-            batch_size=plan.order.batch_size, gradient=self.gradient,
+            batch_size=plan.order.batch_size, gradient=self.gradient, samples=self.samples,
         )  # fmt: skip
+        if plan.samples is not None and not self.unsuited:
+            result["state"] = None  # of batches, and there were none
         if self.problem.options["history"]:
             columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
             result.history = dict(zip(HISTORY, columns, strict=True))

@@ -1,35 +1,31 @@
-"""Problems whose gradient is noisy, by a stream of numbers that repeats bit for bit.
+"""Problems whose f or gradient is noisy, by a stream of numbers that repeats bit for bit.
 
-The last of `args` is the state of the stream, an array of shape (1,) and dtype uint64, which every
-call advances: `Problem.fresh` is a copy with the stream at its start. `Problem.value` is f without
-noise. Where the noise is added, f is returned without it; a minibatch has its own f.
+The last of `args` is the state of the stream, which every call advances: `Problem.fresh` is a copy with
+the stream at its start, or with another one. `Problem.value` is f without noise. Here are smooth
+objectives with noise put on them; `sampled` has means over rows of data, `simulated` models that draw
+their own numbers.
 """
 
 import numpy as np
 
-from problems import mgh
+from problems import mgh, sampled, simulated
 from problems.bounded import quadratic, spectrum
 from problems.problem import Problem, compiled
+from problems.streams import normal, stream, student, uniform
+
+TAILS = 2.5  # degrees of freedom of heavy tails: a variance, but no third moment
+NORMAL = np.inf
 
 
 @compiled
-def uniform(state):
-    """The next number of the stream, in (0, 1): splitmix64, as Steele, Lea and Flood give it."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return (np.float64(z >> np.uint64(11)) + 0.5) / 2.0**53
-
-
-@compiled
-def add_noise(g, noise, state):
-    """Add normal numbers of standard deviation `noise` to g, by Box and Muller's formula."""
-    if noise > 0.0:
+def disturbed(f, g, of_f, of_g, freedom, state):
+    """f with noise of scale `of_f`, `of_g` on each element of g: Student's, or normal if `freedom` is inf."""
+    if of_g > 0.0:
         for i in range(g.size):
-            radius = np.sqrt(-2.0 * np.log(uniform(state)))
-            g[i] += noise * radius * np.cos(2.0 * np.pi * uniform(state))
+            g[i] += normal(of_g, state) if freedom == np.inf else student(of_g, freedom, state)
+    if of_f > 0.0:
+        f += normal(of_f, state) if freedom == np.inf else student(of_f, freedom, state)
+    return f
 
 
 # Each noisy objective is a function of its own: Numba's disk cache does not hold closures. Nor does it
@@ -37,131 +33,138 @@ def add_noise(g, noise, state):
 
 
 @compiled
-def noisy_quadratic(x, g, a, b, noise, state):
-    """``x . a x / 2 - b . x``, its gradient with noise."""
-    f = quadratic(x, g, a, b)
-    add_noise(g, noise, state)
+def noisy_quadratic(x, g, a, of_f, of_g, freedom, state):
+    """``x . a x / 2`` with noise."""
+    return disturbed(quadratic(x, g, a, np.zeros(x.size)), g, of_f, of_g, freedom, state)
+
+
+@compiled
+def noisy_rosenbrock(x, g, of_f, of_g, freedom, state):
+    """#21 with noise."""
+    return disturbed(mgh.rosenbrock(x, g), g, of_f, of_g, freedom, state)
+
+
+@compiled
+def noisy_wood(x, g, of_f, of_g, freedom, state):
+    """#14 with noise."""
+    return disturbed(mgh.wood(x, g), g, of_f, of_g, freedom, state)
+
+
+@compiled
+def noisy_brown_dennis(x, g, of_f, of_g, freedom, state):
+    """#16 with noise."""
+    return disturbed(mgh.brown_dennis(x, g), g, of_f, of_g, freedom, state)
+
+
+@compiled
+def noisy_broyden_tridiagonal(x, g, of_f, of_g, freedom, state):
+    """#30 with noise."""
+    return disturbed(mgh.broyden_tridiagonal(x, g), g, of_f, of_g, freedom, state)
+
+
+@compiled
+def multiplied_quadratic(x, g, a, noise, state):
+    """``x . a x / 2``, f and each element of g times 1 + a normal number of deviation `noise`."""
+    f = quadratic(x, g, a, np.zeros(x.size))
+    if noise > 0.0:
+        for i in range(g.size):
+            g[i] *= 1.0 + normal(noise, state)
+        f *= 1.0 + normal(noise, state)
     return f
 
 
 @compiled
-def noisy_rosenbrock(x, g, noise, state):
-    """#21, its gradient with noise."""
-    f = mgh.rosenbrock(x, g)
-    add_noise(g, noise, state)
+def sparse_quadratic(x, g, a, chance, state):
+    """``x . a x / 2``, each element of g zero but for a `chance`, where it is the larger for it."""
+    f = quadratic(x, g, a, np.zeros(x.size))
+    if chance < 1.0:
+        for i in range(g.size):
+            g[i] = g[i] / chance if uniform(state) < chance else 0.0
     return f
 
 
-@compiled
-def noisy_wood(x, g, noise, state):
-    """#14, its gradient with noise."""
-    f = mgh.wood(x, g)
-    add_noise(g, noise, state)
-    return f
+def with_noise(name, clean, fun, x0, args, level, of_f=False, freedom=NORMAL, **known):
+    """`clean` with noise on its gradient whose root mean square length is `level` first gradients.
 
-
-@compiled
-def noisy_brown_dennis(x, g, noise, state):
-    """#16, its gradient with noise."""
-    f = mgh.brown_dennis(x, g)
-    add_noise(g, noise, state)
-    return f
-
-
-@compiled
-def noisy_broyden_tridiagonal(x, g, noise, state):
-    """#30, its gradient with noise."""
-    f = mgh.broyden_tridiagonal(x, g)
-    add_noise(g, noise, state)
-    return f
-
-
-@compiled
-def logistic(w, g, features, labels, ridge, batch, state):
-    """``mean log(1 + exp(-label feature . w)) + ridge w . w / 2`` over `batch` random rows.
-
-    `features` has shape (rows, n), `labels`, of shape (rows,), are -1 and 1. Rows are drawn with
-    replacement; a batch of all rows is every row once, without noise.
+    `of_f`: and `level` times f at the start on f. `known` are the minima.
     """
-    rows = labels.size
-    f = 0.0
-    g[:] = ridge * w
-    for k in range(batch):
-        i = k if batch == rows else int(uniform(state) * rows)
-        margin = 0.0
-        for j in range(w.size):
-            margin += labels[i] * features[i, j] * w[j]
-        # exp of what is negative only: it cannot overflow.
-        small = np.exp(-abs(margin))
-        f += np.log1p(small) + max(-margin, 0.0)
-        slope = (small if margin > 0.0 else 1.0) / (1.0 + small)
-        for j in range(w.size):
-            g[j] -= slope * labels[i] * features[i, j] / batch
-    return f / batch + 0.5 * ridge * np.sum(w * w)
-
-
-def stream():
-    """The state at the start of every stream."""
-    return np.array([2026], dtype=np.uint64)
-
-
-def with_noise(name, clean, fun, x0, args, level, minimum=0.0, minima=()):
-    """`clean` with noise whose root mean square length is `level` first gradients."""
     g = np.empty_like(x0)
-    clean(x0, g, *args)
-    noise = level * np.linalg.norm(g) / np.sqrt(x0.size)
+    f = clean(x0, g, *args)
+    of_g = level * np.linalg.norm(g) / np.sqrt(x0.size)
     return Problem(
-        f"{name}, noise {level:g}",
+        f"{name}, {'noise' if freedom == NORMAL else 'heavy tails'} {level:g}{' of both' if of_f else ''}",
         fun,
         x0,
-        (*args, noise, stream()),
-        minimum=minimum,
-        minima=minima,
-        exact=(*args, 0.0, stream()),
+        (*args, level * f if of_f else 0.0, of_g, freedom, stream()),
+        exact=(*args, 0.0, 0.0, freedom, stream()),
+        **known,
     )
 
 
-def classification():
-    """(features, labels): 1000 rows of 20 features, of scales 0.1 to 1."""
-    rng = np.random.default_rng(1000)
-    features = rng.standard_normal((1000, 20)) * np.geomspace(0.1, 1.0, 20)
-    chance = 1.0 / (1.0 + np.exp(-features @ rng.standard_normal(20)))
-    return features, np.where(rng.random(1000) < chance, 1.0, -1.0)
-
-
 def problems():
-    """Six quadratics, eight of Moré, Garbow and Hillstrom, three logistic regressions."""
-    found = []
-    for condition in (10, 1000):
-        args = spectrum(20, condition, seed=condition), np.zeros(20)
-        for level in (0.01, 0.1, 10.0):
-            name = f"Quadratic, condition {condition}"
-            found.append(with_noise(name, quadratic, noisy_quadratic, np.ones(20), args, level))
-    noisy = {
-        "Wood": noisy_wood,
-        "Brown-Dennis": noisy_brown_dennis,
-        "Extended Rosenbrock": noisy_rosenbrock,
-        "Broyden tridiagonal": noisy_broyden_tridiagonal,
+    """All noisy problems."""
+    return [*quadratics(), *least_squares(), *sampled.problems(), *simulated.problems()]
+
+
+def quadratics():
+    """Quadratics with every kind of noise."""
+
+    def plain(x, g, a):
+        return quadratic(x, g, a, np.zeros(x.size))
+
+    def matrix(condition, n=20):
+        return spectrum(n, condition, seed=condition)
+
+    def one(level, condition, n=20, **kind):
+        name, args = f"Quadratic, condition {condition}", (matrix(condition, n),)
+        return with_noise(name, plain, noisy_quadratic, np.ones(n), args, level, **kind)
+
+    found = [one(level, condition) for condition in (10, 1000) for level in (0.01, 0.1, 10.0)]
+    found += [
+        one(1e-6, 100, of_f=True),
+        one(0.01, 100, n=50, of_f=True),
+        one(10.0, 30, of_f=True),
+        one(0.1, 10, of_f=True, freedom=TAILS),
+        one(1.0, 100, freedom=TAILS),
+    ]
+    kinds = {
+        "times 1 + noise": (multiplied_quadratic, 0.0),
+        "elements by chance": (sparse_quadratic, 1.0),
     }
-    for p in mgh.problems():
-        if p.name in noisy:
-            for level in (0.01, 0.1):
-                found.append(
-                    with_noise(p.name, p.fun, noisy[p.name], p.x0, (), level, p.minimum, p.minima)
-                )
-    data = (*classification(), 1e-3)
-    for batch in (1, 10, 100):
-        found.append(
-            Problem(
-                f"Logistic regression, batch {batch}",
-                logistic,
-                np.zeros(20),
-                (*data, batch, stream()),
-                minimum=LOGISTIC_MINIMUM,
-                exact=(*data, 1000, stream()),
-            )
-        )
+    for name, condition, strength in (
+        ("times 1 + noise", 100, 0.5),
+        ("times 1 + noise", 10, 0.05),
+        ("elements by chance", 10, 0.1),
+        ("elements by chance", 100, 0.2),
+    ):
+        fun, none = kinds[name]
+        a, text = matrix(condition), f"Quadratic, condition {condition}, {name} {strength:g}"
+        args, exact = (a, strength, stream()), (a, none, stream())
+        found.append(Problem(text, fun, np.ones(20), args, exact=exact))
     return found
 
 
-LOGISTIC_MINIMUM = 0.53537717458965699
+def least_squares():
+    """Problems of Moré, Garbow and Hillstrom with noise."""
+    rows = (
+        ("Wood", noisy_wood, 0.01, False, NORMAL),
+        ("Wood", noisy_wood, 0.1, False, NORMAL),
+        ("Wood", noisy_wood, 0.01, True, NORMAL),
+        ("Brown-Dennis", noisy_brown_dennis, 0.01, False, NORMAL),
+        ("Brown-Dennis", noisy_brown_dennis, 0.1, False, NORMAL),
+        ("Brown-Dennis", noisy_brown_dennis, 0.01, True, TAILS),
+        ("Extended Rosenbrock", noisy_rosenbrock, 0.01, False, NORMAL),
+        ("Extended Rosenbrock", noisy_rosenbrock, 0.1, False, NORMAL),
+        ("Extended Rosenbrock", noisy_rosenbrock, 0.01, True, NORMAL),
+        ("Broyden tridiagonal", noisy_broyden_tridiagonal, 0.01, False, NORMAL),
+        ("Broyden tridiagonal", noisy_broyden_tridiagonal, 0.1, False, NORMAL),
+        ("Broyden tridiagonal", noisy_broyden_tridiagonal, 1.0, True, NORMAL),
+    )
+    clean = {problem.name: problem for problem in mgh.problems()}
+    return [
+        with_noise(
+            name, clean[name].fun, fun, clean[name].x0, (), level, of_f, freedom,
+            minimum=clean[name].minimum, minima=clean[name].minima,
+        )
+        for name, fun, level, of_f, freedom in rows
+    ]  # fmt: skip

@@ -19,7 +19,7 @@ class Problem:
     of shape (n,) and perhaps infinite. `minimum` is the global minimum, `minima` are other values
     where a minimiser may rightly stop: local minima, and limits at infinity. `certified` holds the
     parameters at the minimum where somebody certifies them. `exact` is None, or replaces `args`
-    where f without noise is wanted.
+    where f without noise is wanted; the last of `args` is then the state of a stream (streams.py).
     """
 
     name: str
@@ -32,11 +32,22 @@ class Problem:
     certified: np.ndarray | None = None
     exact: tuple | None = None
 
-    def fresh(self):
-        """A copy whose arrays are its own: a noisy objective counts its calls in `args`."""
-        return copy.deepcopy(self)
+    def fresh(self, seed=None):
+        """A copy whose arrays are its own: a noisy objective counts its calls in `args`.
+
+        `seed` starts its stream elsewhere.
+        """
+        own = copy.deepcopy(self)
+        if seed is not None:
+            own.args[-1][0] = seed
+        return own
 
     def value(self, x):
         """f at `x`, shape (n,), without noise."""
+        return self.pair(x)[0]
+
+    def pair(self, x):
+        """(f, g) at `x`, shape (n,), without noise."""
+        g = np.empty(len(x))
         args = self.args if self.exact is None else self.exact
-        return self.fun(np.asarray(x, dtype=np.float64), np.empty(len(x)), *args)
+        return self.fun(np.asarray(x, dtype=np.float64), g, *args), g
