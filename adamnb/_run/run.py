@@ -339,6 +339,8 @@ class Run:
                 s.stop, self.detail = INTERRUPTED, "callback"
         if self.problem.ranks is not None and self.problem.ranks.watching:
             s.stop = self.problem.ranks.agreed(s.stop)
+            if s.stop == INTERRUPTED:
+                self.detail = "callback"  # of another rank, perhaps
         if self.late() and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
         o = self.settings[0]
