@@ -137,7 +137,7 @@ class StochasticRun(Run):
     def snapshot(self, reason: int) -> dict[str, Any]:
         """Return all that another run goes on from, this one having stopped for `reason`."""
         kept = super().snapshot(reason)
-        del kept["history"]  # of a piece that has been taken in
+        kept.pop("history", None)  # of a piece that has been taken in
         kept |= self.same() | {"passed": self.mean.passed, "epoch_sums": self.sums.copy()}
         kept["epochs"] = np.array(self.epochs).reshape(-1, 3)
         f, g = self.first or (np.nan, np.full_like(self.problem.x0, np.nan))
