@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._njit import Solution as Solution
     from ._njit import njit_minimize as njit_minimize
     from ._optimizer import Optimizer as Optimizer
+    from ._run.checkpoint import CheckpointError as CheckpointError
     from ._run.fitted import CurveFit as CurveFit
     from ._run.result import BatchResult as BatchResult
     from ._run.result import MultistartResult as MultistartResult
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 # else the package has by name are the methods, callables of SciPy's protocol.
 _LATER = {
     "BatchResult": "_run.result",
+    "CheckpointError": "_run.checkpoint",
     "CurveFit": "_run.fitted",
     "GradientCheck": "_check_gradient",
     "MultistartResult": "_run.result",

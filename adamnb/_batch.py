@@ -9,6 +9,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from numba.extending import is_jitted
 
+from ._cluster import is_cluster
 from ._compiled import machine_code as code
 from ._compiled.reasons import GOING, INTERRUPTED, OUT_OF_SECONDS
 from ._cuda.access import require_gpu
@@ -33,6 +34,15 @@ from ._problem.rows import several
 from ._problem.structure import starts_of
 from ._run import progress as shown
 from ._run.block import Batch, Solved
+from ._run.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    checkpoint_of,
+    digest_of,
+    file_of,
+    labels_of,
+    read,
+)
 from ._run.problems import Problems
 from ._run.result import BatchResult, attach
 
@@ -74,8 +84,8 @@ def minimize_batch(
         Further arguments, the same for all problems.
     data : tuple of array_like, each of shape (B, ...)
         Further arguments of which each problem gets its own: ``data_b = (data[0][b], ...)``. They
-        are read block by block, so `numpy.memmap` and what else slices like an array may be larger
-        than memory. A masked array is an error: hand the mask on as weights.
+        are read block by block, so `numpy.memmap`, dask arrays and what else slices like an array may be
+        larger than memory. A masked array is an error: hand the mask on as weights.
     method, tol, options, **option
         As in `minimize`, but for `history` and callbacks. `learning_rate` may have shape (B, 1), a
         number per problem, or (B, n); `x_scale` likewise, or with the structure of x0, with leading axes or
@@ -83,6 +93,7 @@ def minimize_batch(
         that has not begun by then is not evaluated.
         `errors` gives standard errors and covariances row by row; `n_data` may be an array of shape (B,),
         and `profile` is for a single problem.
+        With `checkpoint`, `resume` begins only the problems that had not come to an end.
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
         the fit.
@@ -95,11 +106,14 @@ def minimize_batch(
     device : "auto", "cpu" or "cuda"
         "cuda" is an NVIDIA GPU, with a thread for each problem; "auto" chooses it where x0 or one of
         `data` is there already (any array with ``__cuda_array_interface__``). See Notes.
-    workers : int or map-like callable, optional
+    workers : int, map-like callable or `distributed.Client`, optional
         For Python functions: number of processes (-1: all cores), or a callable
         ``workers(func, iterable)`` such as ``multiprocessing.Pool().map``, through which blocks of
         problems are solved; `fun`, `jac` and `args` are pickled, and a script does its work below
-        ``if __name__ == "__main__":``. For Numba functions an int is the number of threads.
+        ``if __name__ == "__main__":``. On several machines ``mpi4py.futures.MPIPoolExecutor().map``, or a
+        `distributed.Client`: blocks of dask arrays in `data` are then computed where they are used, and
+        what a worker that is lost was at is done by another one. For Numba functions an int is the number
+        of threads.
     progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(problems done, B)``, and `StopIteration`
         from it ends the batch with what has been found; a logger gets a line every 10 s, with
@@ -165,6 +179,12 @@ def minimize_batch(
         raise ValueError(
             "`history` is not kept for a batch; run `minimize` on one of its problems."
         )
+    if o["comm"] is not None:
+        raise ValueError(
+            "`comm` is of a single run; for a batch give its pool's `map` as `workers`."
+        )
+    if o["state"] is not None:
+        raise ValueError("`state` is of a single run; a batch goes on from a file: give `resume`.")
     fun, jac = gradient_form(fun, jac, o["finite_difference"])
     check_differences(jac, given)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(several(data)))
@@ -181,6 +201,8 @@ def minimize_batch(
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
+    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
+    checkpoint = _taken_up(problems, solved, (several(data), args), row.name, o)
     if problems.count and not on_gpu:
         first = tuple(array[0] for array in problems.block(0, 1).data)
         jac, args = chosen_gradient(fun, jac, args, given, problems.dtype, first)
@@ -189,15 +211,17 @@ def minimize_batch(
     together = is_compiled(fun, jac) and not o["noisy"]  # averages are taken one by one
     batch = Batch(fun, jac, args, row, o, together, time.time() + o["max_time"])
     bar = shown.Progress(progress, problems.count)
-    solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
+    problems = problems.only(np.flatnonzero(solved.reason == GOING))
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before
         return structure.shown(BatchResult.of(solved, gradient, *seconds))
 
     try:
-        _solve(batch, problems, workers, bar, solved)
+        _solve(batch, problems, workers, bar, solved, checkpoint)
     except BaseException as error:
+        if checkpoint is not None:
+            checkpoint.save(solved.as_dict())
         if solved.nfev.any():
             attach(error, result())
         raise
@@ -207,19 +231,45 @@ def minimize_batch(
     return found
 
 
+def _taken_up(
+    problems: Problems, solved: Solved, data: Any, method: str, o: dict[str, Any]
+) -> Checkpoint | None:
+    """Take over what a checkpoint has, and return the one that is to be written, if the options say so."""
+    if o["checkpoint"] is None and o["resume"] is None:
+        return None
+    labels = labels_of(
+        o, data, of="minimize_batch", method=method, shape=solved.x.shape, dtype=solved.x.dtype,
+        x0=digest_of(problems.x0),
+    )  # fmt: skip
+    if o["resume"] is not None:
+        try:
+            solved.take_over(read(o["resume"], labels))
+        except ValueError as error:
+            text = f"{str(file_of(o['resume']))!r} is a checkpoint of a batch with other options: {error}."
+            raise CheckpointError(text) from error
+    return checkpoint_of(o, labels)
+
+
 def _solve(
-    batch: Batch, problems: Problems, workers: Any, bar: shown.Progress, solved: Solved
-) -> None:
+    batch: Batch, problems: Problems, workers: Any, bar: shown.Progress, solved: Solved,
+    checkpoint: Checkpoint | None,
+) -> None:  # fmt: skip
     """Write into `solved` what is found, as it is found."""
     with bar as stack:
+        if len(solved) > problems.count:
+            bar.advance(len(solved) - problems.count)
         parts = solved_blocks(batch, problems, workers, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
-            solved.put_block(part)
+            solved.put_block(problems.rows(part.first, len(part)), part)
             bar.advance(len(part))
+            if checkpoint is not None and checkpoint.due():
+                checkpoint.save(solved.as_dict())
     solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
-    if problems.count and len(solved.exceptions) == problems.count:
+    if len(solved) and len(solved.exceptions) == len(solved):
         raise solved.exceptions[0]
+    if checkpoint is not None:
+        checkpoint.save(solved.as_dict())
 
 
 def _gpu_chosen(device: Any, x0: Any, data: Any) -> bool:
@@ -274,7 +324,7 @@ def _viewed(x0: Any, data: Any) -> tuple[Any, tuple]:
 
 
 def _checked_workers(workers: Any) -> Any:
-    if workers is None or callable(workers):
+    if workers is None or callable(workers) or is_cluster(workers):
         return workers
     if isinstance(workers, bool) or not isinstance(workers, int | np.integer):
         raise TypeError(

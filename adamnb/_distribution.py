@@ -10,6 +10,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
+from ._cluster import is_cluster, is_lazy, solved_on_cluster
 from ._compiled.reasons import GOING
 from ._problem.workers import DIED, ON_THREADS
 from ._run.block import Batch, Block, CompiledBlocks, Solved, solve_block, solve_interpreted
@@ -25,6 +26,9 @@ def solved_blocks(
         return
     if problems.on_gpu:
         yield from _one_after_another(batch, problems, stopped)
+    elif is_cluster(workers):
+        blocks = partial(_equal_blocks, problems, kept=is_lazy)
+        yield from solved_on_cluster(blocks, batch, workers, stopped)
     elif callable(workers):
         yield from _mapped(batch, problems, workers, stopped)
     elif batch.compiled:
@@ -48,11 +52,13 @@ def _one_after_another(
         first += len(block)
 
 
-def _equal_blocks(problems: Problems, workers: int) -> Iterator[Block]:
+def _equal_blocks(
+    problems: Problems, workers: int, kept: Callable[[Any], bool] = lambda array: False
+) -> Iterator[Block]:
     """Yield blocks, several for each worker, as some problems take longer than others."""
     size = min(max(1, problems.count // (8 * workers)), LARGEST_BLOCK)
     for first in range(0, problems.count, size):
-        yield problems.block(first, size)
+        yield problems.block(first, size, kept)
 
 
 def _interpreted(batch: Batch, problems: Problems, stopped: Callable[[], bool]) -> Iterator[Solved]:

@@ -16,9 +16,12 @@ from ._problem import options as _options
 from ._problem.annotations import Hyperparameters, MethodName
 from ._problem.arguments import on_device, per_variable, refuse_masked
 from ._problem.state import checked_state
+from ._run import checkpoint
 from ._run.settings import is_plain, settings
 from ._run.threads import PARALLEL_REGION, forked, thread_count, use_threads
 from .schedules import Plateau
+
+KIND = "Optimizer"  # in files
 
 # What can be read and not set, and the way out.
 READ_ONLY = {
@@ -326,6 +329,45 @@ class Optimizer:
         else:
             self._device.replace(self._slots, state["slots"])
         self._count[0] = state["t"]
+
+    def save(self, file: Any) -> None:
+        """Save x and `state` to a file (.npz), which is whole at any time: the old one or the new one.
+
+        The learning rate is not saved, which may be a function.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an old one is as it was.
+        """
+        x = np.asarray(self._flat) if self._device is None else self._device.download(self._flat)
+        checkpoint.write(
+            checkpoint.file_of(file), self.state | {"x": x.reshape(self._shape), "label.of": KIND}
+        )
+
+    def load(self, file: Any) -> None:
+        """Go on from what `save` wrote, with the same bits: x, in place, and `state`.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, or of another method, shape or dtype; nothing has been changed then.
+        """
+        state = checkpoint.read(file, {"of": KIND})
+        x = state.pop("x")
+        try:
+            if (x.shape, x.dtype) != (self._shape, self._dtype):
+                raise ValueError(
+                    f"x has shape {x.shape} and dtype {x.dtype}, not {self._shape} and {self._dtype}."
+                )
+            self.state = state
+        except ValueError as error:
+            text = f"{str(checkpoint.file_of(file))!r} is of another optimizer: {error}"
+            raise checkpoint.CheckpointError(text) from error
+        if self._device is None:
+            self._flat[:] = x.reshape(-1)
+        else:
+            self._device.replace(self._flat, x.reshape(self._flat.shape))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to set what nobody would read."""

@@ -29,7 +29,9 @@ from ._problem.rows import Rows
 from ._problem.structure import start_of
 from ._problem.workers import mapping
 from ._run import progress as shown
+from ._run.checkpoint import labels_of, state_of
 from ._run.result import Result
+from ._run.resume import take_up
 from ._run.samples import Limits, suited
 from ._run.stochastic import Plan, StochasticRun
 
@@ -61,7 +63,6 @@ def minimize_stochastic(
     average_decay: float = 0.999,
     nan_policy: Literal["raise", "propagate"] = "raise",
     progress: Progress = False,
-    state: Mapping[str, Any] | None = None,
     **option: Any,
 ) -> Result:
     """Minimise the mean of a function over the rows of a data set, a batch of rows in each iteration.
@@ -108,7 +109,8 @@ def minimize_stochastic(
         with a rate that falls by itself; a function of t counts steps, not epochs. `gtol` is judged over
         all rows at the end. `maxiter` and `maxfun` are infinite unless given. `history` has one value for
         each epoch. `errors` says what the sum over all rows is, of which `fun` is the mean; `n_data` is
-        their number.
+        their number. `state` and `resume` may be of a run with fewer `epochs`; they say `seed` and
+        `batch_size` as well.
     shuffle : bool
         Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
         copied.
@@ -125,9 +127,6 @@ def minimize_stochastic(
     progress : bool, callable, `logging.Logger`, or pair of one of them and seconds
         True shows a bar (needs tqdm); a callable gets ``(batches done, all)``, and `StopIteration` from it
         ends the run; a logger gets a line every 10 s, as in `minimize_batch`.
-    state : dict, optional
-        ``result.state`` of a run with the same arguments that ended early, or had fewer `epochs`: this one
-        goes on from there, with the bits of one that was not interrupted.
 
     Returns
     -------
@@ -190,6 +189,8 @@ def minimize_stochastic(
                 f"`{name}` speaks of single values of f, and these are means over a few rows, of which none"
                 f" is believed; got {given[name]!r}: leave it out. `gtol` is judged over all rows."
             )
+    if given.get("comm") is not None:
+        raise ValueError("`comm` is of `minimize`; leave it out.")
     if "progress" in given:
         raise TypeError(
             "`progress` is an argument of `minimize_stochastic`, not one of its options."
@@ -215,11 +216,16 @@ def minimize_stochastic(
     _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
     weights = _average(average, average_decay, o)
     observe = observer(callback)
-    if isinstance(state, Mapping):
+    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
+    labels = labels_of(
+        o, (rows.arrays, args), of="minimize_stochastic", method=row.name, shape=vector.shape,
+        dtype=vector.dtype,
+    )  # fmt: skip
+    state = state_of(o, labels)
+    if state is not None:
         seed = state.get("seed") if seed is None else seed
         batch_size = state.get("batch_size") if batch_size is None else batch_size
     order = _order(rows, batch_size, seed, shuffle)
-    args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))
     fun, jac = flattened(fun, jac, structure)
     jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
     o |= for_variables(o, vector.size)
@@ -230,13 +236,15 @@ def minimize_stochastic(
     samples = None
     if free and jac not in SCHEMES and suited(rows, vector.size):
         samples = Limits(gtol=given.get("gtol") or 0.0, passes=epochs)
-    plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, state, samples)
+    plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, samples)
     with bar, mapping(o["workers"]) as mapped:
         problem = Problem(
             fun, jac, args, vector, pair, row, o, o["x_scale"], None, is_compiled(fun, jac), structure,
             mapped, None, *clock,
         )  # fmt: skip
-        result = to_the_end(StochasticRun(problem, plan))
+        run = StochasticRun(problem, plan)
+        take_up(run, labels, state)
+        result = to_the_end(run)
     if o["disp"]:
         report(result)
     return result

@@ -80,5 +80,5 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-alone = ("index", "coming_from", "hosts", "performance", "troubleshooting", "cite")
+alone = ("index", "coming_from", "hosts", "long_runs", "performance", "troubleshooting", "cite")
 html_sidebars = {page: [] for page in alone}  # no other pages in their section

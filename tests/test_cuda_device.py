@@ -325,7 +325,58 @@ def test_minimize_is_that_of_the_cpu(run, dtype):
         np.testing.assert_allclose(device[name], host[name], **within)
     for name in ("x", "jac", "x_last"):
         np.testing.assert_allclose(device[name].copy_to_host(), host[name], **within, atol=1e-7)
-    assert set(device.state) == set(host.state)
+    assert set(device.state) == {*host.state, "device.reduced", "device.plan"}
+
+
+@on_device
+@pytest.mark.parametrize("run", RUNS)
+def test_minimize_goes_on_with_the_same_bits(run, tmp_path):
+    """From a state, whose vectors are on the device, and from a file."""
+
+    def minimize(**more):
+        return adamnb.minimize(
+            rosen, put(START), jac=lambda x: put(rosen_slope(x)), history=True,
+            **{"maxiter": STEPS} | RUNS[run] | more,
+        )  # fmt: skip
+
+    def told(result):
+        x, history = result.x.copy_to_host(), result.history
+        arrays = (x, result.x_last.copy_to_host(), *history.values())
+        numbers = [result[name] for name in ("fun", "nit", "nfev", "njev", "message")]
+        return [array.tobytes() for array in arrays], numbers
+
+    whole = minimize()
+    for count in {0, 1, 7, max(whole.nit - 1, 0)}:
+        part = minimize(maxiter=count, checkpoint=tmp_path / "run")
+        assert told(minimize(state=part.state)) == told(whole)
+        assert told(minimize(resume=tmp_path / "run")) == told(whole)
+
+
+@on_device
+def test_an_exception_on_the_way_carries_a_state(tmp_path):
+    calls = [0]
+
+    def minimize(fails, **options):
+        def fun(x):
+            calls[0] += 1
+            if calls[0] == fails:
+                raise OSError("now")
+            return rosen(x)
+
+        calls[0] = 0
+        return adamnb.minimize(
+            fun, put(START), jac=lambda x: put(rosen_slope(x)), maxiter=STEPS, **options
+        )
+
+    whole = minimize(0)
+    with pytest.raises(OSError, match="now") as raised:
+        minimize(6, checkpoint=tmp_path / "run", checkpoint_every=0)
+    found = raised.value.adamnb_result
+    assert (found.nit, found.status) == (5, 5)
+    for options in ({"state": found.state}, {"resume": tmp_path / "run"}):
+        rest = minimize(0, **options)
+        assert rest.x.copy_to_host().tobytes() == whole.x.copy_to_host().tobytes()
+        assert rest.nfev == whole.nfev
 
 
 @on_device

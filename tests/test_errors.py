@@ -377,7 +377,8 @@ def test_a_fit_that_ended_early_is_finished_by_newton():
     assert "Newton's steps moved x" in early.covariance_message
     np.testing.assert_allclose(early.x, whole.x, rtol=1e-4)
     np.testing.assert_allclose(early.stderr, whole.stderr, rtol=2e-3)
-    np.testing.assert_array_equal(early.state["x_best"], early.x)
+    without = adamnb.minimize(valley, [0.9, 0.8], maxiter=5)  # which is what a run goes on from
+    np.testing.assert_array_equal(early.state["x_best"], without.x)
 
 
 def test_far_from_the_minimum_there_are_none():

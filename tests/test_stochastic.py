@@ -761,6 +761,28 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(
         assert (again.x.tobytes(), pickle.dumps(part.state)) == (rest.x.tobytes(), bytes_of_it)
 
 
+@pytest.mark.parametrize("kind", GOING_ON)
+def test_a_run_that_a_limit_ended_goes_on_with_the_same_bits(kind, tmp_path):
+    """From a file; the batch that was judged last is not evaluated again, nor are all rows at the start."""
+    option = GOING_ON[kind] | {"epochs": 2, "history": True}
+    for fun, jac in (
+        NUMBA["inplace"],
+        PYTHON["both"],
+        (lambda *values: python_mean(*values)[0], None),
+    ):
+        whole = minimised(fun, jac, **option)
+        for steps in (0, 1, 7, 16, whole.nit - 1):
+            part = minimised(fun, jac, maxiter=steps, checkpoint=tmp_path / "run", **option)
+            assert (part.status, part.nit) == (1, steps)
+            rest = minimised(fun, jac, resume=tmp_path / "run", **option)
+            for name in ("x", "x_last", "fun", "jac"):
+                assert np.array_equal(rest[name], whole[name]), name
+            for name in ("nit", "nfev", "njev", "passes", "nepoch", "message"):
+                assert rest[name] == whole[name], name
+            for name, values in whole.history.items():
+                np.testing.assert_allclose(rest.history[name], values, rtol=1e-12)
+
+
 def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
     whole = minimised(python_mean, True, epochs=3)
     part = minimised(python_mean, True, epochs=1, seed=5)
@@ -783,7 +805,7 @@ def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
 def test_a_state_of_another_run_is_an_error():
     state = minimised(epochs=1).state
     for given, error, text in (
-        (3, TypeError, "`state` must be a dict as `result.state` is; got int"),
+        ("x", TypeError, "`state` must be a dict as `result.state` is; got 'x'"),
         ({"x": 1}, ValueError, "with the same options; they differ in"),
         (state | {"x": np.zeros(2)}, ValueError, r"`state\['x'\]` must have shape \(3,\)"),
         (state | {"rows": 7}, ValueError, "a run with rows=7; got rows=1000"),

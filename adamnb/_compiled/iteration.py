@@ -1,11 +1,11 @@
 """One iteration, written once for every loop."""
 
 from .cache import copied, entry, inner
-from .loops import measure
+from .loops import Measured, measure
 from .rate import Origin, begin, found, judged, stepped
 from .reasons import GOING
 from .sizes import size_all
-from .stops import not_finite
+from .stops import ended, not_finite
 
 
 @copied
@@ -30,12 +30,44 @@ def iterate(method, v, s, o):
     if reason == GOING:
         reason = found(method, s, o)
     if reason != GOING:
+        wait(s, m, origin)
         return reason
 
     reason = stepped(method, v, s, o, m, origin)
     if reason == GOING:
         s.nit += 1
     return reason
+
+
+@inner
+def wait(s, m, origin):
+    """Write down what a step from a point that has been judged needs to know."""
+    s.judged, s.along, s.norm2, s.previous2 = 1, m.along, m.norm2, m.previous2
+    s.origin_x, s.origin_g, s.origin_best = origin.x, origin.g, origin.best
+
+
+@copied
+def iterate_further(method, v, s, o):
+    """End the iteration in which a limit ended a run, unless it does so again: step on.
+
+    Returns what `iterate` does.
+    """
+    reason = ended(s, o)
+    if reason != GOING:
+        return reason
+    s.judged = 0
+    m = Measured(s.gradient_norm, s.along, s.norm2, s.previous2)
+    origin = Origin(s.origin_x, s.origin_g, s.origin_best == 1)
+    reason = stepped(method, v, s, o, m, origin)
+    if reason == GOING:
+        s.nit += 1
+    return reason
+
+
+@entry
+def step_on(method, vectors, state, options):
+    """End the iteration in which a limit ended a run, as `iterate_further` does."""
+    return iterate_further(method, vectors, state[0], options[0])
 
 
 @inner

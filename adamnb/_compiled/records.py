@@ -32,6 +32,8 @@ STATE = record(
         "fruitless",  # phases without pairs in a row since which f has not fallen
         "nit_pairs", "phase",  # iteration from which pairs are tried again; steps without them the next time
         "wrong_size",  # length of a gradient that is not that of x
+        "judged",  # whether the run ended where it was, and may go on with a step from there, ...
+        "origin_x", "origin_g", "origin_best",  # ... which knows where the last one came from,
         "stop",  # reason for which Python wants the run to end, GOING if none
     ),
     real=(
@@ -52,6 +54,7 @@ STATE = record(
         "noise2",  # sum of squares of the noise of f in these looks
         "rate_most", "weights",  # largest learning rate so far; sum of its squares
         "clock", "agreement",  # steps that did not agree with the one before; mean of their cosines
+        "along", "norm2", "previous2",  # ... and what was measured there (`loops.Measured`)
     ),
 )  # fmt: skip
 

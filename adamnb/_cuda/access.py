@@ -54,6 +54,7 @@ def device_start(x0: Any, fun: Any, jac: Any, o: dict[str, Any]) -> Any:
         raise ValueError("`errors` are of the host; copy x0 to a NumPy array, or leave them out.")
     if o["noisy"]:
         raise ValueError("`noisy` is of the host; copy x0 to a NumPy array, or leave it out.")
-    if o["catch"]:
-        raise ValueError("`catch` is of the host; copy x0 to a NumPy array, or leave it out.")
+    for name in ("catch", "comm"):
+        if o[name]:
+            raise ValueError(f"`{name}` is of the host; copy x0 to a NumPy array, or leave it out.")
     return vector

@@ -47,11 +47,10 @@ within = cuda.jit(**DEVICE)(elements.within)
 def _decide_simulated(method, remote_, state, options, fun, rate):
     """Run the host's machine code: the simulator has the host's memory, but no overloads."""
     here = Remote(*map(on_host, remote_))
-    kinds = [types.none if a is None else array_type(a.dtype, a.ndim) for a in here]
     decide = machine_code(
         remote.decide,
         (
-            method, types.NamedTuple(kinds, Remote), array_type(STATE, 1), array_type(OPTIONS, 1),
+            method, remote.remote_type(here), array_type(STATE, 1), array_type(OPTIONS, 1),
             types.float64, types.float64,
         ),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from .._compiled.loops import (
     measured,
     sweep_all,
 )
+from .._compiled.machine_code import array_type
 from .._compiled.records import record
 from .._compiled.rules import Coefficients
 
@@ -55,6 +56,12 @@ class Remote(NamedTuple):
     plan: Any  # an array of one PLAN
     numbers: Any  # shape (NUMBERS,), in the dtype of x
     roots: Any = None
+
+
+def remote_type(remote: Remote) -> types.Type:
+    """Return the Numba type of one whose arrays are on the host."""
+    kinds = [types.none if a is None else array_type(a.dtype, a.ndim) for a in remote]
+    return types.NamedTuple(kinds, Remote)
 
 
 def is_remote(v):

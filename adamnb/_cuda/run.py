@@ -10,10 +10,13 @@ from .._problem.objective import as_scalar
 from .._problem.options import checked_rate
 from .._run.pace import MOST_STEPS, SECONDS_ALONE, steps_in
 from .._run.result import Result
+from .._run.resume import goes_on
 from .._run.run import Run
 from .arrays import device_of, interface_of, like, sharing, stream_of
 from .number import Number
 from .state import DeviceState
+
+ON_HOST = (int, float, str, np.ndarray)
 
 
 class DeviceRun(Run):
@@ -67,12 +70,45 @@ class DeviceRun(Run):
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        with self.vector.context:  # to enter it costs as much as a launch
-            return self._iterate()
+        reason: int = GOING
+        ended = self.ended
+        if ended is not None and not goes_on(ended):
+            return ended
+        try:
+            with self.vector.context:  # to enter it costs as much as a launch
+                if ended is not None:
+                    reason = self.further()
+                if reason == GOING:
+                    reason = self._iterate()
+        except BaseException as error:
+            self.state.read()
+            self.accompany(error)
+            raise
+        self.pause(reason)
+        return reason
+
+    def further(self) -> int:
+        """Make the step before which another run ended, if there is one; return why there is none."""
+        s, o, rate = self.s, self.problem.options, np.nan
+        if callable(self.rate) and s.nit < o["maxiter"] and s.nfev < o["maxfun"]:
+            rate = checked_rate(self.rate, s.nit + 1)
+        self.state.step_on(rate)
+        if self.history and not s.judged:  # as after an iteration that had not ended
+            self.history[-1][-1, 1:] = s.gradient_norm, s.learning_rate
+        return self.state.reason
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save a state, if it is to be saved."""
+        if self.checkpoint is not None:
+            on_host = {
+                name: value if isinstance(value, ON_HOST) else self.state.downloaded(value)
+                for name, value in state.items()
+            }
+            self.checkpoint.save(on_host)
 
     def _iterate(self) -> int:
         problem, state, s = self.problem, self.state, self.s
-        vector, count, steps = self.vector, 0, 1
+        vector, count, steps = self.vector, int(s.nit), 1
         rate = self.rate if callable(self.rate) else None
         one_by_one = problem.observe is not None or self.noted
         while True:
@@ -101,6 +137,7 @@ class DeviceRun(Run):
                 self.note(count - 1, np.array([[f, s.gradient_norm, s.learning_rate]]))
             if state.reason != GOING:
                 return state.reason
+            self.save_if_due()
             if self.display is not None and self.enough():
                 return INTERRUPTED
             if now > self.deadline:

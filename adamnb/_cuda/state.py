@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from .._compiled.iteration import step_on
+from .._compiled.machine_code import array_type, machine_code
 from .._compiled.reasons import GOING
-from .._compiled.records import STATE
+from .._compiled.records import OPTIONS, STATE
 from .._problem.problem import Problem
 from .._run.settings import settings
-from .._run.state import Numbers, State, first_rate, first_vectors, projected_norm
-from .arrays import like
+from .._run.state import KEPT, POINTS, Numbers, State, first_rate, first_vectors, projected_norm
+from .arrays import interface_of, like, view
 from .driver import Launch, kernel
 from .iteration import (
     FUN,
@@ -23,7 +25,7 @@ from .iteration import (
     move,
     reduce_and_decide,
 )
-from .remote import NUMBERS, PLAN, REDUCED, REDUCTIONS
+from .remote import NUMBERS, PLAN, REDUCED, REDUCTIONS, Remote, remote_type
 from .vector import DeviceVector
 
 
@@ -111,9 +113,88 @@ class DeviceState(State):
         self.records[:] = self.vector.download(self._state)
         self.reason = int(self.vector.download(self._plan)["reason"][0])
 
+    def step_on(self, rate: float) -> None:
+        """Make the step before which another run ended, if there is one; `rate` as in `advance`.
+
+        It is decided on the host, once: what was measured is here.
+        """
+        if not self.s.judged:
+            return
+        if not np.isnan(rate):
+            self.s.learning_rate = rate
+        here = [self.vector.download(a) for a in (self._reduced, self._plan, self._numbers)]
+        reduced, plan, numbers = here
+        options, remote = self.vector.download(self._options), Remote(reduced, plan, numbers)
+        signature = self._kind, remote_type(remote), array_type(STATE, 1), array_type(OPTIONS, 1)
+        reason = machine_code(step_on, signature)(None, remote, self.records, options)
+        plan["reason"] = self.reason = reason
+        there = self._state, self._reduced, self._plan, self._numbers
+        for array, value in zip(there, (self.records, *here), strict=True):
+            self.vector.replace(array, value)
+        with self.vector.context:
+            self._move(self.vector.stream)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state by name, for the caller to keep: vectors on the device, numbers here."""
+        measured = (self.vector.download(a) for a in (self._reduced, self._plan))
+        named = zip(("device.reduced", "device.plan"), measured, strict=True)
+        return super().as_dict() | {name: array.view(np.int64) for name, array in named}
+
+    def put(self, given: dict[str, Any]) -> None:
+        """Take over what `as_dict` returns; vectors may be on the host as well."""
+        v, replace = self.vectors, self.vector.replace
+        rows = {
+            name: getattr(v, field)[getattr(self.s, row)] for name, (field, row) in POINTS.items()
+        }
+        rows |= {name: a for name in KEPT if (a := getattr(v, name)) is not None and name in given}
+        found = {name: self.downloaded(given[name]) for name in rows}
+        for name, array in rows.items():
+            if (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
+                raise ValueError(
+                    f"`state[{name!r}]` must have shape {array.shape} and dtype {array.dtype}; got"
+                    f" {found[name].shape} and {found[name].dtype}."
+                )
+        for name, array in rows.items():
+            replace(array, found[name])
+        replace(v.spare, found["x"])
+        for name, array, kind in (
+            ("device.reduced", self._reduced, REDUCED), ("device.plan", self._plan, PLAN)
+        ):  # fmt: skip
+            bits = np.asarray(given.get(name, ()), np.int64)
+            if bits.size * 8 != kind.itemsize:
+                raise ValueError(
+                    "`state` must be that of a run on a GPU; it is of one on the host."
+                )
+            replace(array, bits.view(kind))
+        replace(self._state, self.records)
+        if not self.s.judged:
+            self._reset()
+
+    def _reset(self) -> None:
+        """Let kernels go on: a run that ended has a plan that says why."""
+        plan = self.vector.download(self._plan)
+        plan["reason"] = GOING
+        self.vector.replace(self._plan, plan)
+
+    def downloaded(self, array: Any) -> np.ndarray:
+        """Return a copy on the host of a vector, or of rows, of a state."""
+        interface = interface_of(array)
+        if interface is None or isinstance(array, np.ndarray):
+            return np.ascontiguousarray(array)
+        shape = tuple(interface["shape"])
+        with self.vector.context:
+            rows = view(array, interface, int(np.prod(shape)))
+        return self.vector.download(rows).reshape(shape)
+
+    def start(self, x0: Any) -> Any:
+        """Return a start that the caller may keep."""
+        return self.own(x0.copy(x0.row))
+
     def own(self, array: Any) -> Any:
         """Return an array as the caller has arrays; no copy, the run is over and needs it no more."""
         return like(self.vector.owner, array)
+
+    given_away = own
 
     def bad_gradient(self) -> int | None:
         """Return where the current gradient is not finite."""

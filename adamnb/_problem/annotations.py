@@ -5,6 +5,7 @@ A test holds the options against their table.
 
 from collections.abc import Callable, Mapping, Sequence
 from logging import Logger, LoggerAdapter
+from os import PathLike
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -59,6 +60,10 @@ class BatchOptions(TypedDict, total=False):
     catch: type[Exception] | tuple[type[Exception], ...]
     noisy: bool | None
     disp: bool | int
+    checkpoint: str | PathLike[str] | None
+    checkpoint_every: float
+    checkpoint_digest: bool
+    resume: str | PathLike[str] | None
     threads: int | None
 
 
@@ -69,6 +74,8 @@ class Options(BatchOptions, total=False):
     workers: Workers | None
     history: bool
     progress: Progress
+    state: Mapping[str, Any] | None
+    comm: Any
 
 
 class MultistartOptions(BatchOptions, total=False):

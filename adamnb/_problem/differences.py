@@ -76,6 +76,11 @@ class Differences:
         Distances of the nearer points that it was had from.
     """
 
+    LEARNT = (  # what a later gradient depends on
+        "first", "slope", "error", "step", "size", "reach", "curvature", "around", "rounds", "noise",
+        "part", "measured_at", "learnt_at", "count",
+    )  # fmt: skip
+
     def __init__(
         self, values: Values, like: np.ndarray, bounds: tuple | None, scheme: str, steps: Steps
     ) -> None:
@@ -283,6 +288,8 @@ class ComplexStep:
     Squire & Trapp (1998). f is computed with complex numbers, n times. The arguments and `error` are
     those of `Differences`, but for complex values.
     """
+
+    LEARNT = ("error",)  # of the last gradient
 
     def __init__(
         self, values: Callable[[list[np.ndarray]], list[complex]], like: np.ndarray,

@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from os import PathLike
 from typing import Any
 
 import numba
@@ -85,6 +86,10 @@ def _whole_numbers(value: Any) -> bool:
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_ | numbers.Integral)
+
+
+def _file(value: Any) -> bool:
+    return isinstance(value, str | PathLike) and bool(str(value))
 
 
 def _progress(value: Any) -> bool:
@@ -241,6 +246,36 @@ OPTIONS = {
         " (the lowest), `gradient_norm` and `learning_rate`, and may raise `StopIteration`; a"
         " `logging.Logger` gets a line every 10 s, with ``(logger, 60)`` every 60 s. Loops in machine code"
         " stay there, and report some 50 times a second",
+    ),
+    "checkpoint": Option(
+        None, "be None or the name of a file", _file,
+        "file (.npz) in which the run is saved now and then, at its end, and when Ctrl-C or an exception"
+        " ends it, for `resume`; it is whole at any time. Where it cannot be written the run goes on, with a"
+        " warning",
+    ),
+    "checkpoint_every": Option(
+        60.0, _NOT_NEGATIVE, _at_least(0), "seconds between two checkpoints"
+    ),
+    "checkpoint_digest": Option(
+        False, "be True or False", _flag,
+        "keep a digest of the data, `args` and `data`, in the checkpoint; a run with other data does not go"
+        " on from it",
+    ),
+    "resume": Option(
+        None, "be None or the name of a file", _file,
+        "checkpoint to go on from, with the bits of a run that was not interrupted; all arguments are to be"
+        " the same, but limits such as `maxiter`, which count from the first start. `max_time` begins anew."
+        " `CheckpointError` for a file that is damaged, or of another problem",
+    ),
+    "state": Option(
+        None, "be a dict as `result.state` is", lambda value: isinstance(value, Mapping),
+        "``result.state`` to go on from, as `resume` does from a file",
+    ),
+    "comm": Option(
+        None, "be None or a communicator of mpi4py", lambda value: hasattr(value, "Allgather"),
+        "communicator of mpi4py whose ranks minimise together, called by all of them: `fun` and its gradient"
+        " are each rank's share of a sum over data, and x and the result are the same on every rank, to the"
+        " bit",
     ),
     "threads": Option(
         None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,

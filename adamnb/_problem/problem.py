@@ -10,6 +10,7 @@ from scipy.optimize import OptimizeResult
 
 from .._compiled import machine_code as code
 from .methods import Method
+from .ranks import Ranks
 from .structure import VECTOR, Structure, Vector
 
 
@@ -32,3 +33,4 @@ class Problem:
     display: Any = None  # what is shown of it, if anything
     started: float = field(default_factory=perf_counter)
     compile_before: float = field(default_factory=lambda: code.seconds)
+    ranks: Ranks | None = None  # that f is summed over

@@ -40,6 +40,8 @@ class ScatterDifferences:
         Standard deviation of each element of the last gradient.
     """
 
+    LEARNT = ("noise", "longest", "step", "error", "curvature", "count")
+
     def __init__(
         self, values: Values, like: np.ndarray, bounds: tuple | None, size: np.ndarray
     ) -> None:

@@ -124,14 +124,42 @@ class Solved:
             getattr(self, name)[b] = result[name]
         self.fun_stderr[b] = result.get("fun_stderr", 0.0)
 
-    def put_block(self, part: "Solved") -> None:
-        """Take over the results of a block."""
-        rows = slice(part.first, part.first + len(part))
+    def put_block(self, rows: Any, part: "Solved") -> None:
+        """Take over the results of a block of the problems number `rows`, a slice or an array."""
         self.put(rows, vars(part))
         self.reason[rows], self.fun_stderr[rows] = part.reason, part.fun_stderr
-        self.exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
+        numbers = np.arange(len(self))[rows]
+        self.exceptions |= {int(numbers[b]): error for b, error in part.exceptions.items()}
         if self.covariances is not None and part.covariances is not None:
             self.covariances.put(rows, part.covariances)
+
+    def as_dict(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name."""
+        named = {name: getattr(self, name) for name in ROWS}
+        if self.covariances is not None:
+            named |= {f"covariances.{name}": a for name, a in vars(self.covariances).items()}
+        return named
+
+    def take_over(self, given: dict[str, Any]) -> None:
+        """Take over the problems of `as_dict` that had been solved, or had come to a limit.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not as these are.
+        """
+        own = self.as_dict()
+        if set(given) != set(own):
+            raise ValueError(f"they differ in {', '.join(sorted(set(given) ^ set(own)))}")
+        done = ~np.isin(given["reason"], [int(reason) for reason in NOT_DONE])
+        for name, array in own.items():
+            if (array.shape, array.dtype) != (given[name].shape, given[name].dtype):
+                raise ValueError(f"{name} has shape {given[name].shape}, not {array.shape}")
+            array[done] = given[name][done]
+
+
+ROWS = ("x", "fun", "jac", "nit", "nfev", "njev", "reason", "fun_stderr")  # of `Solved`
+NOT_DONE = (GOING, OUT_OF_SECONDS, INTERRUPTED, RAISED)  # what is begun anew, from the start
 
 
 class BlockAtWork:

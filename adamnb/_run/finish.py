@@ -1,6 +1,5 @@
 """After the last iteration: is it a minimum, and polishing it with a method of SciPy."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ class Finish:
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return f and its gradient at x; polishing, the best point is remembered."""
         s, state = self.s, self.run.state
-        if s.nfev >= self.o["maxfun"] or time.perf_counter() > self.run.deadline:
+        if s.nfev >= self.o["maxfun"] or self.run.late():
             raise OutOfBudgetError
         x = x.astype(self.g.dtype)
         if self.bounds is not None:  # rounding in scaled variables
@@ -217,9 +216,10 @@ def finish(run: Any, reason: int) -> int:
     ended = reason >= GOING or reason in (BY_EPOCHS, NOT_LOWER)
     if polish and ended and np.isfinite([s.fun_best, s.gradient_norm_best]).all():
         return Finish(run, polishing=True).polish(polish if isinstance(polish, str) else "L-BFGS-B")
-    if reason in (*MET, *DOUBTFUL) and is_noisy(run):
+    first = run.escapes == ESCAPES
+    if first and reason in (*MET, *DOUBTFUL) and is_noisy(run):
         return run.under_noise() if run.rate is None else BY_NOISE
-    for left in range(ESCAPES, -1, -1):
+    while True:
         doubtful = reason in (*MET, *DOUBTFUL) or lost(run, reason)
         if run.problem.options["verify"] == 0 or not doubtful:
             break
@@ -227,7 +227,8 @@ def finish(run: Any, reason: int) -> int:
             reason, lower = Finish(run, polishing=False).verified(reason)
         except OutOfBudgetError:
             break
-        if lower is None or left == 0 or not run.leave_for(lower):
+        if lower is None or run.escapes == 0 or not run.leave_for(lower):
             break
+        run.escapes -= 1
         reason = run.iterate()
     return reason

@@ -92,20 +92,33 @@ class Moments:
 class UnderNoise:
     """A run that goes on where f has been found, or is said, to be noisy."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, anew: bool = True) -> None:
         self.run, self.s = run, run.s
         self.maxiter, self.maxfun = (int(run.settings[name][0]) for name in ("maxiter", "maxfun"))
-        self.begun = self.s.nit, self.s.nfev
+        # `nit` and `nfev` when it began, and at the last look.
+        self.begun = self.looked = self.s.nit, self.s.nfev
         self.kept: Look | None = None
         self.ways: list[Way] = []
-        self.take_averages()
+        self.anew = anew  # else it goes on from what another one remembered
+        self.by_averages()
+        if anew:
+            self.take_averages()
+
+    def by_averages(self) -> None:
+        """Let the loop take averages: neither pairs nor factors of the rate are of use."""
+        run, o = self.run, self.run.problem.options
+        pairs = ("steps", "changes", "table", "order", "metric", "free", "sums", "parts", "algebra")
+        run.state.vectors = run.state.vectors._replace(**dict.fromkeys(pairs))
+        run.method = run.problem.method.numba_type(
+            run.rate is None, is_plain(o), run.parallel, averaged=True
+        )
+        run.settings = run.settings.copy()
+        run.settings["average_power"] = POWER
 
     def take_averages(self) -> None:
-        """Go on from the best point by averages: neither pairs nor factors of the rate are of use."""
-        run, s, o = self.run, self.s, self.run.problem.options
+        """Go on from the best point, or from the start."""
+        run, s = self.run, self.s
         v, method = run.state.vectors, run.problem.method
-        pairs = ("steps", "changes", "table", "order", "metric", "free", "sums", "parts", "algebra")
-        run.state.vectors = v = v._replace(**dict.fromkeys(pairs))
         if run.rate is None:
             v.factors[:] = 1
             if run.problem.x_scale is None:
@@ -117,9 +130,6 @@ class UnderNoise:
                 s.learning_rate = within(length, RATE_LEAST, first) / (norm or 1.0)
             else:
                 s.learning_rate = AUTOMATIC["first_rate_under_noise"]
-        run.method = method.numba_type(run.rate is None, is_plain(o), run.parallel, averaged=True)
-        run.settings = run.settings.copy()
-        run.settings["average_power"] = POWER
         self.start = v.x[s.x_best].copy() if self.fallen() else run.problem.x0
         self.start_from(self.start)
 
@@ -149,8 +159,7 @@ class UnderNoise:
         self.kept = self.look_at(self.start)
         if self.kept is not None:
             scale = run.state.vectors.scale
-            run.compiled = False
-            run.objective.scatter(np.ones(self.start.size) if scale is None else scale)
+            run.take_scatter(np.ones(self.start.size) if scale is None else scale)
             self.tell_differences(self.kept)
 
     def tell_differences(self, found: Look) -> None:
@@ -161,9 +170,11 @@ class UnderNoise:
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        self.know_noise()
+        if self.anew:
+            self.know_noise()
         while True:
             reason = self.stretch()
+            self.run.pause(reason)
             if reason in (BY_MAXITER, BY_MAXFUN):
                 self.ways.append(self.way())
                 self.look()
@@ -177,9 +188,14 @@ class UnderNoise:
     def stretch(self) -> int:
         """Run until the next look is due; return the reason to stop there."""
         run, s = self.run, self.s
-        more = max(STRETCH, s.nit - self.begun[0])
-        run.settings["maxiter"] = min(self.maxiter, s.nit + more)
-        run.settings["maxfun"] = self.maxfun - self.evaluations()
+        if self.anew:
+            self.looked = s.nit, s.nfev
+        nit, nfev = self.looked
+        run.settings["maxiter"] = min(self.maxiter, nit + max(STRETCH, nit - self.begun[0]))
+        run.settings["maxfun"] = self.maxfun - self.evaluations(nfev)
+        if not self.anew:
+            self.anew = True
+            return run.loop_on()
         s.fun_mark = self.kept.f if self.kept is not None else s.fun_first
         s.sum_count, s.sum_fun, s.sum_fun2 = 0, 0.0, 0.0
         return run.loop()
@@ -192,11 +208,11 @@ class UnderNoise:
         variance = max(0.0, s.sum_fun2 / count - mean**2)
         return Way(s.fun_mark + mean, sqrt(variance / count))
 
-    def evaluations(self) -> int:
-        """Return how many evaluations a look takes."""
+    def evaluations(self, nfev: int) -> int:
+        """Return how many evaluations a look takes after so many."""
         if self.kept is not None and self.kept.noise.fun == 0.0:
             return EXACT
-        return min(max(LEAST, (self.s.nfev - self.begun[1]) // PART), MOST)
+        return min(max(LEAST, (nfev - self.begun[1]) // PART), MOST)
 
     def look(self) -> None:
         """Look at the average, and keep it; unless it is worse than what is kept, or than the start."""
@@ -221,7 +237,7 @@ class UnderNoise:
     def look_at(self, x: np.ndarray) -> Look | None:
         """Evaluate f and gradient at x a number of times, if there are so many left."""
         objective, g, of_g = self.run.objective, None, None
-        count = min(self.evaluations(), self.maxfun - self.s.nfev)
+        count = min(self.evaluations(self.s.nfev), self.maxfun - self.s.nfev)
         if count < 1:
             return None
         if objective.differences is None:
@@ -256,7 +272,7 @@ class UnderNoise:
         unseen, fallen = self.unseen(), s.fun_first - at.f - SEEN * at.noise.fun
         if fallen > 0.0 and unseen <= o["ftol"] * abs(at.f):
             return AT_NOISE
-        last = s.nit >= self.maxiter or s.nfev + self.evaluations() >= self.maxfun
+        last = s.nit >= self.maxiter or s.nfev + self.evaluations(s.nfev) >= self.maxfun
         if not last:
             return GOING
         fine = unseen <= FINE * abs(at.f) or abs(at.f) <= at.noise.fun
@@ -288,6 +304,29 @@ class UnderNoise:
             f"f = {at.f / run.unit:.6g} +- {at.error / run.unit:.2g}, and one evaluation has a noise of"
             f" {at.noise.fun / run.unit:.2g}"
         )
+
+    def memory(self) -> dict[str, Any]:
+        """Return what it remembers, by name."""
+        at = self.kept
+        found: dict[str, Any] = {"begun": np.array(self.begun), "looked": np.array(self.looked)}
+        found |= {"start": self.start, "ways": np.array(self.ways, float).reshape(-1, 2)}
+        if at is None:
+            return found
+        found |= {"x": at.x, "f": at.f, "error": at.error, "noise": at.noise.fun}
+        return found | {k: a for k, a in (("g", at.g), ("of_g", at.noise.jac)) if a is not None}
+
+    def take_over(self, given: dict[str, Any]) -> None:
+        """Remember what another one did."""
+        self.begun, self.looked = (
+            (int(given[name][0]), int(given[name][1])) for name in ("begun", "looked")
+        )
+        self.start = np.array(given["start"])
+        self.ways = [Way(*way) for way in np.asarray(given["ways"]).tolist()]
+        if "x" in given:
+            noise = Noise(float(given["noise"]), given.get("of_g"))
+            self.kept = Look(
+                given["x"], float(given["f"]), float(given["error"]), given.get("g"), noise
+            )
 
     def added(self) -> dict[str, Any]:
         """Return what the result has besides."""

@@ -1,6 +1,7 @@
 """The caller's arrays of many problems: checked against each other, and cut into blocks."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class Problems:
 
     `data` may hold arrays on a device, as `_cuda.blocks.viewed` gives them, if `on_gpu`.
     """
+
+    left: np.ndarray | None = None  # numbers of those that are left; None: all of them
 
     def __init__(
         self, x0: Any, data: Any, bounds: Any, o: dict[str, Any], on_gpu: bool = False,
@@ -74,16 +77,37 @@ class Problems:
             )
         return array
 
-    def starts(self, rows: slice) -> np.ndarray:
+    def only(self, left: np.ndarray) -> "Problems":
+        """Return the problems whose numbers are in `left`, in rising order."""
+        some = copy(self)
+        some.left, some.count = left, len(left)
+        return some
+
+    def rows(self, first: int, size: int) -> Any:
+        """Return the numbers of the caller's problems, a slice or an array, from number `first` of these on.
+
+        On a GPU, where arrays are sliced, they may be fewer.
+        """
+        if self.left is None:
+            return slice(first, min(first + size, self.count))
+        left = self.left[first : first + size]
+        if not self.on_gpu:
+            return left
+        gaps = np.flatnonzero(np.diff(left) != 1)
+        return slice(int(left[0]), int(left[gaps[0] if gaps.size else -1]) + 1)
+
+    def starts(self, rows: Any) -> np.ndarray:
         """Return starts within the bounds, in a new array."""
         x = np.array(self.x0[rows], self.dtype, order="C")
         if self.bounds is not None:
             np.clip(x, self.bounds[0][rows], self.bounds[1][rows], out=x)
         return x
 
-    def block(self, first: int, size: int) -> Block:
-        """Return the problems from `first` on."""
-        rows = slice(first, min(first + size, self.count))
+    def block(
+        self, first: int, size: int, kept: Callable[[Any], bool] = lambda array: False
+    ) -> Block:
+        """Return the problems from `first` on, with data that are `kept` as they are."""
+        rows = self.rows(first, size)
         x, rate, scale = self.starts(rows), self.learning_rate, self.x_scale
         if isinstance(rate, np.ndarray):
             rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()
@@ -92,12 +116,13 @@ class Problems:
         bounds = None
         if self.bounds is not None:
             bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
-        take = _contiguous if self.on_gpu else _own  # there, it is copied anyway
+        take = _contiguous if self.on_gpu else own  # there, it is copied anyway
         parts = [array[rows] for array in self.data]
         for i, part in enumerate(parts):  # what is read from a disk may come masked
             refuse_masked(f"data[{i}]", part)
         n_data = self.n_data if np.ndim(self.n_data) == 0 else self.n_data[rows]
-        return Block(first, x, tuple(map(take, parts)), bounds, scale, rate, n_data)
+        data = tuple(part if kept(part) else take(part) for part in parts)
+        return Block(first, x, data, bounds, scale, rate, n_data)
 
 
 def _sliceable(i: int, array: Any) -> Any:
@@ -115,7 +140,7 @@ def _sliceable(i: int, array: Any) -> Any:
     return array
 
 
-def _own(array: Any) -> np.ndarray:
+def own(array: Any) -> np.ndarray:
     """Return a new contiguous array in the machine's byte order."""
     array = np.asarray(array)
     return np.array(array, array.dtype.newbyteorder("="), order="C")

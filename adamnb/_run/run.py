@@ -1,7 +1,7 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
@@ -12,7 +12,8 @@ from numba import types
 
 from .._compiled import machine_code as code
 from .._compiled.curvature import SEEN, begin_pairs
-from .._compiled.iteration import advance
+from .._compiled.differences import Learnt
+from .._compiled.iteration import advance, step_on
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
@@ -40,10 +41,13 @@ from .._problem.differences import Steps, learnt
 from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
+from .checkpoint import Checkpoint
+from .finish import ESCAPES
 from .noise import UnderNoise
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Point
 from .result import Result, attach, outcome
+from .resume import goes_on, knowledge, named, restore, snapshot
 from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
 from .state import State, on_threads
@@ -57,6 +61,17 @@ class Run:
     unit = 1.0  # of f in the state, a power of two
     detail = ""  # of the reason to stop, as a look at the last point found it
     noisy: UnderNoise | None = None  # how it went on where f is noisy
+    averaging: UnderNoise | None = None  # the same while it does
+    escapes = ESCAPES  # points of which a lower one is near that are left, at most
+    learnt: Learnt | None = None  # for differences, by the compiled loop
+    kept: dict[str, Any] | None = None  # what another run goes on from; None: what there is now
+    before: list[int] | None = None  # `nfev`, `njev` and `nit` before what is under way
+    rows = 0  # of `history`, then
+    known: dict[str, Any] | None = None  # of differences, then
+    marked: dict[str, Any] | None = None  # all that there was then, of the compiled loop
+    ended: int | None = None  # why the run stopped that this one goes on from
+
+    checkpoint: Checkpoint | None = None  # where it saves itself
 
     def __init__(self, problem: Problem) -> None:
         self.started, self.compile_before = problem.started, problem.compile_before
@@ -93,6 +108,15 @@ class Run:
         """The numbers of the state."""
         return self.state.s
 
+    @property
+    def differences(self) -> Any:
+        """What gradients by differences are had by, so far."""
+        return vars(self)["objective"].differences if "objective" in vars(self) else None
+
+    def begin_differences(self) -> Any:
+        """Return what gradients by differences are had by."""
+        return self.objective.differences
+
     @cached_property
     def objective(self) -> Objective:
         """The user's functions as Python calls them, with the counts of this run."""
@@ -103,16 +127,48 @@ class Run:
             problem.fun, problem.jac, problem.args, problem.bounds, problem.x0, counts, o["catch"], steps
         )  # fmt: skip
 
+    def go_on_from(self, state: Any) -> None:
+        """Go on from a state of another run, as if that had not ended."""
+        if isinstance(state, Mapping) and "noise.begun" in state:
+            self.averaging = UnderNoise(self, anew=False)
+        self.ended = restore(self, state)
+
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        o = self.problem.options
-        if o["noisy"] is True or (self.decays and o["noisy"] is None and self.random()):
-            return self.under_noise()
-        reason = self.loop()
-        if reason in (TOO_LARGE, TOO_SMALL) and self.rate is None and self.s.nit == 0:
-            self.take_unit()
+        o, ended = self.problem.options, self.ended
+        self.ended = None
+        if ended is None:
+            if o["noisy"] is True or (self.decays and o["noisy"] is None and self.random()):
+                return self.under_noise()
             reason = self.loop()
+        elif self.averaging is not None:
+            return self.averaging.iterate()
+        else:
+            reason = self.loop_on() if goes_on(ended) else ended
+        if reason in (TOO_LARGE, TOO_SMALL) and self.rate is None and self.s.nit == 0:
+            self.use_unit(2.0 ** -round(np.log2(self.s.gradient_norm)))
+            reason = self.loop()
+        self.pause(reason)
         return self.under_noise() if reason == BY_NOISE else reason
+
+    def snapshot(self, reason: int) -> dict[str, Any]:
+        """Return all that another run goes on from, this one having stopped for `reason`."""
+        return snapshot(self, reason)
+
+    def pause(self, reason: int) -> None:
+        """Keep what another run goes on from, and save it if it is to be saved."""
+        self.kept = self.snapshot(reason)
+        self.save(self.kept)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Save a state, if it is to be saved."""
+        if self.checkpoint is not None:
+            self.checkpoint.save(state)
+
+    def save_if_due(self) -> None:
+        """Save what there is between two iterations, if it is time to."""
+        if self.checkpoint is not None and self.checkpoint.due():
+            self.save(self.snapshot(GOING))
 
     @property
     def decays(self) -> bool:
@@ -127,11 +183,46 @@ class Run:
 
     def under_noise(self) -> int:
         """Go on where f is noisy; return the reason to stop."""
-        return UnderNoise(self).iterate()
+        self.averaging = UnderNoise(self)
+        return self.averaging.iterate()
 
     def loop(self) -> int:
         """Run until there is a reason to stop, on as many threads as it is to have."""
+        self.s.judged, self.learnt = 0, None
+        return self.looped()
+
+    def loop_on(self) -> int:
+        """Run on as another one would have done that ended early."""
+        reason = self.on_threads(self.further)
+        return self.looped() if reason == GOING else reason
+
+    def looped(self) -> int:
+        self.kept = self.before = self.known = self.marked = None
         return self.on_threads(self.compiled_loop if self.compiled else self.interpreted_loop)
+
+    def further(self) -> int:
+        """Make the step before which another run ended, if there is one; return why there is none."""
+        state, s, o = self.state, self.s, self.settings[0]
+        if not s.judged:
+            return GOING
+        if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:
+            s.learning_rate = checked_rate(self.rate, s.nit + 1)
+        signature = self.method, *state.types(), array_type(OPTIONS, 1)
+        reason = machine_code(step_on, signature)(None, state.vectors, state.records, self.settings)
+        if self.history and not s.judged:  # as after an iteration that had not ended
+            self.history[-1][-1, 1:] = s.gradient_norm, s.learning_rate
+        return reason
+
+    def begin_to_learn(self) -> Learnt:
+        """Return what the compiled loop knows for differences before its first gradient."""
+        problem = self.problem
+        self.learnt = learnt(problem.x0, problem.bounds, problem.x_scale)
+        return self.learnt
+
+    def take_scatter(self, size: np.ndarray) -> None:
+        """Take differences of an f that is random from now on, for variables of these sizes."""
+        self.compiled = False
+        self.objective.scatter(size)
 
     def on_threads(self, loop: Callable[[], int]) -> int:
         """Run a loop on as many threads as it is to have."""
@@ -140,12 +231,11 @@ class Run:
         with PARALLEL_REGION, thread_count(self.problem.options["threads"]):
             return loop()
 
-    def take_unit(self) -> None:
-        """Take a unit of f in which the first gradient is about 1, where its square has no digits.
+    def use_unit(self, unit: float) -> None:
+        """Take a unit of f, in which the first gradient is about 1 where its square has no digits.
 
         Numba functions are then called one by one.
         """
-        unit = 2.0 ** -round(np.log2(self.s.gradient_norm))
         self.compiled, self.settings = False, self.settings.copy()
         self.settings["f_target"] *= unit
         self.unit = unit
@@ -172,7 +262,16 @@ class Run:
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
         errors = self.s.row("fun_error", 2) if objective.differences else None
+        counts, saved = self.s.row("nfev", 3), self.checkpoint is not None
+        learns = objective.differences is not None
         while True:
+            self.before = counts.tolist()
+            if learns:
+                self.known = knowledge(objective.differences)
+            if self.history is not None:
+                self.rows = len(self.history)
+            if saved:
+                self.save_if_due()
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
             # What the user has kept, or a view of it, is the user's.
             if getrefcount(for_fun) != unkept[0]:
@@ -189,6 +288,13 @@ class Run:
             if noted:
                 self.note(nit, np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
             yield reason
+
+    def late(self) -> bool:
+        """Return whether the time is over, on one of the ranks if there are some."""
+        over, ranks = time.perf_counter() > self.deadline, self.problem.ranks
+        if ranks is None or self.deadline == np.inf:
+            return over
+        return ranks.agreed(OUT_OF_SECONDS if over else GOING) != GOING
 
     def note(self, nit: int, rows: np.ndarray) -> None:
         """Keep and show rows of (f, gradient norm, learning rate) of the points from iteration `nit` on."""
@@ -219,6 +325,8 @@ class Run:
 
     def watched(self) -> bool:
         """Return whether there is something to do between two interpreted iterations."""
+        if self.problem.ranks is not None and self.problem.ranks.watching:
+            return True
         return self.problem.observe is not None or self.deadline < np.inf or callable(self.rate)
 
     def watch(self, gradient: np.ndarray) -> None:
@@ -229,7 +337,11 @@ class Run:
                 observe(self.intermediate(gradient))
             except StopIteration:
                 s.stop, self.detail = INTERRUPTED, "callback"
-        if time.perf_counter() > self.deadline and s.stop == GOING:
+        if self.problem.ranks is not None and self.problem.ranks.watching:
+            s.stop = self.problem.ranks.agreed(s.stop)
+            if s.stop == INTERRUPTED:
+                self.detail = "callback"  # of another rank, perhaps
+        if self.late() and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
         o = self.settings[0]
         if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:  # a step may follow
@@ -243,7 +355,8 @@ class Run:
         signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
         functions = objective.functions
         if problem.jac == COMPILED:
-            functions = functions._replace(jac=learnt(problem.x0, problem.bounds, problem.x_scale))
+            known = self.begin_to_learn() if self.learnt is None else self.learnt
+            functions = functions._replace(jac=known)
         loop = partial(machine_code(run, signature), None, functions)
         steps = 1 if scheduled else FIRST_STEPS
         while True:
@@ -254,6 +367,9 @@ class Run:
             steps, rates = coming_rates(self.rate, self.settings, steps, done, s.learning_rate)
             trace = np.empty((steps, 3)) if noted else None
             before = s.njev
+            self.save_if_due()
+            if problem.jac == COMPILED:
+                self.marked = copied(self.snapshot(RAISED))
             reason = self.run_span(loop, Span(steps, rates, trace))
             taken = time.perf_counter() - begun
             if reason != GOING:
@@ -270,6 +386,7 @@ class Run:
         """Run a span in machine code; where `catch` names what is raised, f is infinite there."""
         s, state = self.s, self.state
         nit, before, whole = s.nit, s.njev, False
+        self.before = [s.nfev, s.njev, s.nit]
         try:
             reason = loop(state.vectors, state.records, self.settings, span)
             whole = reason != WRONG_SHAPE
@@ -313,8 +430,35 @@ class Run:
         """Let an exception that ended the run carry its result, if there is one."""
         explain_division(error, self.problem.fun, self.problem.jac)
         if self.s.nit > 0:
+            if self.kept is None:
+                self.kept = self.undone()
+                self.save(self.kept)
             self.s.fun = np.nan  # of the point that raised
             attach(error, self.result(RAISED))
+
+    def undone(self) -> dict[str, Any]:
+        """Return what another run goes on from, which begins with the evaluation that led to no step."""
+        s, before, history = self.s, self.before, self.history
+        kept = self.snapshot(RAISED)
+        if before is None:
+            return kept
+        nfev, njev, nit = before
+        under_way = s.njev - s.nit > njev - nit if self.compiled else s.nit == nit
+        if under_way and not s.judged:
+            if self.marked is not None:
+                return self.marked
+            back = (s.nfev - 1, s.njev - 1) if self.compiled else (nfev, njev)
+            kept |= dict(zip(("nfev", "njev"), back, strict=True))
+            return kept | named("differences", self.known or {})
+        if (
+            "history" in kept
+            and history is not None
+            and not self.compiled
+            and len(history) == self.rows
+        ):
+            row = np.array([[s.fun, s.gradient_norm, s.learning_rate]])
+            kept["history"] = np.concatenate([kept["history"], row])
+        return kept
 
     def intermediate(self, g: np.ndarray) -> Result:
         """Return what a callback sees, in copies."""
@@ -356,7 +500,8 @@ class Run:
         result = Result(
             x=state.own(v.x[s.x_best]), fun=s.fun_best, jac=jac, nit=s.nit, nfev=s.nfev, njev=s.njev,
             status=status, success=status == CONVERGED, message=message,
-            x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate, state=state.as_dict(),
+            x_last=state.own(v.x[s.x]), fun_last=s.fun, learning_rate=rate,
+            state=self.snapshot(reason) if self.kept is None else self.kept,
             time=time.perf_counter() - self.started,
             compile_time=code.seconds - self.compile_before, compiled=self.compiled,
             gradient=gradient_name(problem.jac),
@@ -367,6 +512,11 @@ class Run:
             columns = np.concatenate(self.history).T / [[unit], [unit], [1.0]]
             result.history = dict(zip(HISTORY, columns, strict=True))
         return problem.structure.shown(result)
+
+
+def copied(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state whose arrays are nobody else's."""
+    return {name: a.copy() if isinstance(a, np.ndarray) else a for name, a in state.items()}
 
 
 HISTORY = ("fun", "gradient_norm", "learning_rate")

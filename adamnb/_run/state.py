@@ -157,6 +157,16 @@ def _number(name: str) -> property:
     return property(read, write)
 
 
+ROWS = ("x", "x_best", "x_before", "g", "g_best", "origin_g")  # numbers of rows
+# The vectors in these rows, by their names for the caller: where they are, and whose row it is.
+POINTS = {
+    "x": ("x", "x"), "x_best": ("x", "x_best"), "x_before": ("x", "x_before"),
+    "gradient": ("g", "g"), "gradient_best": ("g", "g_best"), "gradient_before": ("g", "origin_g"),
+}  # fmt: skip
+# What else a run remembers of vectors; all others are made anew in every iteration, or given.
+KEPT = (
+    "slots", "factors", "previous", "scale", "steps", "changes", "table", "order", "metric", "free",
+)  # fmt: skip
 FIELDS = STATE.names or ()
 WHOLE = {name for name in FIELDS if STATE[name].kind == "i"}
 for _name in FIELDS:
@@ -223,6 +233,14 @@ class State:
         """Return an array that the caller may keep."""
         return array.copy()
 
+    def start(self, x0: Any) -> Any:
+        """Return a start that the caller may keep."""
+        return x0.copy()
+
+    def given_away(self, array: Any) -> Any:
+        """Return an array that the caller may keep, of a run that needs it no more."""
+        return array
+
     def row(self, block: Any, name: str) -> Any:
         """Return the row whose number stands in the field `name`, for the caller to keep."""
         return self.own(block[getattr(self.s, name)])
@@ -231,14 +249,24 @@ class State:
         """Return the state by name, for the caller to keep."""
         named = self.values()
         v = self.vectors
-        for field, name, rows in (("x", "x", v.x), ("g", "gradient", v.g)):
-            current, best = named.pop(field), named.pop(f"{field}_best")
-            named[name], named[f"{name}_best"] = self.own(rows[current]), self.own(rows[best])
-        del named["x_before"], named["stop"]
-        for name in ("slots", "factors", "previous", "scale"):
+        named["numbers"] = rows = np.array([named.pop(name) for name in ROWS])
+        for (name, (field, _)), row in zip(POINTS.items(), rows, strict=True):
+            named[name] = self.own(getattr(v, field)[row])
+        del named["stop"]
+        for name in KEPT:  # the run is over, and needs them no more
             if (array := getattr(v, name)) is not None:
-                named[name] = self.own(array)
+                named[name] = self.given_away(array)
         return named | {"method": self.method.name}
+
+    def put(self, given: dict[str, Any]) -> None:
+        """Take over the vectors of `as_dict`; the numbers of their rows are known."""
+        v = self.vectors
+        for name, (field, row) in POINTS.items():
+            getattr(v, field)[getattr(self.s, row)] = given[name]
+        for name in KEPT:
+            if (array := getattr(v, name)) is not None and name in given:
+                array[...] = given[name]
+        v.spare[:] = given["x"]
 
     def gradient_norm(self, x: np.ndarray, g: np.ndarray) -> float:
         """Return the largest |element| of a gradient at x, projected and in units of x_scale."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._compiled.batches import run_batches
+from .._compiled.differences import Learnt
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
@@ -40,7 +41,7 @@ from .noise import of_one_kind
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Progress
 from .result import Result
-from .resume import restore, snapshot
+from .resume import checked, goes_on, require_same
 from .run import HISTORY, Run, coming_rates, span_type
 from .samples import Limits, minimize_by_samples
 from .settings import is_plain, settings
@@ -65,8 +66,6 @@ class Plan:
         What is told of every epoch.
     bar : Progress
         In batches.
-    state : dict, optional
-        Of a run that this one goes on from.
     samples : Limits, optional
         Those of a growing sample, which is tried before batches.
     """
@@ -78,7 +77,6 @@ class Plan:
     between: bool
     observe: Callable[[Result], Any] | None
     bar: Progress
-    state: Any = None
     samples: Limits | None = None
 
 
@@ -91,7 +89,7 @@ class StochasticRun(Run):
         self.trace: list[np.ndarray] = []
         self.history, self.noted = self.trace, True  # of the piece at work
         self.gradient = gradient_name(problem.jac)
-        self.last: dict[str, Any] | None = None  # what another run may go on from
+        self.first: tuple[float, np.ndarray] | None = None  # f, gradient over all rows at the start
         self.samples: tuple[int, ...] = ()
         self.unsuited = False  # for samples
         self.looked = False  # at all rows, at the answer
@@ -100,8 +98,6 @@ class StochasticRun(Run):
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
         self.pace = FIRST_STEPS  # iterations that machine code makes until it comes back
-        if plan.state is not None:
-            restore(self, plan.state)
 
     def _prepare(self) -> None:
         """Set up the state."""
@@ -138,23 +134,68 @@ class StochasticRun(Run):
         """Return the mean over all rows and its gradient."""
         return self.mean.evaluate(x, self.plan.rows)
 
+    def snapshot(self, reason: int) -> dict[str, Any]:
+        """Return all that another run goes on from, this one having stopped for `reason`."""
+        kept = super().snapshot(reason)
+        kept.pop("history", None)  # of a piece that has been taken in
+        kept |= self.same() | {"passed": self.mean.passed, "epoch_sums": self.sums.copy()}
+        kept["epochs"] = np.array(self.epochs).reshape(-1, 3)
+        f, g = self.first or (np.nan, np.full_like(self.problem.x0, np.nan))
+        return kept | {"first_fun": f, "first_gradient": g}
+
+    def same(self) -> dict[str, Any]:
+        """Return what has to be the same for another run to go on."""
+        order = self.plan.order
+        return {
+            "seed": order.seed, "batch_size": order.batch_size, "rows": order.rows.count,
+            "shuffle": bool(order.shuffle),
+        }  # fmt: skip
+
+    def go_on_from(self, state: Any) -> None:
+        """Go on from a state of another run, as if that had not ended."""
+        given = checked(state)
+        for name, value in self.same().items():
+            if name in given:
+                require_same(name, given[name], value)
+        super().go_on_from(state)
+        self.mean.passed, self.sums = int(given["passed"]), np.array(given["epoch_sums"])
+        self.epochs = list(map(tuple, np.asarray(given["epochs"]).tolist()))
+        if np.isfinite(given["first_fun"]):
+            self.first = float(given["first_fun"]), np.array(given["first_gradient"])
+
+    @property
+    def differences(self) -> Any:
+        """What gradients by differences are had by, of batches."""
+        machine, objective = self.mean.machine, self.mean.objective
+        if machine is not None:
+            known = machine.functions.jac
+            return known if isinstance(known, Learnt) else None
+        return None if objective is None else objective.differences
+
+    def begin_differences(self) -> Any:
+        """Return the same."""
+        return self.differences
+
     # ------------------------------------------------------------------------------------- the way
 
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
-        x0 = self.problem.x0
-        self.mean.require_mean(x0, self.plan.rows)
-        samples = self.plan.samples
-        if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
-            return reason
-        self.first = f, g = self.of_all_rows(x0)
+        x0, ended, samples = self.problem.x0, self.ended, self.plan.samples
+        if self.first is None:
+            self.mean.require_mean(x0, self.plan.rows)
+            if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
+                return reason
+            self.first = self.of_all_rows(x0)
+        f, g = self.first
         if not (np.isfinite(f) and np.isfinite(g).all()):
-            self.keep()
+            self.pause(BAD_FUN)
             self.take(x0, f, g)
             self.s.fun = f
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
-        return self.ended(self.on_threads(self.all_epochs))
+        if ended is None or goes_on(ended):
+            ended = self.on_threads(self.all_epochs)
+        return self.at_end(ended)
 
     def by_samples(self, limits: Limits) -> int:
         """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
@@ -177,7 +218,7 @@ class StochasticRun(Run):
         s.fun, self.detail = found.f, f"{found.off:.2g}"
         if found.reason != BY_STANDARD_ERROR:
             self.first = self.of_all_rows(problem.x0)
-            return self.ended(found.reason)
+            return self.at_end(found.reason)
         self.first = found.f, found.g
         self.take(found.x, *self.first)
         return BY_STANDARD_ERROR
@@ -196,7 +237,10 @@ class StochasticRun(Run):
 
     def all_epochs(self) -> int:
         """Go through the epochs; return the reason to stop."""
-        plan = self.plan
+        plan, reason = self.plan, self.further()
+        if reason != GOING:
+            return reason
+        self.s.judged = 0
         batches = self.machine_code() if self.compiled else self.calls()
         while len(self.epochs) < plan.epochs:
             epoch = len(self.epochs)
@@ -210,6 +254,7 @@ class StochasticRun(Run):
                     reason = INTERRUPTED
                 if reason != GOING:
                     return reason
+                self.save_if_due()
             rows, f, norms = self.sums.tolist()
             self.sums[:] = 0
             fun, norm, rate = f / rows, norms / rows, self.s.learning_rate
@@ -307,16 +352,18 @@ class StochasticRun(Run):
 
     def take(self, x: np.ndarray, f: float, g: np.ndarray) -> None:
         """Make x the best point, with f and its gradient over all rows."""
+        assert self.first is not None
         s, v, (fun, jac), self.looked = self.s, self.state.vectors, self.first, True
         v.x[s.x_best], v.g[s.g_best], s.fun_best = x, g, f
         norm, x0 = self.state.gradient_norm, self.problem.x0
         s.gradient_norm_best, s.fun_first, s.gradient_norm_first = norm(x, g), fun, norm(x0, jac)
 
-    def ended(self, reason: int) -> int:
+    def at_end(self, reason: int) -> int:
         """Look at all rows at the answer; return the reason to stop."""
         x = self.answer(reason).copy()
-        self.keep()
+        self.pause(reason)
         f, g = self.of_all_rows(x)
+        assert self.first is not None
         if f <= self.first[0] and np.isfinite(g).all():
             self.take(x, f, g)
         else:
@@ -336,11 +383,6 @@ class StochasticRun(Run):
         small = norm <= part**0.5 * height or height <= part**2 * abs(s.fun_first)
         return bool(norm <= part * s.gradient_norm_first and small)
 
-    def keep(self) -> None:
-        """Keep the state of batches, if there were any, for who goes on from here."""
-        if self.plan.samples is None or self.unsuited:
-            self.last = snapshot(self)
-
     @property
     def passes(self) -> float:
         """How often all rows have been evaluated."""
@@ -350,7 +392,9 @@ class StochasticRun(Run):
         """Let an exception that ended the run carry its result; f over all rows is not known then."""
         s, v = self.s, self.state.vectors
         if s.nit > 0 and not self.looked:
-            self.keep()
+            if self.kept is None:
+                self.kept = self.undone()
+                self.save(self.kept)
             v.x[s.x_best], v.g[s.g_best] = self.answer(), np.nan
             s.fun_best = s.gradient_norm_best = np.nan
         super().accompany(error)
@@ -362,9 +406,10 @@ class StochasticRun(Run):
         plan = self.plan
         result.update(
             nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
-            batch_size=plan.order.batch_size, gradient=self.gradient, state=self.last,
-            samples=self.samples,
+            batch_size=plan.order.batch_size, gradient=self.gradient, samples=self.samples,
         )  # fmt: skip
+        if plan.samples is not None and not self.unsuited:
+            result["state"] = None  # of batches, and there were none
         if self.problem.options["history"]:
             columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
             result.history = dict(zip(HISTORY, columns, strict=True))

@@ -1,0 +1,144 @@
+"""The ranks of an MPI job that minimise a sum together, each of them a share of it.
+
+Every rank runs the whole minimisation, and all of them see the same bits of f and of its gradient: sums are
+made in the order of ranks, whatever the timing, so that all go the same way and stop together. What
+else may end a run on one of them (time, Ctrl-C, a callback, an exception) is told in each exchange.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._compiled.reasons import GOING
+from .objective import Objective
+
+FAILED, INTERRUPT, STOP, FUN = range(4)  # what an exchange begins with
+
+
+class RankError(RuntimeError):
+    """Another rank raised an exception."""
+
+
+class Ranks:
+    """All ranks of a communicator, within a ``with`` block that all of them enter.
+
+    Ctrl-C is taken note of, and raised on all of them in their next exchange.
+
+    Attributes
+    ----------
+    sent : int
+        Bytes that this rank has sent to others.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.rank, self.count = comm, comm.Get_rank(), comm.Get_size()
+        self.sent, self.interrupted, self.over = 0, False, False
+        self.unsound: list[int] = []  # ranks whose last f was not finite
+        self.watching = False  # whether one of them has a callback
+        self._headers = np.zeros((self.count, 4))
+        self._buffers = np.zeros((2, self.count, 0))
+        self._before: Any = None
+
+    def __enter__(self) -> "Ranks":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, *_: Any) -> None:
+        self.interrupted = True
+
+    def __exit__(self, kind: Any, error: Any, _: Any) -> None:
+        try:
+            if not self.over:  # the others wait for an exchange
+                self.exchange(failure=error)
+        finally:
+            if self._before is not None:
+                signal.signal(signal.SIGINT, self._before)
+
+    def exchange(
+        self, f: float = 0.0, stop: int = GOING, failure: BaseException | None = None
+    ) -> np.ndarray:
+        """Exchange a few numbers; return those of all ranks, a row for each.
+
+        Raises
+        ------
+        BaseException
+            If a rank fails: there its own exception, elsewhere `RankError`; and `KeyboardInterrupt`.
+        """
+        own = np.array([failure is not None, self.interrupted, stop, f])
+        headers = self._headers
+        self.comm.Allgather(own, headers)
+        self.sent += (self.count - 1) * own.nbytes
+        if not headers[:, : INTERRUPT + 1].any():
+            return headers
+        self.over = True
+        if headers[:, FAILED].any():
+            text = failure and f"{type(failure).__name__}: {failure}"
+            texts = self.comm.allgather(text)
+            if failure is not None:
+                raise failure
+            told = [f"rank {rank} raised {text}" for rank, text in enumerate(texts) if text]
+            raise RankError("; ".join(told))
+        raise KeyboardInterrupt
+
+    def agreed(self, stop: int) -> int:
+        """Return why to stop, if a rank wants to: the reason of the first that does."""
+        stops = self.exchange(stop=stop)[:, STOP]
+        return int(next((reason for reason in stops.tolist() if reason != GOING), GOING))
+
+    def gathered(self, value: Any) -> list:
+        """Return what all ranks have, in their order, once none of them has failed."""
+        self.exchange()
+        return self.comm.allgather(value)
+
+    def require_same(self, name: str, value: Any) -> None:
+        """Raise a `ValueError` on all ranks unless they have the same of what is digested in `value`."""
+        own = self.gathered(value)
+        other = [rank for rank, one in enumerate(own) if one != own[0]]
+        if other:
+            raise ValueError(
+                f"`{name}` must be the same on all ranks; it differs on rank {other[0]} from that on rank 0."
+            )
+
+    def total(self, share: np.ndarray) -> np.ndarray:
+        """Return the sum of the shares of all ranks, in their order: each sums a part, and hands it out.
+
+        It is valid until the next one is made.
+        """
+        n, count = share.size, self.count
+        if count == 1:
+            return share
+        if self._buffers.dtype != share.dtype or self._buffers.shape[2] != -(-n // count):
+            self._buffers = np.zeros((2, count, -(-n // count)), share.dtype)
+        whole, parts = self._buffers
+        whole.reshape(-1)[:n] = share
+        self.comm.Alltoall(whole, parts)
+        part = parts[0]
+        for other in parts[1:]:
+            part += other
+        self.comm.Allgather(part, whole)
+        self.sent += 2 * (count - 1) * part.nbytes
+        return whole.reshape(-1)[:n]
+
+
+def summed(ranks: Ranks, objective: Objective) -> Callable:
+    """Return the function ``x -> (f, gradient)`` of the sum of which `objective` is this rank's share.
+
+    The gradient is valid until the next call.
+    """
+    g = np.empty(objective.shape, objective.dtype)
+
+    def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
+        f, failure = 0.0, None
+        try:
+            f = objective.evaluate(x, g)
+        except BaseException as error:
+            failure = error
+        values = ranks.exchange(f, failure=failure)[:, FUN]
+        ranks.unsound = np.flatnonzero(~np.isfinite(values)).tolist()
+        return float(sum(values.tolist())), ranks.total(g)
+
+    return fun

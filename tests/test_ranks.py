@@ -1,0 +1,164 @@
+"""A sum over the ranks of an MPI job: the same bits on all of them, and one end, whatever happens."""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+import adamnb
+
+FOLDER = Path(__file__).parent
+PROGRAM = FOLDER / "rank_program.py"
+MPIEXEC = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or shutil.which("mpiexec")
+
+pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
+
+
+def run(*arguments):
+    command = [MPIEXEC, "-n", "2", sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What both ranks tell of each case, by its name."""
+    done, lines = run(PROGRAM, tmp_path_factory.mktemp("ranks"))
+    assert done.returncode == 0, done.stderr
+    cases = {}
+    for line in lines:
+        cases.setdefault(line.pop("name"), ([], []))[line.pop("rank")].append(line)
+    return cases
+
+
+def both(told, name):
+    """Return what is told of a case, which is the same on both ranks."""
+    (one,), (other,) = told[name]
+    assert one | {"seconds": 0} == other | {"seconds": 0}
+    return one
+
+
+def alone(**options):
+    rng = np.random.default_rng(0)
+    a, y = rng.normal(size=(401, 20)), rng.normal(size=401)
+
+    def fun(x):
+        r = a @ x - y
+        return r @ r + 0.1 * np.cos(3 * x).sum()
+
+    def jac(x):
+        return 2 * a.T @ (a @ x - y) - 0.3 * np.sin(3 * x)
+
+    return adamnb.minimize(fun, np.ones(20), jac=options.pop("jac", jac), **options)
+
+
+def test_the_bits_are_those_of_the_other_rank_in_every_run(told):
+    one, other = told["same"]
+    assert len(one) == len(other) == 20
+    assert len({line["bits"] for line in one + other}) == 1
+    single = alone()
+    assert single.success
+    np.testing.assert_allclose(one[0]["x"], single.x, rtol=1e-7)
+
+
+def test_without_a_gradient(told):
+    found = both(told, "differences")
+    assert found["status"] == 0
+    np.testing.assert_allclose(found["x"], alone().x, rtol=1e-5)
+    assert both(told, "two-sided")["nit"] == 20
+
+
+def test_time_and_callbacks_end_all_ranks_at_once(told):
+    assert both(told, "late")["status"] == 4
+    found = both(told, "callback")
+    assert (found["status"], found["nit"]) == (99, 8)
+
+
+def test_an_exception_on_one_rank_is_an_error_on_all(told):
+    for name, text, nit in (
+        ("raises", "ValueError: no data", 7),
+        ("screen", "OSError: no screen", 8),
+        ("wrong on one", "ValueError: `gtol` must be a number >= 0; got -1.", None),
+        ("at the start", "ValueError: no data", None),
+    ):
+        (zero,), (one,) = told[name]
+        assert (zero["error"], zero["text"][:14]) == ("RankError", "rank 1 raised "), name
+        assert f"{one['error']}: {one['text']}" == zero["text"][14:]
+        assert text in zero["text"]
+        assert zero["nit"] == one["nit"]
+        assert nit in (None, zero["nit"])
+
+
+def test_ctrl_c_on_one_rank_ends_all(told):
+    assert both(told, "interrupted")["error"] == "KeyboardInterrupt"
+
+
+def test_a_nan_on_one_rank_is_seen_on_all(told):
+    found = both(told, "nan")
+    assert found["status"] == 3
+    assert "`fun` is nan in iteration 7" in found["message"]
+    assert "Not finite on rank 1." in found["message"]
+
+
+def test_what_has_to_be_the_same_on_all_ranks(told):
+    for name, argument in (("other x0", "x0"), ("other options", "options")):
+        found = both(told, name)
+        assert found["error"] == "ValueError"
+        assert f"`{argument}` must be the same on all ranks; it differs on rank 1" in found["text"]
+
+
+def test_a_checkpoint_is_of_all_ranks(told):
+    assert both(told, "saved")["nit"] == 7
+    assert both(told, "resumed")["bits"] == told["same"][0][0]["bits"]
+
+
+def test_a_killed_rank_ends_the_job_with_a_message():
+    done, _ = run(PROGRAM, "killed")  # which does not hang
+    assert done.returncode != 0
+    assert "signal 9" in done.stdout + done.stderr
+
+
+def test_a_batch_on_a_pool_of_ranks(tmp_path):
+    program = tmp_path / "fits.py"
+    program.write_text(
+        textwrap.dedent(
+            f"""
+            import json, sys
+            sys.path.insert(0, {str(FOLDER)!r})
+            from mpi4py.futures import MPIPoolExecutor
+            from objectives import decays, python_both
+            import adamnb
+
+            if __name__ == "__main__":
+                y, w, t = decays(40)
+                with MPIPoolExecutor() as pool:
+                    result = adamnb.minimize_batch(
+                        python_both, [1.0, 1.0], (t,), (y, w), jac=True, workers=pool.map
+                    )
+                print(json.dumps(result.x.tolist()))
+            """
+        )
+    )
+    command = [MPIEXEC, "-n", "2", sys.executable, "-m", "mpi4py.futures", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    from objectives import decays, python_both
+
+    y, w, t = decays(40)
+    here = adamnb.minimize_batch(python_both, [1.0, 1.0], (t,), (y, w), jac=True)
+    assert json.loads(done.stdout) == here.x.tolist()
+
+
+def test_a_communicator_is_refused_elsewhere():
+    with pytest.raises(
+        TypeError, match="`comm` must be None or a communicator of mpi4py; got 'me'"
+    ):
+        adamnb.minimize(optimize.rosen, [0.0, 0.0], comm="me")
