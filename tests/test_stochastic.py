@@ -528,6 +528,7 @@ def test_stop_iteration_of_callback_and_progress_ends_the_run_with_all_rows_seen
 
     res = minimised(callback=stop)
     assert (res.status, res.nepoch, res.passes) == (99, 1, 3)
+    assert res.message == "`callback` raised `StopIteration`."
     np.testing.assert_allclose(res.fun, python_mean(res.x, *data())[0], rtol=1e-12)
     shown = []
 
@@ -538,6 +539,7 @@ def test_stop_iteration_of_callback_and_progress_ends_the_run_with_all_rows_seen
 
     res = minimised(progress=bar, epochs=5)
     assert (res.status, len(shown)) == (99, 3)
+    assert res.message == "`progress` raised `StopIteration`."
     assert shown[-1][1] == 5 * 16
 
 
@@ -837,6 +839,7 @@ def test_the_callback_sees_a_sample_and_may_end_it():
         python_mean, np.zeros(3), whole, jac=True, seed=2, callback=stop
     )
     assert (res.status, len(seen), seen[0].rows) == (99, 2, 2_000)
+    assert res.message == "`callback` raised `StopIteration`."
     np.testing.assert_allclose(res.fun, python_mean(res.x, *whole)[0], rtol=1e-12)
     assert res.fun <= python_mean(np.zeros(3), *whole)[0]
 

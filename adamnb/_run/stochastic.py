@@ -174,11 +174,11 @@ class StochasticRun(Run):
         s.nit = 0 if self.unsuited else found.nit
         if self.unsuited:
             return UNSUITED
-        s.fun, self.detail = found.f, f"{found.off:.2g}"
+        s.fun = found.f
         if found.reason != BY_STANDARD_ERROR:
             self.first = self.of_all_rows(problem.x0)
             return self.ended(found.reason)
-        self.first = found.f, found.g
+        self.first, self.detail = (found.f, found.g), f"{found.off:.2g}"
         self.take(found.x, *self.first)
         return BY_STANDARD_ERROR
 
@@ -207,7 +207,7 @@ class StochasticRun(Run):
                 finally:
                     self.take_in(piece)
                 if reason == GOING and plan.bar.ended:
-                    reason = INTERRUPTED
+                    reason, self.detail = INTERRUPTED, "progress"
                 if reason != GOING:
                     return reason
             rows, f, norms = self.sums.tolist()
@@ -292,6 +292,7 @@ class StochasticRun(Run):
         try:
             observe(self.problem.structure.shown(seen))
         except StopIteration:
+            self.detail = "callback"
             return False
         return True
 
@@ -321,8 +322,8 @@ class StochasticRun(Run):
             self.take(x, f, g)
         else:
             self.take(self.problem.x0, *self.first)
-            self.detail = f"{f:.6g}"
-            reason = NOT_LOWER if reason == BY_EPOCHS else reason
+            if reason == BY_EPOCHS:
+                reason, self.detail = NOT_LOWER, f"{f:.6g}"
         if self.problem.jac in SCHEMES:  # from here on the gradient of the whole is given
             self.problem = replace(self.problem, jac=True)
         return BY_GRADIENT if REASONS[reason].status == LIMIT and self.has_vanished() else reason
