@@ -168,6 +168,25 @@ def test_values_that_are_no_numbers_now_and_then_end_nothing():
     assert abs(result.fun - exact(result.x)) < 4 * result.fun_stderr
 
 
+@pytest.mark.parametrize("jac", [True, None])
+@pytest.mark.parametrize("noisy", [True, None])
+def test_what_is_caught_ends_nothing(jac, noisy):
+    rng, fun, calls = np.random.default_rng(0), bowl(2), []
+
+    def broken(x):
+        calls.append(x)
+        if len(calls) > 20 and rng.random() < 0.05:  # beyond what is learnt at the start
+            raise FloatingPointError
+        return fun(x) if jac else fun(x)[0]
+
+    result = adamnb.minimize(
+        broken, X0, jac=jac, maxfun=3000, noisy=noisy, catch=FloatingPointError
+    )
+    assert exact(result.x) < 1e-2
+    assert abs(result.fun - exact(result.x)) < 4 * result.fun_stderr
+    assert result.nfev >= len(calls)
+
+
 def test_steps_out_of_the_domain_are_taken_shorter():
     rng = np.random.default_rng(0)
 
