@@ -552,7 +552,7 @@ def test_limits_end_a_run_within_an_epoch(kind):
     assert (res.nit, res.status, res.passes) == (0, 4, 2 + 64 / N)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, StopIteration])
 def test_what_ends_a_run_carries_the_answer_so_far(error):
     calls = []
 

@@ -1,7 +1,7 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
@@ -154,16 +154,17 @@ class Run:
             self.history.clear()
 
     def interpreted_loop(self) -> int:
-        reason: int = GOING
-        for reason in self.iterations(self.objective):
-            if reason != GOING:
-                break
+        iterate = self.iteration(self.objective)
+        while (reason := iterate()) == GOING:
             if self.display is not None and self.enough():
                 return INTERRUPTED
         return INTERRUPTED if self.s.stop == INTERRUPTED else reason
 
-    def iterations(self, objective: Objective) -> Iterator[int]:
-        """Make one iteration after another; yield the reason to stop, or GOING."""
+    def iteration(self, objective: Objective) -> Callable[[], int]:
+        """Return a function that makes the next iteration and returns the reason to stop, or GOING.
+
+        No generator, in which a `StopIteration` of the caller's functions would be another error.
+        """
         state, noted = self.state, self.noted
         step = advance_of(self.method, state)
         evaluate, v = objective.at, state.vectors
@@ -172,7 +173,9 @@ class Run:
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
         errors = self.s.row("fun_error", 2) if objective.differences else None
-        while True:
+
+        def iterate() -> int:
+            nonlocal v, for_fun, for_jac
             fun[0], gradient = evaluate(for_fun, for_jac, buffer)
             # What the user has kept, or a view of it, is the user's.
             if getrefcount(for_fun) != unkept[0]:
@@ -188,7 +191,9 @@ class Run:
             reason = step(None, v, records, options, gradient, for_jac)
             if noted:
                 self.note(nit, np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
-            yield reason
+            return reason
+
+        return iterate
 
     def note(self, nit: int, rows: np.ndarray) -> None:
         """Keep and show rows of (f, gradient norm, learning rate) of the points from iteration `nit` on."""

@@ -234,12 +234,12 @@ class StochasticRun(Run):
         """Return the function that iterates over batches with evaluations from Python."""
         objective, args = self.mean.objective, self.problem.args
         assert objective is not None
-        iterations = self.iterations(objective)
+        iterate = self.iteration(objective)
 
         def batches(piece: Arrays) -> int:
             for i in range(len(piece[0])):
                 objective.args = (*(array[i] for array in piece), *args)
-                reason = next(iterations)
+                reason = iterate()
                 if reason != GOING:
                     return reason
             return GOING
