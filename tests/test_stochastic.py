@@ -379,6 +379,15 @@ def test_bounds_hold_in_every_batch():
     np.testing.assert_array_equal(res.x[:2], [0.5, -1])
 
 
+@pytest.mark.parametrize("n", [N, 20_000])
+def test_where_all_is_fixed_there_is_one_pass(n):
+    res = adamnb.minimize_stochastic(
+        python_mean, TRUE, data(n), jac=True, bounds=[(x, x) for x in TRUE]
+    )
+    assert (res.status, res.nit, res.passes) == (0, 0, 1)
+    assert res.x.tolist() == TRUE.tolist()
+
+
 def test_rows_without_elements_are_rows():
     res = minimised(lambda x, a: x @ x, None, np.zeros((10, 0)), learning_rate=0.1)
     assert res.nit == 10

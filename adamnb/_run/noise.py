@@ -14,6 +14,7 @@ from .._compiled.curvature import RATE_LEAST
 from .._compiled.elements import within
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
+    ALL_FIXED,
     AT_NOISE,
     BY_MAXFUN,
     BY_MAXITER,
@@ -162,6 +163,10 @@ class UnderNoise:
     def iterate(self) -> int:
         """Run to the end and return the reason for it."""
         self.know_noise()
+        if self.run.fixed:
+            self.kept = self.kept or self.look_at(self.start)
+            self.settle()
+            return ALL_FIXED
         while True:
             reason = self.stretch()
             if reason in (BY_MAXITER, BY_MAXFUN):

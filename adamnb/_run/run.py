@@ -115,6 +115,12 @@ class Run:
         return self.under_noise() if reason == BY_NOISE else reason
 
     @property
+    def fixed(self) -> bool:
+        """Whether the bounds leave no variable free."""
+        bounds = self.problem.bounds
+        return bounds is not None and bool((bounds[0] == bounds[1]).all())
+
+    @property
     def decays(self) -> bool:
         """Whether an automatic learning rate has weight decay, with which nothing else looks for noise."""
         return self.rate is None and self.problem.options["weight_decay"] > 0
@@ -348,9 +354,8 @@ class Run:
             bad = state.bad_gradient()
             if bad is None:  # finite, but not when multiplied by x_scale
                 reason = TOO_LARGE
-        if reason != BAD_FUN and problem.bounds is not None:
-            if (problem.bounds[0] == problem.bounds[1]).all():
-                reason = ALL_FIXED
+        if reason != BAD_FUN and self.fixed:
+            reason = ALL_FIXED
         if reason == STUCK and self.rate is not None:
             reason = RATE_ENDED
         where = "" if bad is None else f" at {problem.structure.where(bad)}"

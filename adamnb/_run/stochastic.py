@@ -12,6 +12,7 @@ from .._compiled.batches import run_batches
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
+    ALL_FIXED,
     BAD_FUN,
     BAD_JAC,
     BY_EPOCHS,
@@ -145,7 +146,11 @@ class StochasticRun(Run):
         x0 = self.problem.x0
         self.mean.require_mean(x0, self.plan.rows)
         samples = self.plan.samples
-        if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
+        if (
+            samples is not None
+            and not self.fixed
+            and (reason := self.by_samples(samples)) != UNSUITED
+        ):
             return reason
         self.first = f, g = self.of_all_rows(x0)
         if not (np.isfinite(f) and np.isfinite(g).all()):
@@ -154,6 +159,10 @@ class StochasticRun(Run):
             self.s.fun = f
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
+        if self.fixed:
+            self.keep()
+            self.take(x0, f, g)
+            return ALL_FIXED
         return self.ended(self.on_threads(self.all_epochs))
 
     def by_samples(self, limits: Limits) -> int:
