@@ -37,6 +37,7 @@ WORSE = 10.0  # factor by which the error at another point may be larger
 SEEN = 2.0  # standard errors of a fall that can be told
 SMALL = 3e-4  # part of the fall of f that is small beside it
 FINE = 1e-2  # part of f that is small beside it
+STALLED = 1e-3  # part that is left of steps, below which f may be at rest for want of them
 
 
 class Noise(NamedTuple):
@@ -194,8 +195,10 @@ class UnderNoise:
         s = self.s
         count = max(1, s.sum_count)
         mean = s.sum_fun / count
-        variance = max(0.0, s.sum_fun2 / count - mean**2)
-        return Way(s.fun_mark + mean, sqrt(variance / count))
+        variance = s.sum_fun2 / count - mean * mean
+        if not variance < inf:  # squares have overflowed
+            return Way(s.fun_mark + mean, inf)
+        return Way(s.fun_mark + mean, sqrt(max(0.0, variance) / count))
 
     def evaluations(self) -> int:
         """Return how many evaluations a look takes."""
@@ -245,9 +248,10 @@ class UnderNoise:
             return Look(x, inf, inf, g, Noise(inf, of_g))
         values, count = values[finite], int(finite.sum())
         if (values == values[0]).all():  # a mean would round
-            f, noise = float(values[0]), 0.0
+            f, noise = float(values[0]), 0.0 if count > 1 else inf  # of one value nothing is known
         else:
-            f, noise = float(values.mean()), float(values.std(ddof=min(1, count - 1)))
+            with np.errstate(over="ignore"):
+                f, noise = float(values.mean()), float(values.std(ddof=1))
         return Look(x, f, noise / sqrt(count), g, Noise(noise, of_g))
 
     def judged(self, reason: int) -> int:
@@ -259,6 +263,8 @@ class UnderNoise:
         if at.f + SEEN * at.error <= o["f_target"] * self.run.unit:
             return BY_TARGET
         unseen, fallen = self.unseen(), s.fun_first - at.f - SEEN * at.noise.fun
+        if s.part < STALLED:  # too many points were none
+            unseen = inf
         if fallen > 0.0 and unseen <= o["ftol"] * abs(at.f):
             return AT_NOISE
         last = s.nit >= self.maxiter or s.nfev + self.evaluations() >= self.maxfun
