@@ -168,6 +168,64 @@ def test_values_that_are_no_numbers_now_and_then_end_nothing():
     assert abs(result.fun - exact(result.x)) < 4 * result.fun_stderr
 
 
+@pytest.mark.parametrize("jac", [True, None])
+@pytest.mark.parametrize("noisy", [True, None])
+def test_what_is_caught_ends_nothing(jac, noisy):
+    rng, fun, calls = np.random.default_rng(0), bowl(2), []
+
+    def broken(x):
+        calls.append(x)
+        if len(calls) > 20 and rng.random() < 0.05:  # beyond what is learnt at the start
+            raise FloatingPointError
+        return fun(x) if jac else fun(x)[0]
+
+    result = adamnb.minimize(
+        broken, X0, jac=jac, maxfun=3000, noisy=noisy, catch=FloatingPointError
+    )
+    assert exact(result.x) < 1e-2
+    assert abs(result.fun - exact(result.x)) < 4 * result.fun_stderr
+    assert result.nfev >= len(calls)
+
+
+def test_steps_that_failures_have_shortened_are_no_success():
+    rng = np.random.default_rng(0)
+
+    def broken(x):
+        f, g = (x - 1) @ (x - 1) + 100 + 0.01 * rng.standard_normal(), 2 * (x - 1)
+        return (np.nan if rng.random() < 0.4 else f), g
+
+    for _ in range(5):
+        result = adamnb.minimize(broken, 3 * X0, jac=True, maxfun=2000, noisy=True)
+        assert not result.success or np.abs(result.x - 1).max() < 0.1
+
+
+def test_values_whose_squares_overflow_end_nothing():
+    rng, fun = np.random.default_rng(0), bowl(2)
+    result = adamnb.minimize(
+        lambda x: 1e300 if rng.random() < 0.01 else fun(x)[0], X0, maxfun=2000, noisy=True
+    )
+    assert not result.success
+
+
+@pytest.mark.parametrize("jac", [True, None])
+def test_one_value_tells_of_no_noise(jac):
+    fun = bowl(0)
+    f = fun if jac else lambda x: fun(x)[0]
+    result = adamnb.minimize(f, X0, jac=jac, maxfun=1, noisy=True)
+    assert not result.success
+    assert not np.isfinite([result.noise.fun, result.fun_stderr]).any()
+
+
+@pytest.mark.parametrize("jac", [True, None])
+def test_where_all_is_fixed_f_is_looked_at_and_nothing_else(jac):
+    fun = bowl(0)
+    f = fun if jac else lambda x: fun(x)[0]
+    result = adamnb.minimize(f, X0, jac=jac, bounds=[(x, x) for x in X0], noisy=True)
+    assert (result.status, result.nit) == (0, 0)
+    assert result.nfev < 20
+    assert abs(result.fun - exact(X0)) < 4 * result.fun_stderr
+
+
 def test_steps_out_of_the_domain_are_taken_shorter():
     rng = np.random.default_rng(0)
 

@@ -379,6 +379,15 @@ def test_bounds_hold_in_every_batch():
     np.testing.assert_array_equal(res.x[:2], [0.5, -1])
 
 
+@pytest.mark.parametrize("n", [N, 20_000])
+def test_where_all_is_fixed_there_is_one_pass(n):
+    res = adamnb.minimize_stochastic(
+        python_mean, TRUE, data(n), jac=True, bounds=[(x, x) for x in TRUE]
+    )
+    assert (res.status, res.nit, res.passes) == (0, 0, 1)
+    assert res.x.tolist() == TRUE.tolist()
+
+
 def test_rows_without_elements_are_rows():
     res = minimised(lambda x, a: x @ x, None, np.zeros((10, 0)), learning_rate=0.1)
     assert res.nit == 10
@@ -528,6 +537,7 @@ def test_stop_iteration_of_callback_and_progress_ends_the_run_with_all_rows_seen
 
     res = minimised(callback=stop)
     assert (res.status, res.nepoch, res.passes) == (99, 1, 3)
+    assert res.message == "`callback` raised `StopIteration`."
     np.testing.assert_allclose(res.fun, python_mean(res.x, *data())[0], rtol=1e-12)
     shown = []
 
@@ -538,6 +548,7 @@ def test_stop_iteration_of_callback_and_progress_ends_the_run_with_all_rows_seen
 
     res = minimised(progress=bar, epochs=5)
     assert (res.status, len(shown)) == (99, 3)
+    assert res.message == "`progress` raised `StopIteration`."
     assert shown[-1][1] == 5 * 16
 
 
@@ -550,7 +561,7 @@ def test_limits_end_a_run_within_an_epoch(kind):
     assert (res.nit, res.status, res.passes) == (0, 4, 2 + 64 / N)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, StopIteration])
 def test_what_ends_a_run_carries_the_answer_so_far(error):
     calls = []
 
@@ -859,6 +870,7 @@ def test_the_callback_sees_a_sample_and_may_end_it():
         python_mean, np.zeros(3), whole, jac=True, seed=2, callback=stop
     )
     assert (res.status, len(seen), seen[0].rows) == (99, 2, 2_000)
+    assert res.message == "`callback` raised `StopIteration`."
     np.testing.assert_allclose(res.fun, python_mean(res.x, *whole)[0], rtol=1e-12)
     assert res.fun <= python_mean(np.zeros(3), *whole)[0]
 

@@ -74,8 +74,9 @@ class Objective:
         else:
             self.at = self._separate
         self.values_of = self._mapped  # the caller's function itself, which may have to be pickled
+        self.catch, self.first = catch, bool(catch) and not self.counts[0]
         if catch:
-            self.first, self.at = not self.counts[0], partial(self._caught, self.at)
+            self.at = partial(self._caught, self.at)
             own = self.fun, self._mapped
             self.fun, self.values_of = (self._guarded(function, catch) for function in own)
             self.jac = self._guarded(jac, catch) if callable(jac) else jac
@@ -115,9 +116,12 @@ class Objective:
     def scatter(self, size: np.ndarray) -> None:
         """Take differences of an f that is random from now on, for variables of these sizes."""
         like = np.empty(self.shape, self.dtype)
-        self.differences = ScatterDifferences(self._values, like, self.bounds, size)
-        at = self._differences
-        self.at = at if self.unit == 1.0 else partial(self._in_units, at)
+        self.differences = ScatterDifferences(self.values, like, self.bounds, size)
+        self.at = self._differences
+        if self.catch:
+            self.at = partial(self._caught, self.at)
+        if self.unit != 1.0:
+            self.at = partial(self._in_units, self.at)
 
     def errors(self, scale: Any) -> tuple[float, float]:
         """Return the errors of f and of its last gradient, the largest in units of `scale`."""
@@ -143,12 +147,13 @@ class Objective:
     def values(self, points: list[ndarray]) -> list[float]:
         """Return f at several points, evaluated side by side where differences are; the caller's unit.
 
-        It is infinite where `fun` raised what is caught.
+        It is infinite at those where `fun` raised what is caught; at the start nothing is.
         """
-        try:
-            return self._values(points)
-        except CaughtError:
-            return [np.inf] * len(points)
+        if self.first:
+            start, points, self.first = self._values(points[:1]), points[1:], False
+        else:
+            start = []
+        return start + self._values(points, self.catch)
 
     def _separate(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
         counts, args = self.counts, self.args
@@ -201,21 +206,21 @@ class Objective:
     def _compiled_differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
         return self.differences.evaluate(for_fun, for_jac, g, self.counts), g
 
-    def _evaluated(self, points: list[ndarray]) -> list[Any]:
+    def _evaluated(self, points: list[ndarray], catch: Any = ()) -> list[Any]:
         """Return what `fun` returns at several points, which are the user's to keep or spoil."""
         self.counts[0] += len(points)
-        found = self.values_of(list(enumerate(points)))
+        found = self.values_of(list(enumerate(points)), catch)
         if len(found) != len(points):
             raise ValueError(
                 f"`workers` must return one result for each item; got {len(found)} for {len(points)}."
             )
         return [f for _, f in sorted(found, key=itemgetter(0))]
 
-    def _mapped(self, numbered: list[tuple[int, ndarray]]) -> list[tuple[int, Any]]:
-        return list(self.map(partial(_value, self.callers_fun, self.args), numbered))
+    def _mapped(self, numbered: list[tuple[int, ndarray]], catch: Any) -> list[tuple[int, Any]]:
+        return list(self.map(partial(_value, self.callers_fun, self.args, catch), numbered))
 
-    def _values(self, points: list[ndarray]) -> list[float]:
-        return [f if isinstance(f, float) else as_scalar(f) for f in self._evaluated(points)]
+    def _values(self, points: list[ndarray], catch: Any = ()) -> list[float]:
+        return [f if isinstance(f, float) else as_scalar(f) for f in self._evaluated(points, catch)]
 
     def _complex_values(self, points: list[ndarray]) -> list[complex]:
         return [as_complex(f) for f in self._evaluated(points)]
@@ -230,10 +235,15 @@ class Objective:
         return array
 
 
-def _value(fun: Callable, args: tuple, numbered: tuple[int, ndarray]) -> tuple[int, Any]:
+def _value(
+    fun: Callable, args: tuple, catch: Any, numbered: tuple[int, ndarray]
+) -> tuple[int, Any]:
     """Return f at a point, numbered as this is: other processes may give back what is ready first."""
     number, x = numbered
-    return number, fun(x, *args)
+    try:
+        return number, fun(x, *args)
+    except catch:
+        return number, np.inf
 
 
 def wrong_shape(got: tuple, expected: tuple, iteration: int) -> str:

@@ -208,10 +208,8 @@ def value_at(run: Any, x: np.ndarray, g: np.ndarray) -> float:
 def finish(run: Any, reason: int) -> int:
     """Return the reason to stop, after polishing and a look at the surroundings."""
     polish = run.problem.options["polish"]
-    s, bounds = run.s, run.problem.bounds
-    if run.noisy is not None:
-        return reason
-    if bounds is not None and (bounds[0] == bounds[1]).all():
+    s = run.s
+    if run.noisy is not None or run.fixed:
         return reason
     ended = reason >= GOING or reason in (BY_EPOCHS, NOT_LOWER)
     if polish and ended and np.isfinite([s.fun_best, s.gradient_norm_best]).all():

@@ -14,6 +14,7 @@ from .._compiled.curvature import RATE_LEAST
 from .._compiled.elements import within
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
+    ALL_FIXED,
     AT_NOISE,
     BY_MAXFUN,
     BY_MAXITER,
@@ -36,6 +37,7 @@ WORSE = 10.0  # factor by which the error at another point may be larger
 SEEN = 2.0  # standard errors of a fall that can be told
 SMALL = 3e-4  # part of the fall of f that is small beside it
 FINE = 1e-2  # part of f that is small beside it
+STALLED = 1e-3  # part that is left of steps, below which f may be at rest for want of them
 
 
 class Noise(NamedTuple):
@@ -172,6 +174,10 @@ class UnderNoise:
         """Run to the end and return the reason for it."""
         if self.anew:
             self.know_noise()
+        if self.run.fixed:
+            self.kept = self.kept or self.look_at(self.start)
+            self.settle()
+            return ALL_FIXED
         while True:
             reason = self.stretch()
             self.run.pause(reason)
@@ -205,8 +211,10 @@ class UnderNoise:
         s = self.s
         count = max(1, s.sum_count)
         mean = s.sum_fun / count
-        variance = max(0.0, s.sum_fun2 / count - mean**2)
-        return Way(s.fun_mark + mean, sqrt(variance / count))
+        variance = s.sum_fun2 / count - mean * mean
+        if not variance < inf:  # squares have overflowed
+            return Way(s.fun_mark + mean, inf)
+        return Way(s.fun_mark + mean, sqrt(max(0.0, variance) / count))
 
     def evaluations(self, nfev: int) -> int:
         """Return how many evaluations a look takes after so many."""
@@ -256,9 +264,10 @@ class UnderNoise:
             return Look(x, inf, inf, g, Noise(inf, of_g))
         values, count = values[finite], int(finite.sum())
         if (values == values[0]).all():  # a mean would round
-            f, noise = float(values[0]), 0.0
+            f, noise = float(values[0]), 0.0 if count > 1 else inf  # of one value nothing is known
         else:
-            f, noise = float(values.mean()), float(values.std(ddof=min(1, count - 1)))
+            with np.errstate(over="ignore"):
+                f, noise = float(values.mean()), float(values.std(ddof=1))
         return Look(x, f, noise / sqrt(count), g, Noise(noise, of_g))
 
     def judged(self, reason: int) -> int:
@@ -270,6 +279,8 @@ class UnderNoise:
         if at.f + SEEN * at.error <= o["f_target"] * self.run.unit:
             return BY_TARGET
         unseen, fallen = self.unseen(), s.fun_first - at.f - SEEN * at.noise.fun
+        if s.part < STALLED:  # too many points were none
+            unseen = inf
         if fallen > 0.0 and unseen <= o["ftol"] * abs(at.f):
             return AT_NOISE
         last = s.nit >= self.maxiter or s.nfev + self.evaluations(s.nfev) >= self.maxfun

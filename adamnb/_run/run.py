@@ -1,7 +1,7 @@
 """One minimisation under way: the interpreted loop, the compiled loop, and the result of either."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
@@ -171,6 +171,12 @@ class Run:
             self.save(self.snapshot(GOING))
 
     @property
+    def fixed(self) -> bool:
+        """Whether the bounds leave no variable free."""
+        bounds = self.problem.bounds
+        return bounds is not None and bool((bounds[0] == bounds[1]).all())
+
+    @property
     def decays(self) -> bool:
         """Whether an automatic learning rate has weight decay, with which nothing else looks for noise."""
         return self.rate is None and self.problem.options["weight_decay"] > 0
@@ -244,16 +250,17 @@ class Run:
             self.history.clear()
 
     def interpreted_loop(self) -> int:
-        reason: int = GOING
-        for reason in self.iterations(self.objective):
-            if reason != GOING:
-                break
+        iterate = self.iteration(self.objective)
+        while (reason := iterate()) == GOING:
             if self.display is not None and self.enough():
                 return INTERRUPTED
         return INTERRUPTED if self.s.stop == INTERRUPTED else reason
 
-    def iterations(self, objective: Objective) -> Iterator[int]:
-        """Make one iteration after another; yield the reason to stop, or GOING."""
+    def iteration(self, objective: Objective) -> Callable[[], int]:
+        """Return a function that makes the next iteration and returns the reason to stop, or GOING.
+
+        No generator, in which a `StopIteration` of the caller's functions would be another error.
+        """
         state, noted = self.state, self.noted
         step = advance_of(self.method, state)
         evaluate, v = objective.at, state.vectors
@@ -264,7 +271,9 @@ class Run:
         errors = self.s.row("fun_error", 2) if objective.differences else None
         counts, saved = self.s.row("nfev", 3), self.checkpoint is not None
         learns = objective.differences is not None
-        while True:
+
+        def iterate() -> int:
+            nonlocal v, for_fun, for_jac
             self.before = counts.tolist()
             if learns:
                 self.known = knowledge(objective.differences)
@@ -287,7 +296,9 @@ class Run:
             reason = step(None, v, records, options, gradient, for_jac)
             if noted:
                 self.note(nit, np.array([[f, self.s.gradient_norm, self.s.learning_rate]]))
-            yield reason
+            return reason
+
+        return iterate
 
     def late(self) -> bool:
         """Return whether the time is over, on one of the ranks if there are some."""
@@ -487,9 +498,8 @@ class Run:
             bad = state.bad_gradient()
             if bad is None:  # finite, but not when multiplied by x_scale
                 reason = TOO_LARGE
-        if reason != BAD_FUN and problem.bounds is not None:
-            if (problem.bounds[0] == problem.bounds[1]).all():
-                reason = ALL_FIXED
+        if reason != BAD_FUN and self.fixed:
+            reason = ALL_FIXED
         if reason == STUCK and self.rate is not None:
             reason = RATE_ENDED
         where = "" if bad is None else f" at {problem.structure.where(bad)}"

@@ -13,6 +13,7 @@ from .._compiled.differences import Learnt
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
+    ALL_FIXED,
     BAD_FUN,
     BAD_JAC,
     BY_EPOCHS,
@@ -183,7 +184,11 @@ class StochasticRun(Run):
         x0, ended, samples = self.problem.x0, self.ended, self.plan.samples
         if self.first is None:
             self.mean.require_mean(x0, self.plan.rows)
-            if samples is not None and (reason := self.by_samples(samples)) != UNSUITED:
+            if (
+                samples is not None
+                and not self.fixed
+                and (reason := self.by_samples(samples)) != UNSUITED
+            ):
                 return reason
             self.first = self.of_all_rows(x0)
         f, g = self.first
@@ -193,6 +198,10 @@ class StochasticRun(Run):
             self.s.fun = f
             self.state.vectors.g[self.s.g] = g
             return BAD_JAC if np.isfinite(f) else BAD_FUN
+        if self.fixed:
+            self.pause(ALL_FIXED)
+            self.take(x0, f, g)
+            return ALL_FIXED
         if ended is None or goes_on(ended):
             ended = self.on_threads(self.all_epochs)
         return self.at_end(ended)
@@ -215,11 +224,11 @@ class StochasticRun(Run):
         s.nit = 0 if self.unsuited else found.nit
         if self.unsuited:
             return UNSUITED
-        s.fun, self.detail = found.f, f"{found.off:.2g}"
+        s.fun = found.f
         if found.reason != BY_STANDARD_ERROR:
             self.first = self.of_all_rows(problem.x0)
             return self.at_end(found.reason)
-        self.first = found.f, found.g
+        self.first, self.detail = (found.f, found.g), f"{found.off:.2g}"
         self.take(found.x, *self.first)
         return BY_STANDARD_ERROR
 
@@ -251,7 +260,7 @@ class StochasticRun(Run):
                 finally:
                     self.take_in(piece)
                 if reason == GOING and plan.bar.ended:
-                    reason = INTERRUPTED
+                    reason, self.detail = INTERRUPTED, "progress"
                 if reason != GOING:
                     return reason
                 self.save_if_due()
@@ -279,12 +288,12 @@ class StochasticRun(Run):
         """Return the function that iterates over batches with evaluations from Python."""
         objective, args = self.mean.objective, self.problem.args
         assert objective is not None
-        iterations = self.iterations(objective)
+        iterate = self.iteration(objective)
 
         def batches(piece: Arrays) -> int:
             for i in range(len(piece[0])):
                 objective.args = (*(array[i] for array in piece), *args)
-                reason = next(iterations)
+                reason = iterate()
                 if reason != GOING:
                     return reason
             return GOING
@@ -337,6 +346,7 @@ class StochasticRun(Run):
         try:
             observe(self.problem.structure.shown(seen))
         except StopIteration:
+            self.detail = "callback"
             return False
         return True
 
@@ -368,8 +378,8 @@ class StochasticRun(Run):
             self.take(x, f, g)
         else:
             self.take(self.problem.x0, *self.first)
-            self.detail = f"{f:.6g}"
-            reason = NOT_LOWER if reason == BY_EPOCHS else reason
+            if reason == BY_EPOCHS:
+                reason, self.detail = NOT_LOWER, f"{f:.6g}"
         if self.problem.jac in SCHEMES:  # from here on the gradient of the whole is given
             self.problem = replace(self.problem, jac=True)
         return BY_GRADIENT if REASONS[reason].status == LIMIT and self.has_vanished() else reason
