@@ -48,21 +48,21 @@ def adapt_under_noise(m, s, o):
 def taken_shorter(v, s, m, reason):
     """Take a step that led to a point that is none again, but shorter, by the momentum alone.
 
-    Returns the reason to stop, if that has been in vain, and what is known of the gradient then.
+    Returns False if that has been in vain, and what is known of the gradient then.
     """
     if reason == GOING:
         s.failures = 0
         part = RECOVERY * s.part
         s.part = part if part < 1.0 else 1.0
-        return reason, m
+        return True, m
     if s.nit == 0 or s.failures >= LOST:
-        return reason, m
+        return False, m
     s.failures += 1
     s.part *= SHORTER
     s.x = s.x_before
     for i in range(v.spare.size):
         v.g[s.g, i] = 0
-    return GOING, Measured(0.0, 0.0, 0.0, 0.0)
+    return True, Measured(0.0, 0.0, 0.0, 0.0)
 
 
 @inner

@@ -5,7 +5,7 @@ from .loops import Measured, measure
 from .rate import Origin, begin, found, judged, stepped
 from .reasons import GOING
 from .sizes import size_all
-from .stops import ended, not_finite
+from .stops import ended, keep_best, not_finite
 
 
 @copied
@@ -26,7 +26,11 @@ def iterate(method, v, s, o):
         s.gradient_norm_first = s.gradient_norm_best = s.gradient_norm
         begin(method, v, s, o)
     else:
-        reason, m = judged(method, v, s, o, m, reason)
+        back, m = judged(method, v, s, o, m, reason)
+        if back:
+            reason = GOING
+        elif reason == GOING:
+            keep_best(s)
     if reason == GOING:
         reason = found(method, s, o)
     if reason != GOING:

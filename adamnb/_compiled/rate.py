@@ -83,10 +83,11 @@ def _begin(method, v, s, o):
 
 
 def judged(method, v, s, o, m, reason):
-    """Learn from the current point; keep it if it is the best, return to the best one if it is too high.
+    """Learn from the current point, and return to the best one if it is too high.
 
-    `m` is what was measured at the current point, `reason` is why it is none at all, or GOING. Returns why
-    to stop, or GOING, and what is known of the gradient then. Compiled by `_judged`.
+    `m` is what was measured at the current point, `reason` is why it is none at all, or GOING. Returns
+    whether the point is not to be judged further, as where it was too high, and what is known of the
+    gradient then. Compiled by `_judged`.
     """
 
 
@@ -99,25 +100,25 @@ def _judged(method, v, s, o, m, reason):
                 reason == GOING,
             )  # fmt: skip
             if how == NOISY and o.looks_out > 0.0:
-                return BY_NOISE, m
+                s.stop = BY_NOISE
+                return True, m
             if how != STAY:
                 leave_pairs(method, v, s, o, how)
             if s.nit & 15 == 0 or at_rest(s, o) != GOING:
                 outgrown(method, v, s, o)
-            return GOING, m
+            return True, m
         back, m = taken_back(method, v, s, o, m, reason)
         if s.nit >= s.nit_pairs and (back or reason == GOING):
             keep_best(s)
             return_to_pairs(v, s, o)
             back = True
-        return kept(s, back, reason), m
+        return back, m
 
     def by_rate(method, v, s, o, m, reason):
-        back, m = taken_back(method, v, s, o, m, reason)
-        return kept(s, back, reason), m
+        return taken_back(method, v, s, o, m, reason)
 
     def by_itself(method, v, s, o, m, reason):
-        return reason, m
+        return reason == GOING, m
 
     def about_mean(method, v, s, o, m, reason):
         return taken_shorter(v, s, m, reason)
@@ -125,16 +126,6 @@ def _judged(method, v, s, o, m, reason):
     if method.averaged:
         return about_mean if method.automatic else by_itself
     return by_pairs if method.curved else by_rate
-
-
-@inner
-def kept(s, back, reason):
-    """Keep the current point if it is the best, unless the run has gone back; return why to stop there."""
-    if back:
-        return GOING
-    if reason == GOING:
-        keep_best(s)
-    return reason
 
 
 def found(method, s, o):
@@ -146,10 +137,15 @@ def _found(method, s, o):
     def by_best(method, s, o):
         return met(s, o)
 
+    def by_pairs(method, s, o):  # what is noisy meets no other test
+        return s.stop if s.stop == BY_NOISE else met(s, o)
+
     def by_limits(method, s, o):
         return ended(s, o)
 
-    return by_limits if method.averaged else by_best
+    if method.averaged:
+        return by_limits
+    return by_pairs if method.curved else by_best
 
 
 def stepped(method, v, s, o, m, origin):

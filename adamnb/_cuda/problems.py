@@ -21,7 +21,7 @@ from .._compiled.cache import INLINED
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.method import MethodType
 from .._compiled.reasons import BAD_START, GOING, RAISED
-from .._compiled.records import OPTIONS, STATE
+from .._compiled.records import OPTIONS, REAL, STATE, WHOLE
 from .._compiled.run import Functions, iterate_on, run
 from .._compiled.vectors import G_ROWS, X_ROWS, Vectors
 from .._problem.compiled import CompiledObjective
@@ -38,6 +38,8 @@ FEW = {4: 9, 8: 5}
 NUMBERS = numba.from_dtype(STATE)
 WORD = {name: place for place, name in enumerate(STATE.names or ())}  # places of the numbers
 WORDS, X_BEST, G_BEST = len(WORD), WORD["x_best"], WORD["g_best"]
+# Of those that a thread keeps; the others, of runs that there are none here, would take its registers.
+WHOLE_END, REAL_BEGIN, REAL_END = len(WHOLE), WORD[REAL[0]], WORD[REAL[-1]] + 1
 # Options are parameters of the kernel, which take no register and no load.
 Settings = namedtuple("Settings", OPTIONS.names or ())  # type: ignore[misc]
 
@@ -75,6 +77,24 @@ def store(own, array, b):
     """Copy a vector of problem b back."""
     for i in range(own.size):
         array[i, b] = own[i]
+
+
+@cuda.jit(**DEVICE)
+def fetch_numbers(words, own, b):
+    """Copy the numbers of problem b that are of every run."""
+    for i in range(WHOLE_END):
+        own[i] = words[i, b]
+    for i in range(REAL_BEGIN, REAL_END):
+        own[i] = words[i, b]
+
+
+@cuda.jit(**DEVICE)
+def store_numbers(own, words, b):
+    """Copy them back."""
+    for i in range(WHOLE_END):
+        words[i, b] = own[i]
+    for i in range(REAL_BEGIN, REAL_END):
+        words[i, b] = own[i]
 
 
 def give_back(method, own, vectors, b):
@@ -227,7 +247,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
             fetch(vectors.g[row], g[row], b)
         for slot in range(slot_count):
             fetch(vectors.slots[slot], slots[slot], b)
-        fetch(words, s, b)
+        fetch_numbers(words, s, b)
         lists.reasons[b] = RAISED  # an exception ends a thread
         five = taken(vectors[4:9], rest[1:], b)
         own = Vectors(x, g, slots, rest[0], five[0], five[1], five[2], five[3], five[4], None, None)
@@ -243,7 +263,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
         for slot in range(slot_count):
             store(slots[slot], vectors.slots[slot], b)
         give_back(method, own, vectors, b)
-        store(s, words, b)
+        store_numbers(s, words, b)
         note(lists, b, reason)
 
     def of_many_variables(method, data, args, lists, vectors, words, options, span):
@@ -252,13 +272,13 @@ def problem_kernel(fun, jac, n, slot_count, real):
             return
         b = lists.going[k]
         s = cuda.local.array(WORDS, numba.int64)
-        fetch(words, s, b)
+        fetch_numbers(words, s, b)
         lists.reasons[b] = RAISED
         own = Vectors(*columns_of(vectors, b))
         functions = Functions(fun, jac, columns_of(data, b) + args)
         reason = iterate_problem(method, functions, own, s, options, span)
         b = lists.going[k]
-        store(s, words, b)
+        store_numbers(s, words, b)
         note(lists, b, reason)
 
     return of_many_variables if n is None else of_few_variables
