@@ -224,7 +224,7 @@ OPTIONS = {
         " automatic learning rate goes back to the best one",
     ),
     "noisy": Option(
-        None, "be None, True or False", _flag,
+        None, "be None, True or False", lambda value: isinstance(value, bool),
         "whether f or its gradient is noisy: None finds out where an automatic learning rate fails, by"
         " evaluating a point again; True says so, for any learning rate; the result is then an average of"
         " the points, with `noise` and `fun_stderr`. False never evaluates a point again",
