@@ -19,6 +19,7 @@ from .reasons import GOING
 from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, at_rest, is_single
 
 UNSEEN, LOOKING, SEEN = 0, 1, 2  # `looked`: whether f at the best point has been evaluated again
+FELT = 2.0  # gradient, in errors of its differences, above which their noise is small
 ALIKE = 0.9  # cosine of two gradients at one point above which their noise is small
 HIDDEN = 1e-9  # part of the fall of f that its noise may hide, as if it were rounding
 ROUGHNESS = 1e4  # roundings of the first f from which noise may be more than that
@@ -167,21 +168,22 @@ def look(g, g_best, scale, s, o, finite):
         return NOISY
     both, first, second, most = 0.0, 0.0, 0.0, 0.0
     count = np.float64(s.looks_here if s.looks_here > 0 else 1)
-    for i in range(g.size):
-        a, b = np.float64(g[i] * scale[i]), np.float64(g_best[i] * scale[i])
-        both, first, second, most = (
-            both + a * b,
-            first + a * a,
-            second + b * b,
-            max(most, abs(a - b)),
-        )
-        g_best[i] += (g[i] - g_best[i]) / g_best.dtype.type(count + 1.0)
+    if (
+        s.gradient_error > 0.0
+    ):  # f alone was looked at, and what its noise makes of differences is known
+        alike = s.gradient_norm_best > FELT * s.gradient_error
+    else:
+        for i in range(g.size):
+            a, b = np.float64(g[i] * scale[i]), np.float64(g_best[i] * scale[i])
+            both, first, second = both + a * b, first + a * a, second + b * b
+            most = max(most, abs(a - b))
+            g_best[i] += (g[i] - g_best[i]) / g_best.dtype.type(count + 1.0)
+        alike = both > ALIKE * sqrt(first) * sqrt(second)
     change = s.fun - s.fun_best
     s.looks, s.looks_here, s.looked = s.looks + 1, np.int64(count) + 1, UNSEEN
     s.noise2 += change * change * count / (count + 1.0)
     s.fun_best += change / (count + 1.0)
     s.fun_error = SIGMAS * sqrt(s.noise2 / s.looks)
-    alike = both > ALIKE * sqrt(first) * sqrt(second)
     return STAY if alike or is_slight(s.fun_error, most, s, o) else NOISY
 
 

@@ -6,6 +6,7 @@ from numba import types
 from numba.extending import overload
 
 from .cache import INLINED, alone, copied, entry, inner
+from .curvature import LOOKING
 from .differences import differenced
 from .intrinsics import lend
 from .iteration import copy, iterate
@@ -59,6 +60,10 @@ def _evaluate(functions, x, spare, g, s, scale):
 
     def differences(functions, x, spare, g, s, scale):
         s.fun = functions.fun(spare, *functions.args)
+        if s.looked == LOOKING:  # other differences would find other steps
+            for i in range(g.size):
+                g[i] = 0
+            return True
         differenced(functions, x[s.x], spare, g, s)
         note_errors(functions.jac, s, scale)
         return True

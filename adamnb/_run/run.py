@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from .._compiled import machine_code as code
-from .._compiled.curvature import SEEN, begin_pairs
+from .._compiled.curvature import LOOKING, SEEN, begin_pairs
 from .._compiled.differences import Learnt
 from .._compiled.iteration import advance, step_on
 from .._compiled.machine_code import array_type, machine_code
@@ -281,14 +281,16 @@ class Run:
                 self.rows = len(self.history)
             if saved:
                 self.save_if_due()
-            fun[0], gradient = evaluate(for_fun, for_jac, buffer)
+            looking = learns and self.s.looked == LOOKING
+            at = objective.value_alone if looking else evaluate
+            fun[0], gradient = at(for_fun, for_jac, buffer)
             # What the user has kept, or a view of it, is the user's.
             if getrefcount(for_fun) != unkept[0]:
                 for_fun = np.empty_like(for_fun)
                 v = state.vectors = v._replace(spare=for_fun)
             if getrefcount(for_jac) != unkept[1]:
                 for_jac = np.empty_like(for_jac)
-            if errors is not None:
+            if errors is not None and not looking:
                 errors[0], errors[1] = objective.errors(v.scale)
             if watched:
                 self.watch(gradient)
