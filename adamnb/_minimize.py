@@ -1,24 +1,22 @@
-"""`minimize` and the SciPy-protocol callables: check, choose the loop, build the result."""
+"""`minimize` and the SciPy-protocol callables: check, and have it solved."""
 
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 from scipy.optimize import OptimizeWarning
 
 from ._compiled import machine_code as code
-from ._compiled.reasons import LIMIT, NOT_FINITE
+from ._compiled.reasons import LIMIT
 from ._cuda.access import device_start
 from ._problem import options as _options
 from ._problem.annotations import Callback, Gradient, MethodName, Options
 from ._problem.arguments import (
     argument_tuple,
     gradient_form,
-    gradient_name,
     limits,
     observer,
     on_device,
@@ -27,21 +25,14 @@ from ._problem.arguments import (
 )
 from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
-from ._problem.differences import Steps
 from ._problem.flattened import flattened
 from ._problem.methods import METHODS
-from ._problem.objective import Objective
 from ._problem.problem import Problem
-from ._problem.ranks import Ranks, summed
+from ._problem.ranks import Ranks
 from ._problem.structure import VECTOR, names_of, start_of
-from ._problem.workers import mapping
-from ._run.checkpoint import digest_of, labels_of, state_of
-from ._run.errors import of_run, with_errors
-from ._run.finish import finish
 from ._run.progress import display_of
 from ._run.result import SHOWN, Result
-from ._run.resume import take_up
-from ._run.run import Run
+from ._solve import solved, solved_together
 from .schedules import Plateau
 
 
@@ -279,13 +270,13 @@ class Solver:
         if (comm := given.get("comm")) is None:
             problem = self.checked(start, bounds, constraints, tol, callback, given)
             problem.started, problem.compile_before = clock
-            result = _solve(problem, problem.args)
+            result = solved(problem, problem.args)
         else:
             _options.check("comm", comm, _options.OPTIONS["comm"])
             with Ranks(comm) as ranks:
                 problem = self.checked(start, bounds, constraints, tol, callback, given)
                 problem.started, problem.compile_before = clock
-                result = _solve_together(problem, ranks)
+                result = solved_together(problem, ranks)
         if problem.options["disp"]:
             report(result)
         return result
@@ -315,92 +306,6 @@ class Solver:
             fun, jac, args, vector, pair, method, o, o["x_scale"], observer(callback),
             is_compiled(fun, jac) and not there, structure, map, display_of(o),
         )  # fmt: skip
-
-
-def _solve(problem: Problem, data: Any) -> Result:
-    """Minimise a checked problem, and show how far it is; `data` is what a checkpoint may digest."""
-    if problem.display is None:
-        return _solved(problem, data)
-    with problem.display:
-        return _solved(problem, data)
-
-
-def _solved(problem: Problem, data: Any) -> Result:
-    """Minimise a problem where its start is."""
-    if isinstance(problem.x0, np.ndarray):
-        with mapping(problem.options["workers"]) as problem.map:
-            run = Run(problem)
-            labels = _labels(problem, data)
-            take_up(run, labels, state_of(problem.options, labels))
-            return to_the_end(run)
-    from ._cuda.run import DeviceRun
-
-    device_run = DeviceRun(problem)
-    labels = _labels(problem, data)
-    take_up(device_run, labels, state_of(problem.options, labels))
-    reason = device_run.iterate()
-    device_run.show_end()
-    return device_run.result(reason)
-
-
-def _labels(problem: Problem, data: Any) -> dict[str, str]:
-    """Return what a checkpoint of a problem is of."""
-    x0, method = problem.x0, problem.method.name
-    named = {"of": "minimize", "method": method, "shape": x0.shape, "dtype": x0.dtype}
-    return labels_of(problem.options, data, **named)
-
-
-def _solve_together(problem: Problem, ranks: Ranks) -> Result:
-    """Minimise the sum of the functions of all ranks."""
-    o, x0 = problem.options, problem.x0
-    alone = (
-        "disp",
-        "progress",
-        "checkpoint",
-        "checkpoint_every",
-        "resume",
-    )  # may be given on one rank
-    numbers = {name: value for name, value in o.items() if isinstance(value, NUMBERS)}
-    ranks.require_same("x0", digest_of((x0, *(problem.bounds or ()))))
-    ranks.require_same("method", problem.method.name)
-    ranks.require_same("options", digest_of({k: v for k, v in numbers.items() if k not in alone}))
-    ranks.watching = any(ranks.gathered(problem.observe is not None))
-    if ranks.rank != 0:
-        o["checkpoint"] = None
-    gradient = gradient_name(problem.jac)
-    with mapping(o["workers"]) as mapped:
-        steps = Steps(problem.x_scale, o["finite_diff_rel_step"], mapped)
-        share = Objective(
-            problem.fun, problem.jac, problem.args, problem.bounds, x0, None, o["catch"], steps
-        )
-        whole = replace(
-            problem, fun=summed(ranks, share), jac=True, args=(), compiled=False, ranks=ranks,
-            options=o | {"workers": None, "catch": ()},
-        )  # fmt: skip
-        data = digest_of(problem.args) if o["checkpoint_digest"] else None
-        result = _solve(whole, ranks.gathered(data))
-    result.gradient = gradient
-    if result.status == NOT_FINITE and ranks.unsound:
-        result.message += f" Not finite on rank {', '.join(map(str, ranks.unsound))}."
-    return result
-
-
-NUMBERS = (bool, int, float, str, np.ndarray)
-
-
-def to_the_end(run: Run) -> Result:
-    """Run to the end, and return what is found there; an exception carries what had been found."""
-    try:
-        reason = finish(run, run.iterate())
-        run.show_end()
-        found = of_run(run)
-        result = run.result(reason)
-        if found is not None:
-            with_errors(run, result, found)
-        return result
-    except BaseException as error:
-        run.accompany(error)
-        raise
 
 
 def for_variables(o: Mapping[str, Any], n: int) -> dict[str, Any]:

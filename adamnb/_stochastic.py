@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import SeedSequence
 
 from ._compiled import machine_code as code
-from ._minimize import Solver, for_variables, merged, report, solver_of, to_the_end
+from ._minimize import Solver, for_variables, merged, report, solver_of
 from ._problem import options as _options
 from ._problem.annotations import Callback, Gradient, MethodName, Progress
 from ._problem.arguments import (
@@ -34,6 +34,7 @@ from ._run.result import Result
 from ._run.resume import take_up
 from ._run.samples import Limits, suited
 from ._run.stochastic import Plan, StochasticRun
+from ._solve import to_the_end
 
 BATCH_SIZE = 64  # rows, unless it is given
 FREE = "schedule-free"

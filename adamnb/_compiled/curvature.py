@@ -248,9 +248,9 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
         # Pairs of a step that led far off make steps that f does not feel.
         s.learning_rate = s.length / root
         forget_pairs(metric, s)
-    if s.looked == UNSEEN:
-        rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_first)
-        s.looked = LOOKING if s.gradient_error == 0.0 or rough else UNSEEN
+    rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_first)
+    if s.looked == UNSEEN and (s.gradient_error == 0.0 or rough):
+        s.looked = LOOKING
     if s.failures < PATIENCE or s.rounding >= RESTED:
         return STAY
     if noisy:

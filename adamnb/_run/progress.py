@@ -156,5 +156,7 @@ class Display(Outlet):
 
 def display_of(options: dict[str, Any]) -> Display | None:
     """Return what the options want to be shown of a minimisation, if anything."""
+    if options["progress"] is False and isinstance(options["disp"], bool):
+        return None  # as nearly always, and soon
     display = Display(options["progress"], options["disp"])
     return display if display.show is not None or display.every else None
