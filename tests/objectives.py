@@ -205,43 +205,8 @@ def mean_underivable(x, a, y):
 
 
 @cached
-def mean_logistic(x, g, a, y):
-    """The mean of minus the log-likelihood of a logistic regression, y 0 or 1."""
-    f = 0.0
-    g[:] = 0.0
-    for i in range(y.size):
-        z = 0.0
-        for j in range(x.size):
-            z += a[i, j] * x[j]
-        e = np.exp(-abs(z))
-        f += np.log1p(e) + max(z, 0.0) - y[i] * z
-        r = (1.0 / (1.0 + e) if z >= 0 else e / (1.0 + e)) - y[i]
-        for j in range(x.size):
-            g[j] += r * a[i, j]
-    g /= y.size
-    return f / y.size
-
-
-@cached
-def mean_poisson(x, g, a, y):
-    """The same of a Poisson regression, y a count, but for what does not depend on x."""
-    f = 0.0
-    g[:] = 0.0
-    for i in range(y.size):
-        z = 0.0
-        for j in range(x.size):
-            z += a[i, j] * x[j]
-        e = np.exp(z)
-        f += e - y[i] * z
-        for j in range(x.size):
-            g[j] += (e - y[i]) * a[i, j]
-    g /= y.size
-    return f / y.size
-
-
-@cached
 def mean_mixture(x, g, y):
-    """The same of a mixture of two normal distributions of equal weight and width, x their places."""
+    """The mean of minus the log-likelihood of two normal distributions of equal weight and width about x."""
     f = 0.0
     g[:] = 0.0
     for i in range(y.size):

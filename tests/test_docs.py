@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import adamnb
 from adamnb._compiled.reasons import REASONS
+from adamnb._problem.methods import METHODS
 from adamnb._run.fitted import SAID
 from adamnb._run.verdicts import VERDICTS
 
@@ -60,3 +62,11 @@ def test_every_verdict_on_errors_has_its_entry(verdict):
     assert row[0] == f"| {int(verdict)}"
     for piece in pieces(verdict.message):
         assert piece.strip() in " ".join(row), piece
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = (DOCS / "api" / "index.md").read_text()
+    listed = set(re.findall(r"^   (\w+(?:\.\w+)?)$", pages, re.MULTILINE))
+    methods = set(adamnb.__all__) & set(METHODS)  # SciPy's callables, each a method of `minimize`
+    modules = {"plot", "schedules"}
+    assert set(adamnb.__all__) - methods - modules <= listed

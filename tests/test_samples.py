@@ -1,13 +1,15 @@
 """A mean over rows, minimised on a growing sample of them."""
 
+import os
 import subprocess
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
-from objectives import mean_inplace, mean_logistic, mean_mixture, mean_poisson, python_mean
+from data_sets import logistic_inplace as mean_logistic
+from data_sets import poisson_inplace as mean_poisson
+from objectives import mean_inplace, mean_mixture, python_mean
 from scipy import optimize
 
 from adamnb._compiled.reasons import (
@@ -506,8 +508,7 @@ def test_a_move_within_bounds_makes_the_best_of_it():
 BEYOND = """
 import resource, sys
 import numpy as np
-from objectives import mean_poisson
-from test_samples import sample_of, solve, features
+from test_samples import features, mean_poisson, solve
 
 path, n = sys.argv[1], 20
 solve(mean_poisson, np.zeros(n), (features(1, 3_000, n)[0], np.ones(3_000)))  # loads what is compiled
@@ -532,7 +533,7 @@ def test_data_twice_as_large_as_memory(tmp_path):
     del a, y
     done = subprocess.run(
         [sys.executable, "-c", BEYOND, path],
-        cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
     )
