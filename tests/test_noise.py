@@ -382,3 +382,18 @@ def test_noise_as_of_rounding_changes_no_more_than_that(noise):
     assert result.success
     assert result.nfev < 150
     np.testing.assert_allclose(result.x, 1.0, atol=1e-4)
+
+
+def test_rounding_is_no_noise_where_weights_decay():
+    rng = np.random.default_rng(0)
+
+    def bowl(x):
+        return float((x - 1) @ (x - 1)) * (1 + 1e-15 * rng.standard_normal()) + 1.0, 2 * (x - 1)
+
+    result = adamnb.minimize(bowl, X0, jac=True, method="adamw", weight_decay=0.01, maxiter=20)
+    assert "noise" not in result
+    result = adamnb.minimize(
+        lambda x: (bowl(x)[0] + 1e-6 * rng.standard_normal(), bowl(x)[1]),
+        X0, jac=True, method="adamw", weight_decay=0.01, maxiter=20,
+    )  # fmt: skip
+    assert "noise" in result
