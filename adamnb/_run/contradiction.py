@@ -9,6 +9,9 @@ from .second_order import Evaluate, Stationary, rounding_of
 
 ELSEWHERE = (0.25, 4.0)  # as far as this as well, the same contradiction is to be seen
 ROOM = 0.2  # that bounds must leave, in units of x_scale
+LENGTHS = np.random.default_rng(0).uniform(
+    0.5, 1.0, 1024
+)  # of steps, in units of the size of variables
 NODES = 0.5 - 3**-0.5 / 2, 0.5 + 3**-0.5 / 2  # of Gauss and Legendre, between 0 and 1
 
 
@@ -32,6 +35,8 @@ def contradiction(evaluate: Evaluate, at: Stationary, name: int) -> Contradictio
     slope that has vanished would be lost. For up to `name` variables it is found out which of them it is.
     """
     steps = ways(at)
+    if at.free.size == steps.size:
+        return along(evaluate, at.x, at.f, steps, name)
     held = steps.copy()
     held[at.free] = 0
     for part in (steps - held, held):
@@ -53,11 +58,11 @@ def along(
     steps : ndarray, shape (n,)
         In which direction to look, up or down by the size of a variable; 0 where it cannot be changed.
     """
-    rng = np.random.default_rng(0)
     # Not of one length, or two errors of the same size could cancel.
-    if not seen(evaluate, x, f, steps * rng.uniform(0.5, 1.0, x.size)):
+    first, second = lengths(x.size)
+    if not seen(evaluate, x, f, steps * first):
         return None
-    found = seen(evaluate, x, f, steps * rng.uniform(0.5, 1.0, x.size))
+    found = seen(evaluate, x, f, steps * second)
     if found is None or not steps.size <= name:
         return found
     for i in np.flatnonzero(steps):
@@ -67,6 +72,14 @@ def along(
         if single is not None:
             return single._replace(variable=int(i))
     return found
+
+
+def lengths(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lengths of steps along two ways, the same every time."""
+    known = LENGTHS
+    if 2 * n > known.size:
+        known = np.random.default_rng(0).uniform(0.5, 1.0, 2 * n)
+    return known[:n], known[n : 2 * n]
 
 
 def seen(evaluate: Evaluate, x: np.ndarray, f: float, way: np.ndarray) -> Contradiction | None:
@@ -102,7 +115,7 @@ def seen(evaluate: Evaluate, x: np.ndarray, f: float, way: np.ndarray) -> Contra
 def ways(at: Stationary) -> np.ndarray:
     """Return for each variable the step, up or down by its scale, that bounds leave room for."""
     x, scale = at.x, at.scale
-    if np.isinf(at.low).all() and np.isinf(at.high).all():
+    if not at.bounded:
         return np.where(np.arange(x.size) % 2, -scale, scale)
     with np.errstate(over="ignore"):
         up, down = x + ROOM * scale <= at.high, x - ROOM * scale >= at.low

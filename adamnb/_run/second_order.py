@@ -1,13 +1,14 @@
 """Is a point where the gradient vanishes a minimum? What differences of gradients tell of the Hessian."""
 
 from collections.abc import Callable
+from ctypes import c_float
 from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
 
 from .._compiled.saddle import ENOUGH, LENGTHS
-from .._compiled.stops import ROUNDINGS, SINGLE, is_single
+from .._compiled.stops import ROUNDINGS, SINGLE
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]  # f and its gradient
 
@@ -18,6 +19,7 @@ ELSEWHERE = 0.1  # Newton's step, in units of x_scale, from which the minimum is
 UNFINISHED = 1e-3  # ... where f started so high that nothing counts beside it
 NEWTON = (1.0, 0.1)  # parts of it that are tried
 EXTINCT = 1e-100  # gradient along a variable, relative to f, below which f may have lost it
+DOUBLE = float(np.finfo(float).eps)
 SIGNS, LANCZOS = 4, 12  # gradients for the lowest curvature of more variables than `verify`
 
 
@@ -33,6 +35,7 @@ class Stationary(NamedTuple):
     free: np.ndarray  # numbers of the variables that no bound holds
     error: float  # relative error of the gradient: its rounding, or that of differences
     least: float  # fall of f that is neither its rounding nor what has all but vanished
+    bounded: bool = False  # whether a bound is finite
     elsewhere: float = ELSEWHERE  # Newton's step from which the minimum is elsewhere
     start: np.ndarray | None = None  # where the run began
 
@@ -64,7 +67,7 @@ def stationary(
     if bounds is not None:
         low, high = bounds
         held = (low == high) | (((x <= low) | (x >= high)) & (np.abs(g) * scale > push))
-    error = SINGLE if in_single(x, g) else float(np.finfo(float).eps)
+    error = SINGLE if in_single(x, g) else DOUBLE
     least = least_fall(f) + vanished
     return Stationary(
         x,
@@ -76,13 +79,18 @@ def stationary(
         np.flatnonzero(~held),
         error ** (2 / 3) if differences else error,
         least,
+        bounds is not None and bool(np.isfinite(bounds).any()),
     )
 
 
 def in_single(x: np.ndarray, g: np.ndarray) -> bool:
     """Return whether a gradient at x has been computed in float32."""
-    with np.errstate(over="ignore"):
-        return x.dtype == np.float32 or bool((np.float32(g) == g).all())
+    return x.dtype == np.float32 or all(map(is_single, g))
+
+
+def is_single(value: float) -> bool:
+    """Return whether a number is one of float32; NumPy would warn of one that is too large."""
+    return c_float(value).value == value
 
 
 class Lower(NamedTuple):
@@ -95,9 +103,7 @@ class Lower(NamedTuple):
 
 def rounding_of(*values: float) -> float:
     """Return the relative rounding of f, from values of it: it may be computed in float32."""
-    with np.errstate(over="ignore"):
-        single = all(is_single.py_func(value) for value in values)
-    return ROUNDINGS * (SINGLE if single else float(np.finfo(float).eps))
+    return ROUNDINGS * (SINGLE if all(map(is_single, values)) else DOUBLE)
 
 
 def least_fall(f: float) -> float:
@@ -135,17 +141,14 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
     rows = hessian(evaluate, at)
     # x**3 curves upwards on one side alone, and a start may be where it does not curve.
     other = rows if at.g.any() else hessian(evaluate, at, -1.0)
-    if not np.isfinite([rows, other]).all():
+    if not (np.isfinite(rows).all() and np.isfinite(other).all()):
         return None
-    unit = np.sqrt(np.abs(np.diag(rows)))
+    unit = np.sqrt(np.abs(rows.diagonal()))
     unit[unit == 0] = np.sqrt(np.abs(rows).max()) or 1.0
-    values, vectors, doubt = eigen(
-        rows / np.outer(unit, unit), other / np.outer(unit, unit), at.error**0.5
-    )
-    direction = vectors[:, 0] / unit
-    direction /= np.abs(direction).max()
+    units = unit[:, None] * unit
+    values, vectors, doubt = eigen(rows / units, other / units, at.error**0.5)
     if values[0] < -doubt:
-        return below(evaluate, at, direction)
+        return below(evaluate, at, of_length_one(vectors[:, 0] / unit))
     curved, along = values > doubt, slope / unit @ vectors
     step = -slope / unit**2
     if curved.any():
@@ -154,7 +157,7 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
     if curved.all() or lower is not None:
         return lower
     for size in PROBES:
-        found = further(evaluate, at, at.moved(size, direction))
+        found = further(evaluate, at, at.moved(size, of_length_one(vectors[:, 0] / unit)))
         if found is not None:
             return Lower(*found, saddle=False)
     return found_again(evaluate, at)
@@ -185,11 +188,11 @@ def hessian(evaluate: Evaluate, at: Stationary, side: float = 1.0) -> np.ndarray
     """
     rows = np.empty((at.free.size, at.free.size))
     h = side * at.error**0.5
-    for row, i in zip(rows, at.free, strict=True):
-        shifted = at.x.copy()
-        inside = at.low[i] <= at.x[i] + h * at.scale[i] <= at.high[i]
-        shifted[i] += h * at.scale[i] if inside else -h * at.scale[i]
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        for row, i in zip(rows, at.free, strict=True):
+            shifted = at.x.copy()
+            inside = at.low[i] <= at.x[i] + h * at.scale[i] <= at.high[i]
+            shifted[i] += h * at.scale[i] if inside else -h * at.scale[i]
             change = (evaluate(shifted)[1] - at.g) / (shifted[i] - at.x[i])
             row[:] = change[at.free] * at.scale[i] * at.scale[at.free]
     return rows
@@ -254,8 +257,12 @@ def lanczos(
     ritz = products @ basis.T
     values, vectors = np.linalg.eigh((ritz + ritz.T) / 2)
     doubt = max(np.abs(ritz - ritz.T).max(), 7 * at.error**0.5 * np.abs(values).max())
-    direction = basis.T @ vectors[:, 0] / unit
-    return values[0], direction / np.abs(direction).max(), doubt
+    return values[0], of_length_one(basis.T @ vectors[:, 0] / unit), doubt
+
+
+def of_length_one(direction: np.ndarray) -> np.ndarray:
+    """Return a direction whose largest element is 1 or -1."""
+    return direction / np.abs(direction).max()
 
 
 def unfinished(evaluate: Evaluate, at: Stationary, step: np.ndarray) -> Lower | None:
