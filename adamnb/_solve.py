@@ -46,12 +46,14 @@ def _where_it_is(problem: Problem, data: Any) -> Result:
 
 def _taken_up(run: Any, data: Any) -> Any:
     """Return a run that goes on from a checkpoint or a state, if the options say so."""
-    problem = run.problem
+    problem, o = run.problem, run.problem.options
+    if o["checkpoint"] is None and o["resume"] is None and o["state"] is None:
+        return run
     labels = labels_of(
-        problem.options, data, of="minimize", method=problem.method.name, shape=problem.x0.shape,
+        o, data, of="minimize", method=problem.method.name, shape=problem.x0.shape,
         dtype=problem.x0.dtype,
     )  # fmt: skip
-    take_up(run, labels, state_of(problem.options, labels))
+    take_up(run, labels, state_of(o, labels))
     return run
 
 

@@ -43,12 +43,12 @@ def check_finite(vector: np.ndarray, name: str, name_of: Callable[[int], str]) -
 
 def refuse_masked(name: str, value: Any) -> None:
     """Raise a `TypeError` for a masked array, or a list or tuple of them: its mask would be lost."""
-    parts = value if isinstance(value, list | tuple) else (value,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
-        raise TypeError(
-            f"`{name}` must not be a masked array, whose mask would be lost: pass its `.filled(...)` or"
-            " `.compressed()`, or the mask as weights of their own."
-        )
+    for part in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(part, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` must not be a masked array, whose mask would be lost: pass its `.filled(...)` or"
+                " `.compressed()`, or the mask as weights of their own."
+            )
 
 
 def argument_tuple(fun: Callable, args: Any, leading: int) -> tuple:
@@ -153,6 +153,8 @@ def limits(
     low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
     none = low > high  # float32 has no number between the two
     low[none] = high[none] = lower[none]
+    if low.shape == shape:
+        return low, high
     return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
 
 
@@ -184,6 +186,8 @@ def _bound(bound: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"`bounds` must hold numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"`bounds` must hold real numbers; got {bound!r}.")
+    if array.shape == shape[-1:]:  # as nearly always, and soon
+        return array.astype(float)
     try:
         np.broadcast_to(array, shape)
         return np.broadcast_to(array, np.broadcast_shapes(array.shape, shape[-1:])).astype(float)
