@@ -134,6 +134,22 @@ def limits(
         if len(pairs) != shape[-1]:
             raise ValueError("The number of bounds is not compatible with the length of `x0`.")
     lower, upper = _bound(lower, shape), _bound(upper, shape)
+    require_room(lower, upper, name_of)
+    if np.isinf(lower).all() and np.isinf(upper).all():
+        return None
+    lower, upper = np.broadcast_arrays(lower, upper)
+    low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
+    none = low > high  # float32 has no number between the two
+    low[none] = high[none] = lower[none]
+    if low.shape == shape:
+        return low, high
+    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
+
+
+def require_room(
+    lower: np.ndarray, upper: np.ndarray, name_of: Callable[[int], str] = index_of
+) -> None:
+    """Raise a `ValueError` that names the first pair of bounds with no number between them."""
     with np.errstate(invalid="ignore"):
         impossible = np.isnan(lower) | np.isnan(upper) | (lower == np.inf) | (upper == -np.inf)
         crossed = lower > upper
@@ -147,15 +163,6 @@ def limits(
             "An upper bound is less than the corresponding lower bound."
             f" ({_first(crossed, lower, upper, ' > ', name_of)})"
         )
-    if np.isinf(lower).all() and np.isinf(upper).all():
-        return None
-    lower, upper = np.broadcast_arrays(lower, upper)
-    low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
-    none = low > high  # float32 has no number between the two
-    low[none] = high[none] = lower[none]
-    if low.shape == shape:
-        return low, high
-    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
 
 
 def _first(
