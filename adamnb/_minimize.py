@@ -289,6 +289,7 @@ class Solver:
         o = _options.complete(method, given, tol)
         fun, jac = gradient_form(fun, jac, o["finite_difference"])
         _options.check_differences(jac, given)
+        _options.check_sharded(o, given, jac)
         vector: Any = device_start(x0, fun, jac, o) if there else x0
         pair = limits(bounds, vector.shape, vector.dtype, structure.where)
         if pair is not None and not there:

@@ -11,8 +11,9 @@ from ._problem.differences import Steps
 from ._problem.objective import Objective
 from ._problem.problem import Problem
 from ._problem.ranks import Ranks, summed
+from ._problem.shards import ALONE, Alone, Shards
 from ._problem.workers import mapping
-from ._run.checkpoint import digest_of, labels_of, state_of
+from ._run.checkpoint import CheckpointError, digest_of, labels_of, of_rank, state_of
 from ._run.errors import of_run, with_errors
 from ._run.finish import finish
 from ._run.result import Result
@@ -47,13 +48,18 @@ def _where_it_is(problem: Problem, data: Any) -> Result:
 def _taken_up(run: Any, data: Any) -> Any:
     """Return a run that goes on from a checkpoint or a state, if the options say so."""
     problem, o = run.problem, run.problem.options
-    if o["checkpoint"] is None and o["resume"] is None and o["state"] is None:
-        return run
-    labels = labels_of(
-        o, data, of="minimize", method=problem.method.name, shape=problem.x0.shape,
-        dtype=problem.x0.dtype,
-    )  # fmt: skip
-    take_up(run, labels, state_of(o, labels))
+    if o["checkpoint"] is not None or o["resume"] is not None or o["state"] is not None:
+        labels = labels_of(
+            o, data, of="minimize", method=problem.method.name, shape=problem.x0.shape,
+            dtype=problem.x0.dtype,
+        )  # fmt: skip
+        labels |= problem.shards.labels
+        take_up(run, labels, state_of(o, labels))
+    places = problem.shards.gathered(int(run.s.nit))
+    if len(set(places)) > 1:
+        raise CheckpointError(
+            f"The checkpoints of the ranks are of different iterations: {places}."
+        )
     return run
 
 
@@ -73,18 +79,15 @@ def to_the_end(run: Run) -> Result:
 
 
 def solved_together(problem: Problem, ranks: Ranks) -> Result:
-    """Minimise the sum of the functions of all ranks."""
+    """Minimise the sum of the functions of all ranks, which have the same x, or parts of one."""
     o, x0 = problem.options, problem.x0
-    shared = {
-        name: value
-        for name, value in o.items()
-        if isinstance(value, NUMBERS) and name not in OF_ONE_RANK
-    }
-    ranks.require_same("x0", digest_of((x0, *(problem.bounds or ()))))
-    ranks.require_same("method", problem.method.name)
-    ranks.require_same("options", digest_of(shared))
-    ranks.watching = any(ranks.gathered(problem.observe is not None))
-    if ranks.rank != 0:
+    shards = _in_common(problem, ranks)
+    sees = problem.observe is not None or problem.display is not None
+    ranks.watching = any(ranks.gathered(sees))
+    if o["sharded"]:
+        for name in ("checkpoint", "resume"):
+            o[name] = of_rank(o[name], ranks.rank)
+    elif ranks.rank != 0:
         o["checkpoint"] = None
     gradient = gradient_name(problem.jac)
     with mapping(o["workers"]) as mapped:
@@ -93,12 +96,33 @@ def solved_together(problem: Problem, ranks: Ranks) -> Result:
             problem.fun, problem.jac, problem.args, problem.bounds, x0, None, o["catch"], steps
         )
         whole = replace(
-            problem, fun=summed(ranks, share), jac=True, args=(), compiled=False, ranks=ranks,
-            options=o | {"workers": None, "catch": ()},
+            problem, fun=summed(ranks, share, shards is ALONE), jac=True, args=(), compiled=False,
+            ranks=ranks, shards=shards, options=o | {"workers": None, "catch": ()},
         )  # fmt: skip
         data = digest_of(problem.args) if o["checkpoint_digest"] else None
-        result = solved(whole, ranks.gathered(data))
+        result = solved(whole, data if o["sharded"] else ranks.gathered(data))
     result.gradient = gradient
     if result.status == NOT_FINITE and ranks.unsound:
         result.message += f" Not finite on rank {', '.join(map(str, ranks.unsound))}."
     return result
+
+
+def _in_common(problem: Problem, ranks: Ranks) -> Alone:
+    """Raise an error on all ranks unless they have in common what they have to; return what is apart."""
+    o, x0, bounds = problem.options, problem.x0, problem.bounds
+    shared = {
+        name: value
+        for name, value in o.items()
+        if isinstance(value, NUMBERS) and name not in OF_ONE_RANK
+    }
+    ranks.require_same("sharded", bool(o["sharded"]))
+    ranks.require_same("method", problem.method.name)
+    if o["sharded"]:  # arrays have an element for each variable
+        shared |= {name: "array" for name, value in shared.items() if np.ndim(value)}
+        shared |= {name: o[name] is None for name in ("checkpoint", "resume", "state")}
+        ranks.require_same("bounds", bounds is None)
+        ranks.require_same("x0", x0.dtype.str)
+    else:
+        ranks.require_same("x0", digest_of((x0, *(bounds or ()))))
+    ranks.require_same("options", digest_of(shared))
+    return Shards(ranks, x0.size) if o["sharded"] else ALONE

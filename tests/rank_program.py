@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 
 import numpy as np
 from mpi4py import MPI
+from parts import PARTS, chain
 
 import adamnb
 
@@ -54,6 +56,34 @@ class Share:
             raise OSError("no screen")
 
 
+class Part(Share):
+    """This rank's part of a chain of variables, with the next one of which every one is coupled."""
+
+    def __init__(self, what=None, when=8, n=30):
+        super().__init__(what, when)
+        self.part = slice(RANK * n // COUNT, (RANK + 1) * n // COUNT)
+
+    def fun(self, x):
+        if self.happens() and self.what == "raises early":
+            raise ValueError("no data")
+        f, g = chain(np.concatenate(COMM.allgather(x)))
+        if self.calls == self.when and RANK == 1:
+            if self.what == "raises":
+                raise ValueError("no data")
+            if self.what == "interrupted":
+                os.kill(os.getpid(), signal.SIGINT)
+            if self.what == "nan":
+                f = np.nan
+            if self.what == "nan gradient":
+                g[-2] = np.nan
+        f += 0.01 * rng_of(RANK, self.calls) if self.what == "noisy" else 0.0
+        return f / COUNT, g[self.part].astype(x.dtype)
+
+
+def rng_of(*seed):
+    return np.random.default_rng(seed).normal()
+
+
 def told(name, minimize, rank=None):
     """Print what a call leads to on this rank, or on the one that is given."""
     begun, found = time.time(), {"name": name, "rank": RANK}
@@ -65,6 +95,7 @@ def told(name, minimize, rank=None):
     else:
         x = hashlib.sha256(result.x.tobytes() + result.jac.tobytes()).hexdigest()
         found |= {"x": result.x.tolist(), "bits": f"{x} {result.fun!r}", "message": result.message}
+        found["fun"] = result.fun
         found |= {name: int(result[name]) for name in ("status", "nit", "nfev")}
     found["seconds"] = time.time() - begun
     sys.stdout.write(json.dumps(found) + "\n")
@@ -79,6 +110,38 @@ def minimised(what=None, when=8, **options):
 
 def endless(**options):
     return minimised(learning_rate=1e-9, maxiter=1e9, ftol=0, gtol=0, **options)
+
+
+def parted(what=None, when=8, dtype=float, **options):
+    part = Part(what, when)
+    x0 = np.linspace(-1, 1, 30, dtype=dtype)[part.part]
+    given = {"jac": True, "comm": COMM, "sharded": True} | options
+    if "bounds" in given:
+        given["bounds"] = given["bounds"][part.part]
+    return adamnb.minimize(part.fun, x0, **given)
+
+
+def parts(folder):
+    for name, options in PARTS.items():
+        told(f"part {name}", lambda options=options: parted(**options))
+    if COUNT == 1:
+        return
+    told("part noisy", lambda: parted("noisy", maxfun=2_000))
+    for what in ("raises", "interrupted", "nan", "nan gradient"):
+        told(f"part {what}", lambda what=what: parted(what, learning_rate=1e-4))
+    told("part late", lambda: parted(learning_rate=1e-9, maxiter=1e9, ftol=0, gtol=0, max_time=0.3))
+    told("part scale", lambda: parted(**({"x_scale": [2.0] * 15} if RANK else {})))
+    told("part verify", lambda: parted(verify=4))
+    told("part alone", lambda: adamnb.minimize(chain, np.ones(3), jac=True, sharded=True))
+    told("part differences", lambda: parted(jac=None))
+    told("part saved", lambda: parted(maxiter=7, checkpoint=f"{folder}/part"))
+    told("part resumed", lambda: parted(resume=f"{folder}/part"))
+    told("part further", lambda: parted(maxiter=9, checkpoint=f"{folder}/mixed"))
+    if RANK:
+        shutil.copy(f"{folder}/part.1.npz", f"{folder}/mixed.1.npz")
+    told("part mixed", lambda: parted(resume=f"{folder}/mixed"))
+    told("part other", lambda: parted(resume=f"{folder}/{'part' if RANK else 'mixed'}.{1 - RANK}"))
+    told("part one", lambda: parted(checkpoint=f"{folder}/one" if RANK else None))
 
 
 def main(folder):
@@ -105,5 +168,9 @@ def main(folder):
 if __name__ == "__main__":
     if sys.argv[1] == "killed":
         told("killed", lambda: endless(what="killed"))
+    elif sys.argv[1] == "part raises early":
+        told("part raises early", lambda: parted("raises early"))
+    elif sys.argv[1] == "parts":
+        parts(sys.argv[2])
     else:
         main(sys.argv[1])

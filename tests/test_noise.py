@@ -156,12 +156,13 @@ def test_a_gradient_that_vanishes_by_chance_is_no_success():
         assert not given.success
 
 
-def test_values_that_are_no_numbers_now_and_then_end_nothing():
+@pytest.mark.parametrize("part", [0.05, 0.4])
+def test_values_that_are_no_numbers_now_and_then_end_nothing(part):
     rng, fun = np.random.default_rng(0), bowl(2)
 
     def broken(x):
         f, g = fun(x)
-        return (np.nan if rng.random() < 0.05 else f), g
+        return (np.nan if rng.random() < part else f), g
 
     result = adamnb.minimize(broken, X0, jac=True, maxfun=2000, noisy=True)
     assert exact(result.x) < 1e-2
@@ -192,7 +193,7 @@ def test_steps_that_failures_have_shortened_are_no_success():
 
     def broken(x):
         f, g = (x - 1) @ (x - 1) + 100 + 0.01 * rng.standard_normal(), 2 * (x - 1)
-        return (np.nan if rng.random() < 0.4 else f), g
+        return (np.nan if rng.random() < 0.6 else f), g
 
     for _ in range(5):
         result = adamnb.minimize(broken, 3 * X0, jac=True, maxfun=2000, noisy=True)
@@ -382,3 +383,18 @@ def test_noise_as_of_rounding_changes_no_more_than_that(noise):
     assert result.success
     assert result.nfev < 150
     np.testing.assert_allclose(result.x, 1.0, atol=1e-4)
+
+
+def test_rounding_is_no_noise_where_weights_decay():
+    rng = np.random.default_rng(0)
+
+    def bowl(x):
+        return float((x - 1) @ (x - 1)) * (1 + 1e-15 * rng.standard_normal()) + 1.0, 2 * (x - 1)
+
+    result = adamnb.minimize(bowl, X0, jac=True, method="adamw", weight_decay=0.01, maxiter=20)
+    assert "noise" not in result
+    result = adamnb.minimize(
+        lambda x: (bowl(x)[0] + 1e-6 * rng.standard_normal(), bowl(x)[1]),
+        X0, jac=True, method="adamw", weight_decay=0.01, maxiter=20,
+    )  # fmt: skip
+    assert "noise" in result

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parts import PARTS, chain
 from scipy import optimize
 
 import adamnb
@@ -22,8 +23,8 @@ pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
 
 
-def run(*arguments):
-    command = [MPIEXEC, "-n", "2", sys.executable, *map(str, arguments)]
+def run(*arguments, ranks=2):
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return done, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -118,6 +119,106 @@ def test_what_has_to_be_the_same_on_all_ranks(told):
 def test_a_checkpoint_is_of_all_ranks(told):
     assert both(told, "saved")["nit"] == 7
     assert both(told, "resumed")["bits"] == told["same"][0][0]["bits"]
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """What both ranks, which have parts of x, tell of each case, by its name."""
+    done, lines = run(PROGRAM, "parts", tmp_path_factory.mktemp("parts"))
+    assert done.returncode == 0, done.stderr
+    cases = {}
+    for line in lines:
+        cases.setdefault(line.pop("name")[5:], {})[line.pop("rank")] = line
+    return {name: (case[0], case[1]) for name, case in cases.items()}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_x_go_the_way_of_the_whole(parts, name):
+    zero, one = parts[name]
+    options = dict(PARTS[name])
+    x0 = np.linspace(-1, 1, 30, dtype=options.pop("dtype", float))
+    whole = adamnb.minimize(chain, x0, jac=True, verify=0, **options)
+    for found in (zero, one):
+        assert (found["status"], found["nit"], found["nfev"]) == (
+            whole.status,
+            whole.nit,
+            whole.nfev,
+        )
+        assert found["message"] == whole.message
+    assert zero["fun"] == one["fun"]
+    rtol, atol = (1e-4, 1e-5) if x0.dtype == np.float32 else (1e-9, 1e-12)
+    np.testing.assert_allclose(zero["x"] + one["x"], whole.x, rtol=rtol, atol=atol)
+    np.testing.assert_allclose(zero["fun"], whole.fun, rtol=rtol, atol=atol)
+
+
+def test_a_single_rank_has_the_bits_of_a_run_without():
+    done, lines = run(PROGRAM, "parts", "none", ranks=1)
+    assert done.returncode == 0, done.stderr
+    assert [line["name"][5:] for line in lines] == list(PARTS)
+    for line in lines:
+        options = dict(PARTS[line["name"][5:]])
+        x0 = np.linspace(-1, 1, 30, dtype=options.pop("dtype", float))
+        whole = adamnb.minimize(chain, x0, jac=True, verify=0, **options)
+        assert (line["x"], line["fun"]) == (whole.x.tolist(), whole.fun), line["name"]
+
+
+def test_parts_of_x_under_noise(parts):
+    zero, one = parts["noisy"]
+    assert zero["message"] == one["message"]
+    assert "noise" in zero["message"]
+    assert (zero["fun"], zero["nfev"]) == (one["fun"], one["nfev"])
+    assert chain(np.array(zero["x"] + one["x"]))[0] < 0.02 * chain(np.linspace(-1, 1, 30))[0]
+
+
+def test_what_happens_on_one_rank_ends_all_that_have_parts(parts):
+    zero, one = parts["raises"]
+    assert (zero["error"], one["error"]) == ("RankError", "ValueError")
+    assert zero["text"] == "rank 1 raised ValueError: no data"
+    assert {found["error"] for found in parts["interrupted"]} == {"KeyboardInterrupt"}
+    assert {found["status"] for found in parts["late"]} == {4}
+    for found in parts["nan"]:
+        assert found["status"] == 3
+        assert "`fun` is nan in iteration 7" in found["message"]
+    for found in parts["nan gradient"]:
+        assert "`jac` is not finite at index 13 of rank 1 in iteration 7" in found["message"]
+
+
+def test_ranks_that_wait_for_one_that_failed_end():
+    done, _ = run(PROGRAM, "part raises early")
+    assert done.returncode != 0
+    assert "ValueError: no data" in done.stderr
+    assert "Rank 1 failed, and others wait for it in `fun`: no rank goes on." in done.stderr
+
+
+def test_what_parts_of_x_need(parts):
+    for name, text in (
+        ("scale", "`options` must be the same on all ranks"),
+        ("one", "`options` must be the same on all ranks"),
+        ("verify", "`verify` needs the whole of x on a rank"),
+        ("alone", "`sharded` needs `comm`"),
+        ("differences", "`sharded` needs the gradient of f by this rank's part of x: give `jac`"),
+    ):
+        for found in parts[name]:
+            assert found["error"] == "ValueError", name
+            assert text in found["text"]
+
+
+def test_every_part_has_its_checkpoint(parts):
+    for saved, found, whole in zip(
+        parts["saved"], parts["resumed"], parts["automatic"], strict=True
+    ):
+        assert saved["nit"] == 7
+        assert (found["bits"], found["nit"], found["nfev"]) == (
+            whole["bits"],
+            whole["nit"],
+            whole["nfev"],
+        )
+    for found in parts["mixed"]:
+        assert found["error"] == "CheckpointError"
+        assert "of the ranks are of different iterations: [9, 7]" in found["text"]
+    zero, _ = parts["other"]
+    assert zero["error"] == "CheckpointError"
+    assert "part" in zero["text"]
 
 
 def test_a_killed_rank_ends_the_job_with_a_message():

@@ -148,7 +148,7 @@ def test_options_are_those_of_the_table():
         typing.get_type_hints(kind) for kind in (annotations.BatchOptions, annotations.Options)
     )
     assert set(single) == set(OPTIONS)
-    alone = {"profile", "workers", "history", "progress", "state", "comm"}
+    alone = {"profile", "workers", "history", "progress", "state", "comm", "sharded"}
     assert set(single) - set(batch) == alone
     assert set(typing.get_type_hints(annotations.Hyperparameters)) == set(HYPERPARAMETERS)
     tolerances = set(typing.get_type_hints(annotations.Tolerances))

@@ -15,8 +15,8 @@ from .reasons import GOING
 LOST = 30  # points in a row that are none, then there is no more to be had
 SHORTER, RECOVERY = (
     0.5,
-    1.1,
-)  # factors of a step after one that led to such a point, and after others
+    1.25,
+)  # factors of a step after two that led to such points, and after others
 RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
 AGREEMENT = 0.1  # part of a mean of cosines that the last one is
 
@@ -58,7 +58,8 @@ def taken_shorter(v, s, m, reason):
     if s.nit == 0 or s.failures >= LOST:
         return False, m
     s.failures += 1
-    s.part *= SHORTER
+    if s.failures > 1:  # a single one may be chance
+        s.part *= SHORTER
     s.x = s.x_before
     for i in range(v.spare.size):
         v.g[s.g, i] = 0

@@ -14,7 +14,7 @@ from .elements import within
 from .kernels import largest_move
 from .loops import forget_all
 from .pairs import FLOOR, direction, go, remember
-from .passes import Sums
+from .ranks import largest, total, variables
 from .reasons import GOING
 from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, at_rest, is_single
 
@@ -67,7 +67,7 @@ def forget_pairs(metric, s):
 def first_pairs(v, s):
     """Get ready for the first step."""
     s.phase, s.fun_left = PHASE, s.fun_first
-    s.length = s.learning_rate * sqrt(np.float64(v.spare.size))
+    s.length = s.learning_rate * sqrt(np.float64(variables(v.ranks, v.spare.size)))
     begin_pairs(v.metric, s)
 
 
@@ -91,7 +91,11 @@ def leave_pairs(method, v, s, o, how):
     if how == PAUSE:
         s.nit_pairs, s.phase = s.nit + s.phase, 2 * s.phase
     s.failures = s.t = s.streak = s.rounding = 0
-    rate = o.first_rate if how == NOISY else s.length / sqrt(np.float64(v.spare.size))
+    rate = (
+        o.first_rate
+        if how == NOISY
+        else s.length / sqrt(np.float64(variables(v.ranks, v.spare.size)))
+    )
     rate = within(rate, RATE_LEAST, o.first_rate)
     if o.rate_per_gradient > 0.0 and s.gradient_norm_best > 0.0:
         rate /= s.gradient_norm_best
@@ -132,12 +136,13 @@ def learn(x, g, scale, steps, changes, table, metric, free, sums, s, o):
 
 
 @seldom
-def is_other(g, g_best, scale, s, o):
+def is_other(g, g_best, scale, ranks, s, o):
     """Return whether f or its gradient is not what it was at the same point, by more than rounding."""
     most = 0.0
     if s.gradient_error == 0.0:  # differences may have found other steps
         for i in range(g.size):
             most = max(most, abs(np.float64((g[i] - g_best[i]) * scale[i])))
+        most = largest(ranks, most)
     return differ(s.fun - s.fun_best, most, s, o)
 
 
@@ -158,7 +163,7 @@ def is_slight(of_f, of_g, s, o):
 
 
 @seldom
-def look(g, g_best, scale, s, o, finite):
+def look(g, g_best, scale, ranks, s, o, finite):
     """Take in f and gradient at the best point, which are not what they were; return whether to go on.
 
     As long as the noise is small beside the gradient, pairs tell of the Hessian; f is then the mean of what
@@ -178,7 +183,8 @@ def look(g, g_best, scale, s, o, finite):
             both, first, second = both + a * b, first + a * a, second + b * b
             most = max(most, abs(a - b))
             g_best[i] += (g[i] - g_best[i]) / g_best.dtype.type(count + 1.0)
-        alike = both > ALIKE * sqrt(first) * sqrt(second)
+        both, first, second = total(ranks, both), total(ranks, first), total(ranks, second)
+        most, alike = largest(ranks, most), both > ALIKE * sqrt(first) * sqrt(second)
     change = s.fun - s.fun_best
     s.looks, s.looks_here, s.looked = s.looks + 1, np.int64(count) + 1, UNSEEN
     s.noise2 += change * change * count / (count + 1.0)
@@ -188,7 +194,7 @@ def look(g, g_best, scale, s, o, finite):
 
 
 @alone
-def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o, finite):
+def judge(x, g, scale, steps, changes, table, metric, free, sums, s, o, finite):
     """Learn from the current point, go back to the best if it is not better, and set the radius.
 
     Returns whether to go on by pairs: STAY, or PAUSE, or LEAVE where f is rough, or NOISY.
@@ -196,14 +202,15 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
     if s.looked == LOOKING:
         s.looked = SEEN
         how = STAY
-        if not finite or is_other(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o):
-            how = look(g[np.uintp(s.g)], g[np.uintp(s.g_best)], scale, s, o, finite)
+        now, best = g[np.uintp(s.g)], g[np.uintp(s.g_best)]
+        if not finite or is_other(now, best, scale, sums.ranks, s, o):
+            how = look(now, best, scale, sums.ranks, s, o, finite)
         take_best(s)
         return how
     noisy = s.looks > 0 and not is_slight(s.fun_error, 0.0, s, o)
     if noisy and (s.rounding >= RESTED or at_rest(s, o) != GOING):
         return NOISY
-    root, fall = sqrt(np.float64(x.shape[1])), s.fun_best - s.fun
+    root, fall = sqrt(np.float64(variables(sums.ranks, x.shape[1]))), s.fun_best - s.fun
     promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
     first = s.fun_best == s.fun_first  # no step has been accepted
     # Noise that is measured where f is rough may be overrated: never let f rise above the start for it.
@@ -213,7 +220,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
     ratio = 1.0 if flat else fall / promised if finite else -1.0
     product = 0.0
     if finite:
-        product = learn(x, g, scale, steps, changes, table, metric, free, Sums(totals, parts), s, o)
+        product = learn(x, g, scale, steps, changes, table, metric, free, sums, s, o)
     if ratio < o.ratio_low:
         cut = cut_of(-fall, -s.slope) if finite else CUT_LEAST
         s.learning_rate = cut * s.length_tried / root
@@ -260,8 +267,8 @@ def judge(x, g, scale, steps, changes, table, metric, free, totals, parts, s, o,
 
 @alone
 def step(
-    x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, totals, parts, s, o
-):
+    x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, sums, s, o
+):  # fmt: skip
     """Write the next point into a free row of x, and into `twin`; return whether there is one."""
     before, row, slope = s.x_best, (s.x_best + 1) % 3, g[np.uintp(s.g_best)]
     point, new, h = x[np.uintp(before)], x[np.uintp(row)], g[np.uintp(1 - s.g_best)]
@@ -271,12 +278,11 @@ def step(
             new[i] = twin[i] = point[i]
         return True
     floor = FLOOR * s.metric_mean if s.pairs > 0 else 0.0
-    sums = Sums(totals, parts)
     modelled, square = direction(
         steps, changes, table, order, metric, point, slope, scale, lower, upper, free, h, sums, s.pairs,
         s.newest, o.drift, o.pivot, floor,
     )  # fmt: skip
-    radius = s.learning_rate * sqrt(np.float64(new.size))
+    radius = s.learning_rate * sqrt(np.float64(variables(sums.ranks, new.size)))
     part, s.slope, s.length_tried, size = go(
         point, slope, h, new, twin, steps, order, metric, scale, lower, upper, free, sums, radius,
         floor, modelled, square,
@@ -284,5 +290,5 @@ def step(
     s.modelled = 1 if part > 0.0 else 0
     s.part = part if part > 0.0 else 1.0
     if o.xtol > 0.0:
-        s.largest_step = largest_move(point, new, scale)
+        s.largest_step = largest(sums.ranks, largest_move(point, new, scale))
     return s.slope < 0.0 and s.length_tried > 4.0 * o.rounding * size

@@ -1,4 +1,4 @@
-"""What the language has no words for: bits of numbers, arrays that do not overlap, one row of several."""
+"""What the language has no words for: bits, arrays that do not overlap, one row of several, calls to C."""
 
 from llvmlite import ir
 from numba import types
@@ -70,6 +70,21 @@ def float_of(typingctx, bits):
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), codegen
+
+
+@intrinsic
+def call_c(typingctx, address, numbers, first, count):
+    """Call the C function ``void (double *, int64_t, int64_t)`` at an address."""
+
+    def codegen(context, builder, signature, arguments):
+        array = context.make_array(signature.args[1])(context, builder, arguments[1])
+        whole = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [array.data.type, whole, whole])
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        builder.call(function, [array.data, *arguments[2:]])
+        return context.get_dummy_value()
+
+    return types.none(types.intp, numbers, types.int64, types.int64), codegen
 
 
 def disjoint():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from numba import types
 from numba.extending import overload
 
 from .cache import INLINED, JIT, copied, entry, inner, seldom
@@ -24,9 +25,11 @@ from .kernels import (
     sweep,
     usable,
 )
+from .ranks import combine, largest
 from .rules import RULES, Step, coefficients
 from .vectors import Vectors
 
+RANKS = Vectors._fields.index("ranks")
 CHUNK = 8192  # elements that a thread takes at once, and that are summed by themselves
 
 
@@ -139,7 +142,7 @@ def _sweep_all(method, v, s, o, move, k):
     def noted(method, v, s, o, move, k):
         sweep_(method, v, s, o, move, k)
         if o.xtol > 0.0:
-            s.largest_step = largest_move(v.x[move.x], v.x[move.new], v.scale)
+            s.largest_step = largest(v.ranks, largest_move(v.x[move.x], v.x[move.new], v.scale))
 
     return noted
 
@@ -232,10 +235,26 @@ def _measured(method, v, x, g, o):
     return for_clipping
 
 
+def of_all(v, m):
+    """Return what all ranks have measured together; compiled by `_of_all`."""
+
+
+@overload(of_all, jit_options=INLINED)
+def _of_all(v, m):
+    def with_others(v, m):
+        a = v.ranks.numbers
+        a[0], a[1], a[2], a[3] = m.norm, m.along, m.norm2, m.previous2
+        combine(v.ranks, a, 1, 4)
+        return Measured(a[0], a[1], a[2], a[3])
+
+    alone = not on_host(v) or isinstance(v.types[RANKS], types.NoneType)
+    return (lambda v, m: m) if alone else with_others
+
+
 @inner
 def measure(method, v, x, g, o):
     """Return what `measured` does, which Numba compiles for each kind of caller; this once for all."""
-    return measured(method, v, x, g, o)
+    return of_all(v, measured(method, v, x, g, o))
 
 
 measure_again = seldom(measure.py_func)

@@ -16,6 +16,8 @@ import numpy as np
 
 from .cache import inner, seldom
 from .passes import move, take_difference, take_gradient, take_products, transform
+from .ranks import total as total_of
+from .ranks import variables
 
 FLOOR = 1e-6  # of the elements of the diagonal, relative to their mean
 SLIGHT = 1e-10  # cosine of step and change from which a pair says something
@@ -46,7 +48,7 @@ def remember(
     product = sy
     if sy < least:
         share = (expected - least) / (expected - sy)
-        sy, yy = least, damp(step, change, g_best, scale, share, part)
+        sy, yy = least, total_of(sums.ranks, damp(step, change, g_best, scale, share, part))
     if not sy > SLIGHT * sqrt(ss) * sqrt(yy):
         for i in range(n):  # the pair that was there has been overwritten
             step[i] = 0
@@ -56,7 +58,7 @@ def remember(
     numbers = anew, sy, anew * sds, sqrt(ss)
     ydy, total = note_products(steps, changes, table, metric, free, sums, k, count, numbers)
     table[2 * m + SCALES, k] = sy / ydy
-    return product, total / n, True
+    return product, total / variables(sums.ranks, n), True
 
 
 @inner

@@ -15,6 +15,7 @@ from numba.extending import overload
 from .cache import INLINED, JIT, SELDOM, inner
 from .elements import held, within
 from .loops import chunk, chunk_count
+from .ranks import combine
 
 METRIC_LEAST = 1e-3  # part of an element of the diagonal that an update leaves at least
 
@@ -24,6 +25,7 @@ class Sums(NamedTuple):
 
     total: Any  # float64, at least as many as any pass has
     parts: Any  # None, or, for threads, a row of as many for each chunk
+    ranks: Any  # None, or an `Exchange`
 
 
 def in_chunks(piece, options=INLINED):
@@ -50,6 +52,7 @@ def in_chunks(piece, options=INLINED):
             for b in range(chunk_count(n)):
                 lo, hi = chunk(b, n)
                 piece(lo, hi, sums.total, *args)
+            combine(sums.ranks, sums.total, 0, count)
 
         def threads(sums, count, n, args):
             at_once(sums.parts, count, n, args)
@@ -57,6 +60,7 @@ def in_chunks(piece, options=INLINED):
                 sums.total[i] = 0.0
                 for b in range(chunk_count(n)):
                     sums.total[i] += sums.parts[b, i]
+            combine(sums.ranks, sums.total, 0, count)
 
         return serial if isinstance(sums[1], types.NoneType) else threads
 

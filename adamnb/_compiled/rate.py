@@ -39,6 +39,7 @@ from .loops import (
     numbers,
     sweep_all,
 )
+from .passes import Sums
 from .reasons import BY_NOISE, BY_ROUNDING, GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
 from .sizes import outgrown
@@ -96,8 +97,8 @@ def _judged(method, v, s, o, m, reason):
     def by_pairs(method, v, s, o, m, reason):
         if s.curved:
             how = v.algebra.judge(
-                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free, v.sums, v.parts, s, o,
-                reason == GOING,
+                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free,
+                Sums(v.sums, v.parts, v.ranks), s, o, reason == GOING,
             )  # fmt: skip
             if how == NOISY and o.looks_out > 0.0:
                 s.stop = BY_NOISE
@@ -172,7 +173,7 @@ def _stepped(method, v, s, o, m, origin):
         if s.curved:
             if v.algebra.step(
                 v.x, v.g, v.spare, v.scale, v.lower, v.upper, v.steps, v.changes, v.table, v.order, v.metric,
-                v.free, v.sums, v.parts, s, o,
+                v.free, Sums(v.sums, v.parts, v.ranks), s, o,
             ):  # fmt: skip
                 return GOING
             take_best(s)

@@ -9,6 +9,7 @@ from .cache import SELDOM, inner
 from .intrinsics import disjoint, float_of
 from .kernels import norm
 from .loops import on_host
+from .ranks import anywhere, largest, total, variables
 
 LARGEST = 1e3  # most of a size that is learnt, in units of the mean of all or of 1: where f is flat, x drifts
 SMALL = 1e-3  # part of the others' size, and of f, from which a start may be a mere placeholder
@@ -32,10 +33,10 @@ def _size_all(method, v, s, o):
         x, g, scale, square = v.x[s.x], v.g[s.g], v.scale, 0.0
         for i in range(x.size):
             square += np.float64(scale[i]) * np.float64(scale[i])
-        real = scale.dtype.type
-        mean, height = real(sqrt(square / x.size)), real(abs(s.fun))
+        real, n = scale.dtype.type, variables(v.ranks, x.size)
+        mean, height = real(sqrt(total(v.ranks, square) / n)), real(abs(s.fun))
         s.size_limit = LARGEST * (mean if mean > real(1) else real(1))
-        small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / x.size), real(0)
+        small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / n), real(0)
         for i in range(x.size):
             slope, size = abs(g[i]), abs(x[i])
             if zero < size < small and zero < slope * size < little:
@@ -77,8 +78,10 @@ def _outgrown(method, v, s, o):
                 rescaled(v, i, scale[i] / before)
                 for slot in range(v.slots.shape[0]):
                     v.slots[slot, i] = 0
+        grown = anywhere(v.ranks, grown)
         if grown:
             top = float_of(norm(0, x.size, x, v.g[s.g], scale, v.lower, v.upper))
+            top = largest(v.ranks, top)
             s.x_best, s.g_best = s.x, s.g  # f is the same
             s.gradient_norm = s.gradient_norm_best = top
             if s.gradient_norm_best > s.gradient_norm_first:

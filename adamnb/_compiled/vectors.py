@@ -25,6 +25,7 @@ class Vectors(NamedTuple):
     sums: Any = None  # shape (2 m + 2,), float64: what passes over all elements add up
     parts: Any = None  # for threads: shape (chunks of elements, 2 m + 2), float64
     algebra: Any = None  # an `Algebra`
+    ranks: Any = None  # an `Exchange`, where other ranks have other variables
     chunks: Any = None  # shape (4, m), float64: norms and sums of chunks of elements, for threads
 
 

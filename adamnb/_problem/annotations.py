@@ -76,6 +76,7 @@ class Options(BatchOptions, total=False):
     progress: Progress
     state: Mapping[str, Any] | None
     comm: Any
+    sharded: bool
 
 
 class MultistartOptions(BatchOptions, total=False):

@@ -277,6 +277,13 @@ OPTIONS = {
         " are each rank's share of a sum over data, and x and the result are the same on every rank, to the"
         " bit",
     ),
+    "sharded": Option(
+        False, "be True or False", _flag,
+        "with `comm`: x0 is this rank's part of the variables, and so is all else that has an element for"
+        " each: bounds, x and the gradient of the result. `fun` gets its part, asks other ranks for what it"
+        " needs of theirs, and returns a share of f; the gradient is that of the whole f by its part."
+        " `verify` is off, and each rank has a checkpoint of its own",
+    ),
     "threads": Option(
         None, f"be None or a whole number from 1 to {numba.config.NUMBA_NUM_THREADS}", _threads,
         "threads for large x: None chooses, 1 is serial; the bits do not depend on it",
@@ -380,6 +387,26 @@ def check_polish(polish: Any, bounded: bool) -> None:
     """Raise a `ValueError` if `polish` names a method that does not keep bounds."""
     if bounded and polish in ("BFGS", "CG"):
         raise ValueError(f"`polish` must keep the bounds; got {polish!r}: use True or 'TNC'.")
+
+
+def check_sharded(o: Mapping[str, Any], given: Mapping[str, Any], jac: Any) -> None:
+    """Raise a `ValueError` for what cannot be had where every rank has a part of x."""
+    if not o["sharded"]:
+        return
+    if o["comm"] is None:
+        raise ValueError(
+            "`sharded` needs `comm`, the communicator of the ranks that have the parts."
+        )
+    if not (jac is True or jac == "inplace" or callable(jac)):
+        raise ValueError(
+            "`sharded` needs the gradient of f by this rank's part of x: give `jac`, a function, True or"
+            " 'inplace'."
+        )
+    for name in ("polish", "errors", "verify"):
+        if given.get(name):
+            raise ValueError(
+                f"`{name}` needs the whole of x on a rank; leave it out with `sharded`."
+            )
 
 
 def check_errors(

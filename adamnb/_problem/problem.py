@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult
 from .._compiled import machine_code as code
 from .methods import Method
 from .ranks import Ranks
+from .shards import ALONE, Alone
 from .structure import VECTOR, Structure, Vector
 
 
@@ -34,3 +35,4 @@ class Problem:
     started: float = field(default_factory=perf_counter)
     compile_before: float = field(default_factory=lambda: code.seconds)
     ranks: Ranks | None = None  # that f is summed over
+    shards: Alone = ALONE  # which variables this one has

@@ -6,8 +6,11 @@ else may end a run on one of them (time, Ctrl-C, a callback, an exception) is to
 """
 
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from traceback import print_exception
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from .._compiled.reasons import GOING
 from .objective import Objective
 
 FAILED, INTERRUPT, STOP, FUN = range(4)  # what an exchange begins with
+PATIENCE = 5.0  # seconds after which others must have heard of a failure
 
 
 class RankError(RuntimeError):
@@ -38,9 +42,15 @@ class Ranks:
         self.sent, self.interrupted, self.over = 0, False, False
         self.unsound: list[int] = []  # ranks whose last f was not finite
         self.watching = False  # whether one of them has a callback
+        self._tables: dict[int, np.ndarray] = {}  # by the length of their rows
         self._headers = np.zeros((self.count, 4))
         self._buffers = np.zeros((2, self.count, 0))
         self._before: Any = None
+        self._apart = False  # whether the caller's functions have messages of their own
+
+    def keep_apart(self) -> None:
+        """Take a communicator of its own: the caller's functions have messages, too."""
+        self.comm, self._apart = self.comm.Dup(), True
 
     def __enter__(self) -> "Ranks":
         if threading.current_thread() is threading.main_thread():
@@ -54,6 +64,8 @@ class Ranks:
         try:
             if not self.over:  # the others wait for an exchange
                 self.exchange(failure=error)
+            if self._apart:
+                self.comm.Free()
         finally:
             if self._before is not None:
                 signal.signal(signal.SIGINT, self._before)
@@ -70,7 +82,8 @@ class Ranks:
         """
         own = np.array([failure is not None, self.interrupted, stop, f])
         headers = self._headers
-        self.comm.Allgather(own, headers)
+        with self._heard(failure):
+            self.comm.Allgather(own, headers)
         self.sent += (self.count - 1) * own.nbytes
         if not headers[:, : INTERRUPT + 1].any():
             return headers
@@ -83,6 +96,26 @@ class Ranks:
             told = [f"rank {rank} raised {text}" for rank, text in enumerate(texts) if text]
             raise RankError("; ".join(told))
         raise KeyboardInterrupt
+
+    @contextmanager
+    def _heard(self, failure: BaseException | None) -> Iterator[None]:
+        """End the job if the others do not hear of a failure, as they wait for a message of `fun`."""
+        if failure is None or not self._apart:
+            yield
+            return
+
+        def abort() -> None:
+            print_exception(failure)
+            sys.stderr.write(
+                f"Rank {self.rank} failed, and others wait for it in `fun`: no rank goes on.\n"
+            )
+            sys.stderr.flush()
+            self.comm.Abort(1)
+
+        timer = threading.Timer(PATIENCE, abort)
+        timer.start()
+        yield
+        timer.cancel()
 
     def agreed(self, stop: int) -> int:
         """Return why to stop, if a rank wants to: the reason of the first that does."""
@@ -102,6 +135,21 @@ class Ranks:
             raise ValueError(
                 f"`{name}` must be the same on all ranks; it differs on rank {other[0]} from that on rank 0."
             )
+
+    def combine(self, numbers: np.ndarray, maxima: int) -> None:
+        """Make numbers those of all ranks: the first are maxima, NaN if one is, the others sums.
+
+        Sums are made in the order of ranks.
+        """
+        table = self._tables.get(numbers.size)
+        if table is None:
+            table = self._tables[numbers.size] = np.empty((self.count, numbers.size))
+        self.comm.Allgather(numbers, table)
+        self.sent += (self.count - 1) * numbers.nbytes
+        numbers[:] = table[0]
+        for other in table[1:]:
+            np.maximum(numbers[:maxima], other[:maxima], out=numbers[:maxima])
+            numbers[maxima:] += other[maxima:]
 
     def total(self, share: np.ndarray) -> np.ndarray:
         """Return the sum of the shares of all ranks, in their order: each sums a part, and hands it out.
@@ -124,21 +172,22 @@ class Ranks:
         return whole.reshape(-1)[:n]
 
 
-def summed(ranks: Ranks, objective: Objective) -> Callable:
+def summed(ranks: Ranks, objective: Objective, whole: bool = True) -> Callable:
     """Return the function ``x -> (f, gradient)`` of the sum of which `objective` is this rank's share.
 
-    The gradient is valid until the next call.
+    Unless x is `whole`, the gradient is that of all shares already, by this rank's part of x. It is valid
+    until the next call, and x may be spoilt.
     """
     g = np.empty(objective.shape, objective.dtype)
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
-        f, failure = 0.0, None
+        f, gradient, failure = 0.0, g, None
         try:
-            f = objective.evaluate(x, g)
+            f, gradient = objective.at(x, x.copy(), g)
         except BaseException as error:
             failure = error
         values = ranks.exchange(f, failure=failure)[:, FUN]
         ranks.unsound = np.flatnonzero(~np.isfinite(values)).tolist()
-        return float(sum(values.tolist())), ranks.total(g)
+        return float(sum(values.tolist())), ranks.total(gradient) if whole else gradient
 
     return fun

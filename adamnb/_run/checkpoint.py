@@ -93,6 +93,14 @@ def file_of(path: Any) -> Path:
     return file if file.suffix == ".npz" else file.with_name(f"{file.name}.npz")
 
 
+def of_rank(path: Any, rank: int) -> Path | None:
+    """Return the file of a rank, each of which has one."""
+    if path is None:
+        return None
+    file = file_of(path)
+    return file.with_name(f"{file.stem}.{rank}{file.suffix}")
+
+
 def write(path: Path, state: Mapping[str, Any]) -> None:
     """Write a state to a file, which is the old one or the new one at any time.
 

@@ -33,6 +33,7 @@ from .._compiled.reasons import (
 )
 from .._compiled.stops import SINGLE
 from .._problem.arguments import SCHEMES
+from .._problem.shards import ALONE
 from .contradiction import contradiction, ways
 from .escape import falls_for_ever, unchanged
 from .second_order import UNFINISHED, Lower, Stationary, in_single, lower_point, stationary
@@ -180,9 +181,9 @@ def is_noisy(run: Any) -> bool:
 
     A success of f that is noisy is none: a gradient that vanishes by chance, say.
     """
-    s, v, o = run.s, run.state.vectors, run.problem.options
+    s, v, o, shards = run.s, run.state.vectors, run.problem.options, run.problem.shards
     best = v.g[s.g_best]
-    count = 1 if best.any() else CHANCES
+    count = 1 if shards.anywhere(best.any()) else CHANCES
     if o["noisy"] is False or o["verify"] == 0 or (s.looked == SEEN and count == 1):
         return False
     s.looked, g = SEEN, np.empty_like(best)
@@ -192,6 +193,7 @@ def is_noisy(run: Any) -> bool:
         f, most = value_at(run, v.x[s.x_best], g), 0.0
         if run.objective.differences is None:
             most = float(np.abs((g - best) * (1.0 if v.scale is None else v.scale)).max())
+            most = shards.largest(most)
         rise, o = f - s.fun_best, run.settings[0]
         if differ(rise, most, s, o) and not is_slight(SIGMAS * abs(rise), most, s, o):
             return True
@@ -219,7 +221,7 @@ def finish(run: Any, reason: int) -> int:
         return run.under_noise() if run.rate is None else BY_NOISE
     while True:
         doubtful = reason in (*MET, *DOUBTFUL) or lost(run, reason)
-        if run.problem.options["verify"] == 0 or not doubtful:
+        if run.problem.options["verify"] == 0 or not doubtful or run.state.shards is not ALONE:
             break
         try:
             reason, lower = Finish(run, polishing=False).verified(reason)

@@ -24,6 +24,7 @@ from .._compiled.reasons import (
 )
 from .._compiled.vectors import X_ROWS
 from .._problem.scatter import ScatterDifferences
+from .._problem.shards import Alone
 from .settings import is_plain
 
 POWER = 3.0  # of the average: late points count most
@@ -124,10 +125,10 @@ class UnderNoise:
         if run.rate is None:
             v.factors[:] = 1
             if run.problem.x_scale is None:
-                v.scale[:] = of_one_kind(v.scale)
+                v.scale[:] = of_one_kind(v.scale, run.problem.shards)
             if s.nit > 0:
                 first = AUTOMATIC["first_rate_under_noise"]
-                length = SHORTER * s.length / sqrt(v.spare.size) if self.fallen() else first
+                length = SHORTER * s.length / sqrt(run.count) if self.fallen() else first
                 norm = 1.0 if method.scale_free else s.gradient_norm_best
                 s.learning_rate = within(length, RATE_LEAST, first) / (norm or 1.0)
             else:
@@ -348,14 +349,16 @@ class UnderNoise:
         return {"fun_stderr": at.error / unit, "noise": Noise(at.noise.fun / unit, of_g)}
 
 
-def of_one_kind(scale: np.ndarray) -> np.ndarray:
-    """Return the sizes of variables, small ones enlarged if all seem to be of one kind.
+def of_one_kind(scale: np.ndarray, shards: Alone) -> np.ndarray:
+    """Return the sizes of variables, small ones enlarged if those on all ranks seem to be of one kind.
 
     A random start has small elements by chance, and steps in proportion to them would be lost in the noise.
     """
-    if scale.max() > SPREAD * np.exp(np.log(scale).mean()):
+    n = shards.variables(scale.size)
+    middle = np.exp(shards.total(np.log(scale).sum()) / n)
+    if shards.largest(scale.max()) > SPREAD * middle:
         return scale
-    return np.maximum(scale, np.sqrt(np.mean(scale * scale)))
+    return np.maximum(scale, np.sqrt(shards.total(np.sum(scale * scale)) / n), dtype=scale.dtype)
 
 
 def rises(kept: Look, found: Look) -> bool:

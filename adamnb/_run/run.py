@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from .._compiled import machine_code as code
-from .._compiled.curvature import LOOKING, SEEN, begin_pairs
+from .._compiled.curvature import LOOKING, SEEN, begin_pairs, differ
 from .._compiled.differences import Learnt
 from .._compiled.iteration import advance, step_on
 from .._compiled.machine_code import array_type, machine_code
@@ -84,15 +84,19 @@ class Run:
         self.display = problem.display
         tabulated = self.display is not None and self.display.every > 0
         self.noted = self.history is not None or tabulated  # whether every point is
+        bounds = problem.bounds
+        held = bounds is not None and bool((bounds[0] == bounds[1]).all())
+        self.fixed = not problem.shards.anywhere(not held)  # whether no variable is free
         self._prepare()
 
     def _prepare(self) -> None:
         """Set up the state."""
         problem, o = self.problem, self.problem.options
-        pairs = pairs_of(o, problem.x0.size)
+        self.count = problem.shards.variables(problem.x0.size)
+        pairs = pairs_of(o, self.count)
         self.state = State(
-            problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs
-        )
+            problem.method, problem.x0, self.rate, problem.x_scale, problem.bounds, pairs, problem.shards
+        )  # fmt: skip
         self.settings = settings(problem.method, o, problem.x0.dtype, looks_out=True)
         if o["noisy"] is False:
             self.s.looked = SEEN
@@ -167,14 +171,8 @@ class Run:
 
     def save_if_due(self) -> None:
         """Save what there is between two iterations, if it is time to."""
-        if self.checkpoint is not None and self.checkpoint.due():
+        if self.checkpoint is not None and self.problem.shards.anywhere(self.checkpoint.due()):
             self.save(self.snapshot(GOING))
-
-    @property
-    def fixed(self) -> bool:
-        """Whether the bounds leave no variable free."""
-        bounds = self.problem.bounds
-        return bounds is not None and bool((bounds[0] == bounds[1]).all())
 
     @property
     def decays(self) -> bool:
@@ -185,7 +183,11 @@ class Run:
         """Return whether f or its gradient is another when the start is evaluated again."""
         x, (one, two) = self.problem.x0, np.empty((2, self.problem.x0.size), self.problem.x0.dtype)
         f, again = (self.objective.evaluate(x, g) for g in (one, two))
-        return bool(np.isfinite(f)) and (f != again or bool((one != two).any()))
+        if not np.isfinite(f):
+            return False
+        at, o = SimpleNamespace(fun_best=f), self.settings[0]
+        at.gradient_norm_best = self.state.gradient_norm(x, one)
+        return bool(differ(again - f, self.state.gradient_norm(x, two - one), at, o))
 
     def under_noise(self) -> int:
         """Go on where f is noisy; return the reason to stop."""
@@ -214,7 +216,8 @@ class Run:
         if callable(self.rate) and s.nit < o.maxiter and s.nfev < o.maxfun:
             s.learning_rate = checked_rate(self.rate, s.nit + 1)
         signature = self.method, *state.types(), array_type(OPTIONS, 1)
-        reason = machine_code(step_on, signature)(None, state.vectors, state.records, self.settings)
+        step = self.problem.shards.watched(machine_code(step_on, signature))
+        reason = step(None, state.vectors, state.records, self.settings)
         if self.history and not s.judged:  # as after an iteration that had not ended
             self.history[-1][-1, 1:] = s.gradient_norm, s.learning_rate
         return reason
@@ -253,7 +256,9 @@ class Run:
         iterate = self.iteration(self.objective)
         while (reason := iterate()) == GOING:
             if self.display is not None and self.enough():
-                return INTERRUPTED
+                if self.problem.ranks is None:
+                    return INTERRUPTED
+                self.s.stop = INTERRUPTED  # of all ranks, once they have met
         return INTERRUPTED if self.s.stop == INTERRUPTED else reason
 
     def iteration(self, objective: Objective) -> Callable[[], int]:
@@ -262,7 +267,7 @@ class Run:
         No generator, in which a `StopIteration` of the caller's functions would be another error.
         """
         state, noted = self.state, self.noted
-        step = advance_of(self.method, state)
+        step = self.problem.shards.watched(advance_of(self.method, state))
         evaluate, v = objective.at, state.vectors
         records, options = state.records, self.settings
         for_fun, for_jac, buffer = v.spare, v.spare.copy(), np.empty_like(v.spare)
@@ -344,16 +349,20 @@ class Run:
 
     def watch(self, gradient: np.ndarray) -> None:
         """Show the current point to the callback, look at the clock, set the learning rate."""
-        s, observe = self.s, self.problem.observe
-        if observe is not None and s.nit > 0:
+        s, observe, ranks = self.s, self.problem.observe, self.problem.ranks
+        if ranks is not None and not ranks.watching:
+            ranks = None
+        if s.nit > 0 and (observe is not None or ranks is not None):
+            norm = self.state.gradient_norm(self.state.vectors.x[s.x], gradient)
             try:
-                observe(self.intermediate(gradient))
+                if observe is not None:
+                    observe(self.intermediate(gradient, norm))
             except StopIteration:
                 s.stop, self.detail = INTERRUPTED, "callback"
-        if self.problem.ranks is not None and self.problem.ranks.watching:
-            s.stop = self.problem.ranks.agreed(s.stop)
+        if ranks is not None:
+            s.stop = ranks.agreed(s.stop)
             if s.stop == INTERRUPTED:
-                self.detail = "callback"  # of another rank, perhaps
+                self.detail = self.detail or "callback"  # of another rank
         if self.late() and s.stop == GOING:
             s.stop = OUT_OF_SECONDS
         o = self.settings[0]
@@ -473,13 +482,13 @@ class Run:
             kept["history"] = np.concatenate([kept["history"], row])
         return kept
 
-    def intermediate(self, g: np.ndarray) -> Result:
-        """Return what a callback sees, in copies."""
+    def intermediate(self, g: np.ndarray, norm: float) -> Result:
+        """Return what a callback sees of a point whose gradient is g, of this norm, in copies."""
         s, v = self.s, self.state.vectors
         unit = self.unit
         seen = Result(
             x=v.x[s.x].copy(), fun=s.fun / unit, jac=g / unit, nit=s.nit, nfev=s.nfev, njev=s.njev,
-            gradient_norm=self.state.gradient_norm(v.x[s.x], g) / unit,
+            gradient_norm=norm / unit,
         )  # fmt: skip
         return self.problem.structure.shown(seen)
 
@@ -495,16 +504,18 @@ class Run:
         differences = isinstance(problem.jac, str) and problem.jac in SCHEMES
         if problem.bounds is not None and differences:
             jac[problem.bounds[0] == problem.bounds[1]] = np.nan  # never differentiated
-        bad = None
+        where = ""
         if reason == BAD_JAC:
             bad = state.bad_gradient()
-            if bad is None:  # finite, but not when multiplied by x_scale
+            where = problem.shards.first(
+                "" if bad is None else f" at {problem.structure.where(bad)}"
+            )
+            if not where:  # finite, but not when multiplied by x_scale
                 reason = TOO_LARGE
         if reason != BAD_FUN and self.fixed:
             reason = ALL_FIXED
         if reason == STUCK and self.rate is not None:
             reason = RATE_ENDED
-        where = "" if bad is None else f" at {problem.structure.where(bad)}"
         status, message = outcome(reason, s, problem.options, where, self.detail)
         rate: Any = s.learning_rate
         if v.factors is not None and not state.automatic:

@@ -14,10 +14,13 @@ from .._compiled.functions import first_class
 from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.pairs import EXTRA
+from .._compiled.passes import Sums
+from .._compiled.ranks import Exchange
 from .._compiled.rate import AUTOMATIC
 from .._compiled.records import OPTIONS, STATE
 from .._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors
 from .._problem.methods import Method
+from .._problem.shards import ALONE, Alone
 from ..schedules import Plateau
 
 Pair = tuple[Any, Any]
@@ -74,7 +77,8 @@ def with_pairs(vectors: Vectors, m: int) -> Vectors:
         steps=full((*problems, m, n), 0.0, dtype), changes=full((*problems, m, n), 0.0, dtype),
         table=full((*problems, 2 * m + EXTRA, m), 0.0, np.dtype(float)),
         order=np.zeros((*problems, 2 * m), np.int64), metric=full((*problems, n), 1.0, dtype), free=free,
-        sums=np.empty((*problems, 2 * m + 2)), algebra=algebra_of(dtype, free is not None, False)[1],
+        sums=np.empty((*problems, 2 * m + 2)),
+        algebra=algebra_of(dtype, free is not None, False, vectors.ranks is not None)[1],
     )  # fmt: skip
 
 
@@ -86,7 +90,9 @@ def on_threads(vectors: Vectors) -> Vectors:
         return vectors
     return vectors._replace(
         parts=np.empty((chunks, vectors.sums.size)),
-        algebra=algebra_of(vectors.x.dtype, vectors.free is not None, True)[1],
+        algebra=algebra_of(
+            vectors.x.dtype, vectors.free is not None, True, vectors.ranks is not None
+        )[1],
     )
 
 
@@ -198,6 +204,8 @@ class State:
     bounds : None or pair of ndarray, shape of x0
     pairs : int
         How many secant pairs are remembered.
+    shards : Alone
+        Which of the variables these are.
 
     Attributes
     ----------
@@ -217,12 +225,16 @@ class State:
         x_scale: np.ndarray | None,
         bounds: tuple[np.ndarray, np.ndarray] | None,
         pairs: int = 0,
+        shards: Alone = ALONE,
     ) -> None:
         self.method, self.automatic = method, learning_rate is None
         axes = learning_rate.ndim if isinstance(learning_rate, np.ndarray) else 0
         own = axes == x0.ndim  # a rate for each variable
         given = learning_rate if own or axes == 0 else 0.0
         self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
+        self.shards = shards
+        if shards.exchange is not None:
+            self.vectors = self.vectors._replace(ranks=shards.exchange)
         if pairs:
             self.vectors = with_pairs(self.vectors, pairs)
         self.records = new_records(x0.shape[0] if x0.ndim > 1 else 1)
@@ -283,7 +295,8 @@ class State:
     def gradient_norm(self, x: np.ndarray, g: np.ndarray) -> float:
         """Return the largest |element| of a gradient at x, projected and in units of x_scale."""
         v = self.vectors
-        return projected_norm(x, g, v.scale, v.lower, v.upper)
+        norm = projected_norm(x, g, v.scale, v.lower, v.upper)
+        return float(self.shards.largest(norm))
 
     def bad_gradient(self) -> int | None:
         """Return where the current gradient is not finite."""
@@ -301,35 +314,43 @@ def vectors_type(vectors: Vectors) -> types.Type:
     return _vectors_type(
         vectors.free is not None,
         threads,
+        vectors.ranks is not None,
         *[(a.dtype, a.ndim) if isinstance(a, np.ndarray) else None for a in vectors],
     )
 
 
 @cache
-def _vectors_type(bounded: bool, threads: bool, *kinds: tuple[np.dtype, int] | None) -> types.Type:
+def _vectors_type(
+    bounded: bool, threads: bool, shared: bool, *kinds: tuple[np.dtype, int] | None
+) -> types.Type:
     named = {
         name: types.none if k is None else array_type(*k)
         for name, k in zip(Vectors._fields, kinds, strict=True)
     }
     if (rows := kinds[STEPS]) is not None:
-        named["algebra"] = algebra_of(rows[0], bounded, threads)[0]
+        named["algebra"] = algebra_of(rows[0], bounded, threads, shared)[0]
+    if shared:
+        named["ranks"] = EXCHANGE
     return types.NamedTuple(list(named.values()), Vectors)
 
 
 STEPS = Vectors._fields.index("steps")
+EXCHANGE = types.NamedTuple([types.intp, types.intp, array_type(np.dtype(float), 1)], Exchange)
 
 
 @cache
-def algebra_of(dtype: np.dtype, bounded: bool, threads: bool) -> tuple[types.Type, Algebra]:
+def algebra_of(
+    dtype: np.dtype, bounded: bool, threads: bool, shared: bool
+) -> tuple[types.Type, Algebra]:
     """Return the type and the value of the functions of `curvature` for vectors of a dtype."""
     vector, rows, table = array_type(dtype, 1), array_type(dtype, 2), array_type(np.dtype(float), 2)
-    low, sums = vector if bounded else types.none, array_type(np.dtype(float), 1)
-    parts = table if threads else types.none
+    low, parts = vector if bounded else types.none, table if threads else types.none
+    own = array_type(np.dtype(float), 1), parts, EXCHANGE if shared else types.none
+    sums = types.NamedTuple(own, Sums)
     order, records = array_type(np.dtype(np.int64), 1), (from_dtype(STATE), from_dtype(OPTIONS))
     signatures = Algebra(
-        judge=(rows, rows, vector, rows, rows, table, vector, low, sums, parts, *records, types.boolean),
-        step=(rows, rows, *2 * (vector,), low, low, rows, rows, table, order, vector, low, sums,
-              parts, *records),
+        judge=(rows, rows, vector, rows, rows, table, vector, low, sums, *records, types.boolean),
+        step=(rows, rows, *2 * (vector,), low, low, rows, rows, table, order, vector, low, sums, *records),
     )  # fmt: skip
     found = []
     for function, signature in zip((judge, step), signatures, strict=True):

@@ -108,7 +108,7 @@ class StochasticRun(Run):
         if automatic:
             self.s.learning_rate = AUTOMATIC["first_rate_under_noise"]
         if automatic and scale is None:
-            self.state.vectors.scale[:] = of_one_kind(self.state.vectors.scale)
+            self.state.vectors.scale[:] = of_one_kind(self.state.vectors.scale, problem.shards)
         between = self.plan.between
         if between:  # takes the place of the momentum
             o = o | {"beta1": 0.0}
