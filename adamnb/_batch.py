@@ -24,7 +24,6 @@ from ._problem.arguments import (
     gradient_name,
     on_device,
     per_variable,
-    unbounded,
 )
 from ._problem.compiled import called, is_compiled
 from ._problem.derivative import chosen_gradient
@@ -196,22 +195,22 @@ def minimize_batch(
         _check_gpu(fun, jac, workers, o)
         x0, data = _viewed(x0, data)
     problems = Problems(x0, data, bounds, o, on_gpu, structure.where)
-    box = problems.bounds or unbounded((problems.count, problems.n))
-    check_errors(o, *box, single=False)
+    check_errors(o, problems.bounds, (problems.count, problems.n), single=False)
     check_polish(o["polish"], bounded=problems.bounds is not None)
     if o["finite_diff_rel_step"] is not None:
         per_variable("finite_diff_rel_step", o["finite_diff_rel_step"], problems.n)
     solved = Solved.nothing(0, problems.starts(slice(0, problems.count)), GOING, o)
     checkpoint = _taken_up(problems, solved, (several(data), args), row.name, o)
     if problems.count and not on_gpu:
-        first = tuple(array[0] for array in problems.block(0, 1).data)
+        first = tuple(array[0] for array in problems.data_of(slice(0, 1)))
         jac, args = chosen_gradient(fun, jac, args, given, problems.dtype, first)
     if not on_gpu:
         gradient = gradient_name(jac)
     together = is_compiled(fun, jac) and not o["noisy"]  # averages are taken one by one
     batch = Batch(fun, jac, args, row, o, together, time.time() + o["max_time"])
     bar = shown.Progress(progress, problems.count)
-    problems = problems.only(np.flatnonzero(solved.reason == GOING))
+    if o["resume"] is not None:
+        problems = problems.only(np.flatnonzero(solved.reason == GOING))
 
     def result() -> BatchResult:
         seconds = time.perf_counter() - started, code.seconds - compile_before

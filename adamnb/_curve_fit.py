@@ -23,7 +23,7 @@ from ._problem.model import PythonModel, compiled_rows, count_parameters
 from ._problem.options import OPTIONS, check, suggest
 from ._run.covariance import stderr_of
 from ._run.fits import CompiledFits, Part, PythonFits, choices_of
-from ._run.fitted import CurveFit, is_known, said_of, said_of_many
+from ._run.fitted import CurveFit, said_of, said_of_many
 from ._run.progress import Progress
 from ._run.result import attach
 from ._run.team import handed_out
@@ -372,9 +372,8 @@ def _result(
     attributes: dict[str, Any],
 ) -> CurveFit:
     """Return the result; raise where the fit of one curve failed."""
-    known = is_known(found.reason)
+    known, status, number, message = said_of_many(found.reason, choices)
     found.p[~known] = np.nan
-    number, status, message = said_of_many(found.reason, choices)
     success = status == CONVERGED
     found.covariance[~success] = np.nan
     values = {

@@ -147,9 +147,11 @@ def _threaded(
     batch: Batch, problems: Problems, threads: int | None, stopped: Callable[..., bool]
 ) -> Iterator[Solved]:
     """Solve blocks in machine code, on threads; the first problem shows the types of all."""
-    blocks = CompiledBlocks(batch, problems.block(0, 1))
+    sample = problems.block(0, 1)
+    blocks = CompiledBlocks(batch, sample)
 
     def solve(first: int, size: int, stop: Callable[[int], bool]) -> Solved:
-        return blocks.solve(problems.block(first, size), stop)
+        block = sample if (first, size) == (0, 1) else problems.block(first, size)
+        return blocks.solve(block, stop)
 
     return handed_out(solve, problems.count, threads, stopped, batch.late)

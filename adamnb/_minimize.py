@@ -21,7 +21,6 @@ from ._problem.arguments import (
     observer,
     on_device,
     per_variable,
-    unbounded,
 )
 from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
@@ -296,7 +295,7 @@ class Solver:
         if pair is not None and not there:
             vector = np.clip(vector, *pair)
         _options.check_polish(o["polish"], bounded=pair is not None)
-        _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
+        _options.check_errors(o, pair, vector.shape, single=True)
         _refuse(constraints)
         args = argument_tuple(fun, args, 1 + (jac == "inplace"))
         fun, jac = flattened(fun, jac, structure)

@@ -47,13 +47,14 @@ def _where_it_is(problem: Problem, data: Any) -> Result:
 
 def _taken_up(run: Any, data: Any) -> Any:
     """Return a run that goes on from a checkpoint or a state, if the options say so."""
-    problem = run.problem
-    labels = labels_of(
-        problem.options, data, of="minimize", method=problem.method.name, shape=problem.x0.shape,
-        dtype=problem.x0.dtype,
-    )  # fmt: skip
-    labels |= problem.shards.labels
-    take_up(run, labels, state_of(problem.options, labels))
+    problem, o = run.problem, run.problem.options
+    if o["checkpoint"] is not None or o["resume"] is not None or o["state"] is not None:
+        labels = labels_of(
+            o, data, of="minimize", method=problem.method.name, shape=problem.x0.shape,
+            dtype=problem.x0.dtype,
+        )  # fmt: skip
+        labels |= problem.shards.labels
+        take_up(run, labels, state_of(o, labels))
     places = problem.shards.gathered(int(run.s.nit))
     if len(set(places)) > 1:
         raise CheckpointError(

@@ -18,7 +18,6 @@ from ._problem.arguments import (
     limits,
     observer,
     on_device,
-    unbounded,
 )
 from ._problem.compiled import is_compiled
 from ._problem.derivative import chosen_gradient
@@ -214,7 +213,7 @@ def minimize_stochastic(
     if pair is not None:
         vector = np.clip(vector, *pair)
     _options.check_polish(o["polish"], bounded=pair is not None)
-    _options.check_errors(o, *(pair or unbounded(vector.shape)), single=True)
+    _options.check_errors(o, pair, vector.shape, single=True)
     weights = _average(average, average_decay, o)
     observe = observer(callback)
     args = argument_tuple(fun, args, 1 + (jac == "inplace") + len(rows.arrays))

@@ -1,8 +1,10 @@
 """What a call does beside its iterations: counted, and never with what another call has left."""
 
 import gc
+import sys
 import threading
 import weakref
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -12,7 +14,7 @@ from numba.core.dispatcher import Dispatcher
 
 import adamnb
 from adamnb._compiled import functions, machine_code
-from adamnb._run import team
+from adamnb._run import block, fits, team
 
 X0 = np.array([3.0, -2.0])
 DATA = np.array([1.0, 10.0])
@@ -136,6 +138,58 @@ def test_options_may_change_between_two_calls():
     assert (second.nit, options) == (2, {"maxiter": 2, "x_scale": 0.9})
     assert second.x_last.tobytes() == solve(maxiter=2, x_scale=0.9).x_last.tobytes()
     assert second.x_last.tobytes() != solve(maxiter=2).x_last.tobytes()
+
+
+PACKAGE = str(Path(adamnb.__file__).parent)
+
+
+@pytest.fixture
+def calls_of():
+    """Count the functions, of whatever language, that this package calls in a second call of its own."""
+    before = sys.getprofile()
+
+    def calls_of(call):
+        count = 0
+
+        def noted(frame, event, argument):
+            nonlocal count
+            caller = {"call": frame.f_back, "c_call": frame}.get(event)
+            count += caller is not None and caller.f_code.co_filename.startswith(PACKAGE)
+
+        call()
+        sys.setprofile(noted)
+        call()
+        sys.setprofile(before)
+        return count
+
+    yield calls_of
+    sys.setprofile(before)
+
+
+@numba.njit
+def line(t, a, b):
+    return a + b * t
+
+
+# A script that fits in loops pays for each of them. These are the counts of Python 3.11: who adds to them has
+# looked whether that is needed in every call.
+COUNTS = {
+    "one": (solve, 410),
+    "within bounds": (lambda: solve(bounds=[(-1.0, 4.0)] * 2), 480),
+    "in Python": (
+        lambda: adamnb.minimize(fun.py_func, X0, (DATA,), jac=jac.py_func, maxiter=1), 375
+    ),
+    "ten": (lambda: solve_ten(maxiter=1), 800),
+    "a curve": (lambda: adamnb.curve_fit(line, np.arange(4.0), np.arange(4.0) ** 2, [1.0, 1.0]), 405),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_call_does_no_more_than_it_did(name, calls_of, monkeypatch):
+    for place, seconds in ((team, "INSTANT"), (block, "SECONDS"), (fits, "SECONDS")):
+        monkeypatch.setattr(place, seconds, np.inf)  # no second look at a clock
+    call, most = COUNTS[name]
+    assert calls_of(call) <= most
 
 
 # ------------------------------------------------------------------------------ threads of a batch

@@ -43,12 +43,12 @@ def check_finite(vector: np.ndarray, name: str, name_of: Callable[[int], str]) -
 
 def refuse_masked(name: str, value: Any) -> None:
     """Raise a `TypeError` for a masked array, or a list or tuple of them: its mask would be lost."""
-    parts = value if isinstance(value, list | tuple) else (value,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
-        raise TypeError(
-            f"`{name}` must not be a masked array, whose mask would be lost: pass its `.filled(...)` or"
-            " `.compressed()`, or the mask as weights of their own."
-        )
+    for part in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(part, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` must not be a masked array, whose mask would be lost: pass its `.filled(...)` or"
+                " `.compressed()`, or the mask as weights of their own."
+            )
 
 
 def argument_tuple(fun: Callable, args: Any, leading: int) -> tuple:
@@ -134,6 +134,22 @@ def limits(
         if len(pairs) != shape[-1]:
             raise ValueError("The number of bounds is not compatible with the length of `x0`.")
     lower, upper = _bound(lower, shape), _bound(upper, shape)
+    require_room(lower, upper, name_of)
+    if np.isinf(lower).all() and np.isinf(upper).all():
+        return None
+    lower, upper = np.broadcast_arrays(lower, upper)
+    low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
+    none = low > high  # float32 has no number between the two
+    low[none] = high[none] = lower[none]
+    if low.shape == shape:
+        return low, high
+    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
+
+
+def require_room(
+    lower: np.ndarray, upper: np.ndarray, name_of: Callable[[int], str] = index_of
+) -> None:
+    """Raise a `ValueError` that names the first pair of bounds with no number between them."""
     with np.errstate(invalid="ignore"):
         impossible = np.isnan(lower) | np.isnan(upper) | (lower == np.inf) | (upper == -np.inf)
         crossed = lower > upper
@@ -147,13 +163,6 @@ def limits(
             "An upper bound is less than the corresponding lower bound."
             f" ({_first(crossed, lower, upper, ' > ', name_of)})"
         )
-    if np.isinf(lower).all() and np.isinf(upper).all():
-        return None
-    lower, upper = np.broadcast_arrays(lower, upper)
-    low, high = inward(lower, dtype, np.inf), inward(upper, dtype, -np.inf)
-    none = low > high  # float32 has no number between the two
-    low[none] = high[none] = lower[none]
-    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
 
 
 def _first(
@@ -184,6 +193,8 @@ def _bound(bound: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"`bounds` must hold numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"`bounds` must hold real numbers; got {bound!r}.")
+    if array.shape == shape[-1:]:  # as nearly always, and soon
+        return array.astype(float)
     try:
         np.broadcast_to(array, shape)
         return np.broadcast_to(array, np.broadcast_shapes(array.shape, shape[-1:])).astype(float)

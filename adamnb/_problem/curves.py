@@ -7,7 +7,7 @@ from scipy.linalg import LinAlgError, cholesky
 from scipy.optimize import Bounds
 
 from .._compiled.least_squares import Curve
-from .arguments import Pair, limits, on_device, real_array, refuse_masked
+from .arguments import Pair, on_device, real_array, refuse_masked, require_room
 
 NO_ROOT = np.empty((0, 0))
 
@@ -208,8 +208,7 @@ def starts_and_bounds(
     """
     count = int(np.prod(lead))
     low, high = (_side(side, n, lead) for side in _sides(bounds))
-    sides = (low, high) if lead else (low[0], high[0])
-    limits(Bounds(*sides), np.broadcast_shapes(*(side.shape for side in sides)), low.dtype)
+    require_room(*((low, high) if lead else (low[0], high[0])))
     p = _feasible(low, high) if p0 is None else np.asarray(real_array(p0, "p0"), float)
     if p0 is not None and np.atleast_1d(p).shape not in ((n,), (*lead, n)):
         raise ValueError(f"`p0` must have shape ({n},) or {(*lead, n)}; got {p.shape}.")

@@ -115,14 +115,15 @@ def _made(make: Callable, f: CPUDispatcher, n: int, x: Any, *further: Any) -> Ro
     vector, matrix = (array_type(np.dtype(float), ndim) for ndim in (1, 2))
     signature = kind, vector, vector, matrix
     try:
-        if signature not in function.overloads:
+        if (compiled := function.overloads.get(signature)) is None:
             compile_or_load(function, signature)
-        if function.overloads[signature].signature.return_type != types.intp:
+            compiled = function.overloads[signature]
+        if compiled.signature.return_type != types.intp:
             return TypeError("`f` must return numbers.")
     except Exception as error:  # of many kinds, where Numba meets what it does not know
         return error
     gradient = "jac" if len(further) > 1 else FORWARD
-    return Rows(*first_class(function.overloads[signature]), x, gradient, function)
+    return Rows(*first_class(compiled), x, gradient, function)
 
 
 def _required(made: Rows | Exception, name: str, better: Any = None) -> Rows:

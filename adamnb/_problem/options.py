@@ -16,7 +16,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
-from .arguments import PUBLIC_SCHEMES, SCHEMES, refuse_masked
+from .arguments import PUBLIC_SCHEMES, SCHEMES, Pair, refuse_masked, unbounded
 from .methods import METHODS, Method
 
 
@@ -409,13 +409,16 @@ def check_sharded(o: Mapping[str, Any], given: Mapping[str, Any], jac: Any) -> N
             )
 
 
-def check_errors(o: Mapping[str, Any], low: Any, high: Any, single: bool) -> None:
+def check_errors(
+    o: Mapping[str, Any], bounds: Pair | None, shape: tuple[int, ...], single: bool
+) -> None:
     """Raise a `ValueError` for options of standard errors that do not go together.
 
     Parameters
     ----------
-    low, high : ndarray of shape (..., n)
-        Bounds.
+    bounds : pair of ndarray of shape (..., n), or None
+    shape : tuple of int
+        Theirs.
     single : bool
         Whether it is for one problem.
     """
@@ -426,6 +429,7 @@ def check_errors(o: Mapping[str, Any], low: Any, high: Any, single: bool) -> Non
                 f"`{name}` needs `errors`, which says what f is; got {name}={o[name]!r} without."
             )
     if convention == "least_squares":
+        low, high = bounds or unbounded(shape)
         fitted = (low < high).sum(axis=-1)
         if n_data is None:
             raise ValueError(
@@ -445,7 +449,7 @@ def check_errors(o: Mapping[str, Any], low: Any, high: Any, single: bool) -> Non
             f"`n_data` is for errors='least_squares'; got errors={convention!r}: leave it out."
         )
     if profile is not None:
-        n = low.shape[-1]
+        n = shape[-1]
         if not single:
             raise ValueError(
                 "`profile` is for a single problem: `minimize` it, from its row of the batch."

@@ -128,8 +128,9 @@ class Solved:
         """Take over the results of a block of the problems number `rows`, a slice or an array."""
         self.put(rows, vars(part))
         self.reason[rows], self.fun_stderr[rows] = part.reason, part.fun_stderr
-        numbers = np.arange(len(self))[rows]
-        self.exceptions |= {int(numbers[b]): error for b, error in part.exceptions.items()}
+        if part.exceptions:
+            numbers = np.arange(len(self))[rows]
+            self.exceptions |= {int(numbers[b]): error for b, error in part.exceptions.items()}
         if self.covariances is not None and part.covariances is not None:
             self.covariances.put(rows, part.covariances)
 
@@ -245,12 +246,13 @@ class CompiledBlocks:
         self.method = batch.method.numba_type(
             rate is None, is_plain(batch.options), False, pairs_of(batch.options, self.n) > 0
         )
-        whole, records = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
+        whole, work = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
         signature = (
             self.method, self.functions_type, tuple_type(types_of("data", sample.data)), whole,
-            vectors_type(records.vectors), records.state.types()[1], array_type(OPTIONS, 1),
+            vectors_type(work.vectors), array_type(STATE, 1), array_type(OPTIONS, 1),
             span_type(callable(rate)),
         )  # fmt: skip
+        self.begun: Any = sample, work  # the first block, which has been begun to see its types
         self.run = machine_code(run_problems, signature)
 
     def _take(self, own: CompiledObjective) -> None:
@@ -268,7 +270,8 @@ class CompiledBlocks:
 
     def begin(self, block: Block) -> Any:
         """Return a block as it is before the first iteration."""
-        return BlockAtWork(self, block)
+        (sample, work), self.begun = self.begun, (None, None)
+        return work if block is sample else BlockAtWork(self, block)
 
     def solve(self, block: Block, stopped: Callable[[int], bool]) -> Solved:
         """Solve a block; `stopped` is asked from time to time, and told how many problems are done.

@@ -28,7 +28,7 @@ from .._compiled.reasons import BAD_DATA, BAD_START, GOING, RAISED, STUCK
 from .._problem.compiled import type_of
 from .._problem.curves import Curves
 from .._problem.model import PythonModel, Rows
-from .fitted import is_known
+from .fitted import KNOWN
 from .pace import FIRST_STEPS, GROWTH, SECONDS, steps_in
 
 NO_X = np.zeros((1, 1))
@@ -172,7 +172,7 @@ class PythonFits:
             elif span[3] == SLOPES:
                 values = w.values.copy()
                 w.jac[:-1, :m] = model.jacobian(w.trial[: w.p.size].copy(), values).T
-            elif is_known(found.reason[b]) and model.refined():
+            elif found.reason[b] in KNOWN and model.refined():
                 w.values[:] = values
                 w.jac[:-1, :m] = model.jacobian(w.p.copy(), values).T
                 before, span[0], span[3], found.reason[b] = found.reason[b], b, AGAIN, GOING

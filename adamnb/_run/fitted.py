@@ -42,6 +42,9 @@ SAID = {
     INTERRUPTED: (0, "`progress` raised `StopIteration`."),
 }  # fmt: skip
 
+# Where a fit has been under way, so that its best point says something.
+KNOWN = (BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_ROUNDING, BY_ERROR, BY_MAXFUN, STUCK)
+
 
 class CurveFit(tuple):
     """Result of `curve_fit`: a tuple ``popt, pcov``, or what `full_output` asks for, with attributes.
@@ -138,21 +141,14 @@ def said_of(reason: int, tolerances: dict[str, Any]) -> tuple[int, str]:
 
 def said_of_many(
     reasons: np.ndarray, tolerances: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Return SciPy's numbers, the status of each curve, and why the curves of each status ended."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, str]]:
+    """Return which curves are known, their status, SciPy's numbers, and why those of each status ended."""
     message: dict[int, str] = {}
-    numbers, status = np.zeros((2, *reasons.shape), int)
+    known, (status, numbers) = np.zeros(reasons.shape, bool), np.zeros((2, *reasons.shape), int)
     for kind, count in zip(*np.unique(reasons, return_counts=True), strict=True):
         code, here = REASONS[int(kind)].status, reasons == kind
         numbers[here], words = said_of(int(kind), tolerances)
-        status[here] = code
+        known[here], status[here] = kind in KNOWN, code
         before = f"{message[code]} " if code in message else ""
         message[code] = f"{before}{count:,}: {words}"
-    return numbers, status, dict(sorted(message.items()))
-
-
-def is_known(reasons: Any) -> Any:
-    """Return where a fit has been under way, so that its best point says something."""
-    return np.isin(
-        reasons, (BY_GRADIENT, BY_OBJECTIVE, BY_STEP, BY_ROUNDING, BY_ERROR, BY_MAXFUN, STUCK)
-    )
+    return known, status, numbers, dict(sorted(message.items()))

@@ -116,13 +116,16 @@ class Problems:
         bounds = None
         if self.bounds is not None:
             bounds = self.bounds[0][rows].copy(), self.bounds[1][rows].copy()
+        n_data = self.n_data if np.ndim(self.n_data) == 0 else self.n_data[rows]
+        return Block(first, x, self.data_of(rows, kept), bounds, scale, rate, n_data)
+
+    def data_of(self, rows: Any, kept: Callable[[Any], bool] = lambda array: False) -> tuple:
+        """Return the data of problems, but for what is `kept` in arrays that are nobody else's."""
         take = _contiguous if self.on_gpu else own  # there, it is copied anyway
         parts = [array[rows] for array in self.data]
         for i, part in enumerate(parts):  # what is read from a disk may come masked
             refuse_masked(f"data[{i}]", part)
-        n_data = self.n_data if np.ndim(self.n_data) == 0 else self.n_data[rows]
-        data = tuple(part if kept(part) else take(part) for part in parts)
-        return Block(first, x, data, bounds, scale, rate, n_data)
+        return tuple(part if kept(part) else take(part) for part in parts)
 
 
 def _sliceable(i: int, array: Any) -> Any:

@@ -23,16 +23,13 @@ def goes_on(reason: int) -> bool:
 def snapshot(run: Any, reason: int) -> dict[str, Any]:
     """Return all that a run goes on from, by name; arrays that a run changes at its end are copies."""
     kept = run.state.as_dict()
-    kept |= {
-        "start": run.state.start(run.problem.x0),
-        "unit": run.unit,
-        "escapes": run.escapes,
-        "reason": int(reason),
-    }
+    kept["start"], kept["unit"] = run.state.start(run.problem.x0), run.unit
+    kept["escapes"], kept["reason"] = run.escapes, int(reason)
     if run.history is not None:
         kept["history"] = np.concatenate([np.zeros((0, 3)), *run.history])
     for group, learnt in (("differences", run.differences), ("learnt", run.learnt)):
-        kept |= named(group, knowledge(learnt))
+        if learnt is not None:
+            kept |= named(group, knowledge(learnt))
     return kept if run.averaging is None else kept | named("noise", run.averaging.memory())
 
 
@@ -64,8 +61,6 @@ def group_of(given: Mapping[str, Any], group: str) -> dict[str, Any]:
 
 def knowledge(learnt: Any) -> dict[str, Any]:
     """Return what has been learnt for differences, by name, in copies."""
-    if learnt is None:
-        return {}
     learnt = getattr(learnt, "learnt", learnt)
     if isinstance(learnt, Learnt):
         values = {name: getattr(learnt, name) for name in LEARNT}

@@ -495,10 +495,10 @@ class Run:
     def result(self, reason: int) -> Result:
         """Return the result of a run that stopped for `reason`."""
         problem, state = self.problem, self.state
-        v, s, unit = state.vectors, SimpleNamespace(**state.values()), self.unit
+        v, s, unit = state.vectors, self.s, self.unit
         jac = state.own(v.g[s.g_best])
         if unit != 1.0:
-            jac = jac / unit
+            jac, s = jac / unit, SimpleNamespace(**state.values())
             for name in ("fun", "fun_best", "fun_first", "gradient_norm"):
                 setattr(s, name, getattr(s, name) / unit)
         differences = isinstance(problem.jac, str) and problem.jac in SCHEMES

@@ -2,6 +2,7 @@
 
 from functools import cache, lru_cache
 from math import floor, inf
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ RATE_LOST = 1e-18
 
 FACTORS = np.exp([AUTOMATIC["factor_growth"], -AUTOMATIC["factor_growth"]]).tolist()
 GROWTH = 10.0  # of a variable, from which its start is no declaration of its size
+# A record as it is before a run says what it needs, and its bytes: NumPy takes four times as long to pack it.
+FIRST = dict.fromkeys(OPTIONS.names or (), 0.0) | AUTOMATIC
+FIRST |= dict(zip(("factor_up", "factor_down"), FACTORS, strict=True)) | {"plateau_patience": NEVER}
+BYTES = Struct("".join("q" if OPTIONS[name].kind == "i" else "d" for name in FIRST))
 
 
 def settings(
@@ -29,12 +34,10 @@ def settings(
     `o` holds the options of `method`; those that it lacks are off. A run that `looks_out` ends where f is
     found to be noisy.
     """
-    r: dict[str, Any] = dict.fromkeys(OPTIONS.names or (), 0.0) | AUTOMATIC
-    rate, (largest, tiny, root_of_largest, root_of_tiny, rounding) = (
-        o["learning_rate"],
-        reals(dtype),
-    )
-    r |= {name: o.get(name, 0.0) for name in HYPERPARAMETERS}
+    r, rate = FIRST.copy(), o["learning_rate"]
+    largest, tiny, root_of_largest, root_of_tiny, rounding = reals(dtype)
+    for name in (*HYPERPARAMETERS, "gtol", "ftol", "xtol", "f_target"):
+        r[name] = float(o.get(name, 0.0))
     r["log_beta1"], r["log_beta2"] = logarithms(r["beta1"], r["beta2"])
     # So small a number instead of 0 changes no step, and makes 0/0 a step of 0. It stays normal when it is
     # multiplied by the root of the correction: a subnormal number costs as much as the whole step.
@@ -42,22 +45,19 @@ def settings(
     r["decay" if method.decoupled else "l2"] = o["weight_decay"]
     r["gradient_limit"] = root_of_largest / 2 if "beta2" in method.defaults else largest
     r["gradient_least"] = root_of_tiny * 2.0**20 if rate is None else 0.0
-    for name in ("gtol", "ftol", "xtol", "f_target"):
-        r[name] = o.get(name, 0.0)
     r["growth"] = GROWTH if o.get("x_scale") is None else inf
     r["rounding"], r["looks_out"] = rounding, looks_out
     r["maxiter"] = whole(o.get("maxiter", 0))
     r["patience"], r["maxfun"] = (-whole(-o.get(name, 0)) for name in ("patience", "maxfun"))
     r["xtol"] = r["xtol"] or -1.0  # off: no step is as small
-    r["clip_norm"], r["plateau_patience"] = o.get("clip_norm", inf), NEVER
-    r["factor_up"], r["factor_down"] = FACTORS
+    r["clip_norm"] = float(o.get("clip_norm", inf))
     if isinstance(rate, Plateau):
         r["plateau_factor"], r["plateau_patience"] = rate.factor, whole(rate.patience)
         r["plateau_threshold"], r["plateau_final"] = rate.threshold, rate.final
     r["mean_momentum"] = method.mean_momentum
     r["rate_per_gradient"] = rate is None and not method.scale_free
     r["rate_lost"] = RATE_LOST if rate is None or not is_plain(o) else -1.0
-    return np.array([tuple(r.values())], OPTIONS)
+    return np.frombuffer(bytearray(BYTES.pack(*r.values())), OPTIONS)
 
 
 @cache
