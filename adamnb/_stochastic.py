@@ -40,7 +40,10 @@ BATCH_SIZE = 64  # rows, unless it is given
 FREE = "schedule-free"
 AVERAGES = {"polynomial": 3.0, "polyak": 0.0, "exponential": -1.0, FREE: 0.0}  # their powers
 # Options of batches and samples alike; who gives others speaks of batches.
-OF_ANY = ("errors", "n_data", "profile", "level", "gtol", "max_time", "disp", "threads")
+OF_ANY = (
+    "errors", "n_data", "profile", "level", "gtol", "max_time", "disp", "threads", "state", "resume",
+    "checkpoint", "checkpoint_every", "checkpoint_digest",
+)  # fmt: skip
 # Options of single values of f, of which none is to be believed; there is `gtol` for the mean over all rows.
 OF_VALUES = ("f_target", "ftol", "xtol", "patience", "memory", "noisy", "catch")
 
@@ -110,8 +113,8 @@ def minimize_stochastic(
         with a rate that falls by itself; a function of t counts steps, not epochs. `gtol` is judged over
         all rows at the end. `maxiter` and `maxfun` are infinite unless given. `history` has one value for
         each epoch. `errors` says what the sum over all rows is, of which `fun` is the mean; `n_data` is
-        their number. `state` and `resume` may be of a run with fewer `epochs`; they say `seed` and
-        `batch_size` as well.
+        their number. `checkpoint`, `resume` and `state` hold samples as well; those that are gone on
+        from may be of a run with fewer `epochs`, and say `seed` and `batch_size`.
     shuffle : bool
         Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
         copied.
@@ -138,8 +141,7 @@ def minimize_stochastic(
         Also ``nepoch`` (epochs done), ``passes`` (rows evaluated, as parts of all: two more than epochs,
         for x0 and the answer), ``samples`` (rows of the samples, if there were any), ``seed`` and
         ``batch_size``. `nit` counts steps, and `nfev` and `njev` count calls, each for a batch or for a piece
-        of all rows. `state` is None where there were no batches. After an exception, `fun` and `jac` are
-        NaN.
+        of all rows. After an exception, `fun` and `jac` are NaN.
 
     Raises
     ------
@@ -222,6 +224,8 @@ def minimize_stochastic(
         o, (rows.arrays, args), of="minimize_stochastic", method=row.name, shape=vector.shape,
         dtype=vector.dtype,
     )  # fmt: skip
+    asked = {name: value for name, value in given.items() if name not in OF_ANY}
+    asked |= {"method": method, "batch_size": batch_size, "average": average}
     state = state_of(o, labels)
     if state is not None:
         seed = state.get("seed") if seed is None else seed
@@ -231,8 +235,6 @@ def minimize_stochastic(
     jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
     o |= for_variables(o, vector.size)
     bar = shown.Progress(progress, epochs * order.batches, "batch")
-    asked = {name: value for name, value in given.items() if name not in OF_ANY}
-    asked |= {"method": method, "batch_size": batch_size, "average": average, "state": state}
     free = all(value is None for value in asked.values()) and shuffle and progress is False
     samples = None
     if free and jac not in SCHEMES and suited(rows, vector.size):

@@ -28,6 +28,7 @@ from adamnb._problem.options import complete
 from adamnb._problem.parts import Sample, in_random_order
 from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
+from adamnb._run.journal import Journal
 from adamnb._run.metric import Metric
 from adamnb._run.samples import Limits, minimize_by_samples, sizes_of_samples
 
@@ -68,7 +69,9 @@ def sample_of(fun, x0, data, order=None, jac="inplace", threads=None, nan_policy
 
 def solve(fun, x0, data, bounds=None, limits=None, **how):
     x0 = np.asarray(x0)
-    return minimize_by_samples(sample_of(fun, x0, data, **how), x0, bounds, limits or Limits())
+    return minimize_by_samples(
+        Journal(sample_of(fun, x0, data, **how)), x0, bounds, limits or Limits()
+    )
 
 
 def off(found, reference, errors):
@@ -399,7 +402,7 @@ def test_whoever_watches_sees_samples_grow_and_may_stop():
         return INTERRUPTED if rows == 10_000 else GOING
 
     x0 = np.zeros(VARIABLES)
-    found = minimize_by_samples(sample_of(mean_logistic, x0, logistic()), x0, watch=watch)
+    found = minimize_by_samples(Journal(sample_of(mean_logistic, x0, logistic())), x0, watch=watch)
     assert (found.reason, found.message) == (INTERRUPTED, "")
     rows = [rows for _, rows in seen]
     assert rows == sorted(rows)
@@ -439,7 +442,7 @@ def test_the_scatter_of_rows_from_parts(compiled, size):
     f, g = python_mean(at, a[:990], y[:990])
     assert spread.f == pytest.approx(f, rel=1e-12)
     np.testing.assert_allclose(spread.g, g, rtol=1e-10)
-    assert sample.passed == 990
+    assert sample.mean.passed == 990
     r = (a[:990] @ at - y[:990])[:, np.newaxis] * a[:990]
     half = 0.5 * (a[:990] @ at - y[:990]) ** 2
     if size == 1:

@@ -66,13 +66,12 @@ class Sample:
 
     def __init__(self, mean: Mean, rows: Source, whole: Source | None = None) -> None:
         self.mean, self.rows, self.whole = mean, rows, rows if whole is None else whole
-        self.count, self.passed = rows.count, 0
+        self.count = rows.count
         self._size = sum(a.nbytes for a in rows.block(0, 1))
         self._held: Source = rows
 
     def evaluate(self, x: ndarray, rows: int) -> tuple[float, ndarray]:
         """Return f and its gradient over the first rows."""
-        self.passed += rows
         source = self.whole if rows == self.count else self._source(rows)
         f, g = self.mean.evaluate(x, source, 0, rows)
         return f, g.astype(float, copy=False)
@@ -93,7 +92,6 @@ class Sample:
 
     def spread(self, x: ndarray, rows: int, most: int) -> Spread:
         """Return f and its gradient over the first rows, and their scatter over at most so many parts."""
-        self.passed += rows
         size, n = -(-rows // most), x.size
         mean, about, squares = np.zeros(n + 1), np.zeros(n + 1), np.zeros((n + 1, n + 1))
         count = 0
@@ -107,6 +105,7 @@ class Sample:
                 parts *= np.sqrt(sizes)[:, np.newaxis]
                 squares += parts.T @ parts
             count += sizes.size
+        self.mean.passed += rows
         with np.errstate(over="ignore", invalid="ignore"):
             squares -= rows * np.outer(mean - about, mean - about)
             squares /= max(count - 1, 1)

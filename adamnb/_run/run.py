@@ -171,6 +171,11 @@ class Run:
             self.save(self.snapshot(GOING))
 
     @property
+    def begun(self) -> bool:
+        """Whether something is known that is worth keeping."""
+        return bool(self.s.nit > 0)
+
+    @property
     def fixed(self) -> bool:
         """Whether the bounds leave no variable free."""
         bounds = self.problem.bounds
@@ -442,7 +447,7 @@ class Run:
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result, if there is one."""
         explain_division(error, self.problem.fun, self.problem.jac)
-        if self.s.nit > 0:
+        if self.begun:
             if self.kept is None:
                 self.kept = self.undone()
                 self.save(self.kept)
