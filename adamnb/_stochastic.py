@@ -80,7 +80,8 @@ def minimize_stochastic(
         ``fun(x, *rows, *args) -> float``, the mean over the rows that it gets: arrays of shape (b, ...), as
         many as `data` has. A penalty on x is added to it as it is, once whatever the number of rows. Of a
         sum, divide it by the number of rows and the penalty by that of all. `jac` says what else it does,
-        as in `minimize`. Rows are lent: they are valid during the call, and not to be written.
+        as in `minimize`. Rows are lent: they are valid during the call, and not to be written, which is an
+        error where the first rows show it; a function of Python writes to copies then.
     x0 : array_like, dict or NamedTuple
         Start, as in `minimize`.
     data : array_like or tuple of array_like, each of shape (N, ...)

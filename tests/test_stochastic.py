@@ -1111,3 +1111,63 @@ def test_points_of_other_bits_are_evaluated_anew():
     rest = minimize(state=state)
     assert rest.x.tobytes() == whole.x.tobytes()
     assert fun.calls < calls
+
+
+# ----------------------------------------------------------------------------------- odd calls
+
+
+@pytest.mark.parametrize("count", [N, 5_000])
+@pytest.mark.parametrize("option", [{}, {"polish": True}, {"method": "adamw"}])
+def test_a_mean_that_does_not_change_is_no_minimum(count, option):
+    x0 = np.ones(3)
+    for value in (0.0, 1.0):
+
+        def fun(x, a, y, value=value):
+            return value, np.zeros(3)
+
+        res = adamnb.minimize_stochastic(fun, x0, data(count), jac=True, seed=1, epochs=1, **option)
+        assert (res.success, res.status) == (False, 2)
+        assert res.message.startswith("f does not change around `x0`, where the gradient is 0.")
+
+
+def test_a_start_at_a_minimum_is_one():
+    res = minimised(lambda x, a, y: (x @ x, 2 * x), True, learning_rate=None, epochs=1)
+    assert (res.success, res.fun) == (True, 0.0)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_are_not_written(shuffle):
+    """The first ones show it; what is written later is a copy."""
+    calls, (a, y) = [], data()
+    before = a.tobytes(), y.tobytes()
+
+    def late(x, a, y):
+        calls.append(x)
+        if len(calls) > 4:
+            y -= 1
+        return python_mean(x, a, y)
+
+    def at_once(x, a, y):
+        a *= 2
+        return python_mean(x, a, y)
+
+    minimised(late, True, given=(a, y), shuffle=shuffle)
+    assert len(calls) > 100
+    with pytest.raises(ValueError, match=r"must not write .* has changed those of `data\[0\]`"):
+        minimised(at_once, True, given=(a, y), shuffle=shuffle)
+    assert (a.tobytes(), y.tobytes()) == before
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("error", [StopIteration, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("kind", ["samples", "batches"])
+def test_what_is_raised_comes_through_wherever_it_is_raised(kind, error):
+    """Within a generator a `StopIteration` would be another error, and within `map` the end of it."""
+    fun, minimize = grown(
+        "regression", **({} if kind == "samples" else {"method": "adam", "epochs": 1})
+    )
+    minimize()
+    last, fun.error = fun.calls, error
+    for call in (1, 3, 4, 5, 7, 20, 40, 60, last - 2, last):
+        with pytest.raises(error):
+            minimize(call)

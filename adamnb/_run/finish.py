@@ -101,6 +101,12 @@ class Finish:
             return None
         return lower_point(self.evaluate, self.best(), self.o["verify"])
 
+    def flat(self, at: Stationary) -> bool:
+        """Return whether f is the same all around a best point without a gradient, as the start was."""
+        if self.o["verify"] == 0 or self.s.gradient_norm_first != 0.0 or at.g.any():
+            return False
+        return unchanged(self.evaluate, at, ways(at))
+
     def verified(self, reason: int) -> tuple[int, Lower | None]:
         """Return the reason to stop, unless the best point shows that it is none, and a lower point."""
         at, run = self.best(), self.run
@@ -119,7 +125,7 @@ class Finish:
                 return CONTRADICTION, None
         if reason not in MET:
             return reason, None
-        if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, ways(at)):
+        if self.flat(at):
             return FLAT, None
         lower = lower_point(self.evaluate, at, self.o["verify"])
         if lower is None:
@@ -134,7 +140,7 @@ class Finish:
             for _ in range(1 + ESCAPES):
                 ended = self._minimize(method, state.row(state.vectors.x, "x_best"))
                 if s.gradient_norm_best <= self.o["gtol"] * s.gradient_norm_first:
-                    reason = BY_GRADIENT
+                    reason = FLAT if self.flat(self.best()) else BY_GRADIENT
                 elif ended and s.gradient_norm_best <= 1e-3 * s.gradient_norm_first:
                     reason = POLISHED
                 lower = self.lower_point()

@@ -37,7 +37,7 @@ from .._problem.mean import Mean
 from .._problem.objective import Objective
 from .._problem.parts import Sample, in_random_order
 from .._problem.problem import Problem
-from .._problem.rows import Arrays, Rows
+from .._problem.rows import Arrays, Rows, copied
 from .journal import Journal
 from .noise import of_one_kind
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
@@ -327,11 +327,12 @@ class StochasticRun(Run):
         """Return the function that iterates over batches with evaluations from Python."""
         objective, args = self.mean.objective, self.problem.args
         assert objective is not None
-        iterate = self.iteration(objective)
+        iterate, gathered = self.iteration(objective), self.plan.order.shuffle
 
         def batches(piece: Arrays) -> int:
             for i in range(len(piece[0])):
-                objective.args = (*(array[i] for array in piece), *args)
+                rows = tuple(array[i] for array in piece)
+                objective.args = (*(rows if gathered else copied(rows)), *args)
                 reason = iterate()
                 if reason != GOING:
                     return reason
