@@ -91,11 +91,11 @@ def minimize_stochastic(
         Further arguments of `fun` and `jac`.
     method : str or callable of this package, optional
         As in `minimize`, for batches. None takes "adam"; but first, where nothing is given that speaks of
-        batches, there are thousands of rows (on disk no more than 8 million), at most 1,000 variables, and a
-        gradient that is no difference: a sample of the rows that grows tenfold until it is all of them, with
-        the curvature that the scatter of its gradients tells of. A few passes are enough for what batches
-        never reach, success with a distance from the minimum in standard errors, and `gtol` only if that is
-        given; batches go on where a sample is of no use.
+        batches, there are thousands of rows (on disk no more than 8 million), at most 1,000 variables, a
+        gradient that is no difference, and `epochs` enough, 3 to 10 of them: a sample of the rows that grows
+        tenfold until it is all of them, with the curvature that the scatter of its gradients tells of. A few
+        passes are enough for what batches never reach, success with a distance from the minimum in standard
+        errors, and `gtol` only if that is given; batches go on where a sample is of no use, as of networks.
     jac, bounds
         As in `minimize`.
     batch_size : int, optional
@@ -238,7 +238,8 @@ def minimize_stochastic(
     bar = shown.Progress(progress, epochs * order.batches, "batch")
     free = all(value is None for value in asked.values()) and shuffle and progress is False
     samples = None
-    if free and jac not in SCHEMES and suited(rows, vector.size):
+    begun = state is not None and "samples.point" in state
+    if free and jac not in SCHEMES and (begun or suited(rows, vector.size, epochs)):
         samples = Limits(gtol=given.get("gtol") or 0.0, passes=epochs)
     plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, samples)
     with bar, mapping(o["workers"]) as mapped:

@@ -8,10 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from data_sets import logistic_inplace as mean_logistic
+from data_sets import network as make_network
 from data_sets import poisson_inplace as mean_poisson
 from objectives import mean_inplace, mean_mixture, python_mean
 from scipy import optimize
 
+import adamnb
 from adamnb._compiled.reasons import (
     BY_GRADIENT,
     BY_STANDARD_ERROR,
@@ -30,7 +32,7 @@ from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
 from adamnb._run.journal import Journal
 from adamnb._run.metric import Metric
-from adamnb._run.samples import Limits, minimize_by_samples, sizes_of_samples
+from adamnb._run.samples import Limits, minimize_by_samples, sizes_of_samples, suited
 
 N, VARIABLES = 100_000, 10
 
@@ -236,6 +238,21 @@ def test_sizes_of_samples(count, n, sizes):
     assert sizes_of_samples(count, n) == sizes
 
 
+@pytest.mark.parametrize(
+    ("count", "n", "passes", "worth"),
+    [
+        (10**6, 20, 2, False),  # those over all rows, of which there are two at least
+        (10**6, 20, 3, True),
+        (10_000, 71, 3, False),
+        (10_000, 71, 10, True),
+        (1_999, 5, 10, False),
+        (10**6, 1_001, 10, False),
+    ],
+)
+def test_a_sample_is_worth_while_where_passes_are_enough(count, n, passes, worth):
+    assert suited(Rows(np.zeros(count)), n, passes) == worth
+
+
 # ------------------------------------------------------------------------- no success that is none
 
 
@@ -340,6 +357,22 @@ def test_a_minimum_of_samples_that_all_rows_contradict():
     assert "f is lower at the start" in found.message
     assert found.x == 0
     assert found.f < 2
+
+
+def test_a_network_is_left_soon_and_from_its_start():
+    """Steps by the scatter of its gradients lead to a poor minimum, or to none."""
+    network = make_network(10_000, 71)
+    found = solve(network.inplace, network.x0, network.data)
+    assert found.reason == UNSUITED
+    assert found.x.tobytes() == network.x0.tobytes()
+    assert found.passes < 6
+    option = {"jac": "inplace", "seed": 0, "epochs": 4}
+    res = adamnb.minimize_stochastic(network.inplace, network.x0, network.data, **option)
+    own = adamnb.minimize_stochastic(
+        network.inplace, network.x0, network.data, method="adam", **option
+    )
+    assert res.x.tobytes() == own.x.tobytes()
+    assert res.passes == own.passes == 6
 
 
 @pytest.mark.parametrize("kind", ["wrong", "noisy", "matched"])

@@ -55,7 +55,12 @@ EVALUATIONS, FEW = 30, 100  # most of a sample, and of the first
 IDLE = 10  # steps in a row that led no further
 SLIGHT = 1e-4  # change of f, relative, of the step that finds the unit of the curvature
 REACH = 3.0  # of the first step, in standard errors that a single row would leave
-SPENT = 5.0  # passes after which the first sample is given up
+SPENT = 5.0  # passes after which the first sample is given up, ...
+TRIES = 12  # ... or steps, and one pass, after which its minimum is not within reach
+USUAL_FIRST, USUAL = (
+    16,
+    2,
+)  # evaluations over the first sample, and over each of the others at least
 VERIFY = 32  # see the option `verify`
 LARGE = 1e100  # element of a gradient that is as good as infinite
 LIKELY = 4.0  # standard deviations of the mean of a sample
@@ -119,8 +124,8 @@ def minimize_by_samples(
 
     Success is claimed only over all rows, where the gradient says that the minimum is within `accuracy`
     standard errors, and the last step has shown that the curvature is right. UNSUITED says that a sample
-    is of no use here, and why: go on with what needs no curvature, from x0 or from x, where the sample led;
-    over all rows either may be the better.
+    is of no use here, and why: go on with what needs no curvature, from x. That is where the sample led if it
+    had a minimum, else x0.
 
     Parameters
     ----------
@@ -153,10 +158,15 @@ def minimize_by_samples(
         return growing.found(stopped.reason, stopped.detail)
 
 
-def suited(rows: Rows, n: int) -> bool:
-    """Return whether there are enough rows, not too many variables, and memory for the order of the rows."""
-    enough = len(sizes_of_samples(rows.count, n)) > 1
-    return enough and n <= MOST_VARIABLES and not (rows.on_disk and rows.count > MOST_ROWS)
+def suited(rows: Rows, n: int, passes: float) -> bool:
+    """Return whether a sample is worth while: whether so many passes are enough to come near the minimum.
+
+    And whether there are enough rows, not too many variables, and memory for the order of the rows.
+    """
+    sizes = sizes_of_samples(rows.count, n)
+    if len(sizes) == 1 or n > MOST_VARIABLES or (rows.on_disk and rows.count > MOST_ROWS):
+        return False
+    return USUAL_FIRST * sizes[0] + USUAL * sum(sizes[1:]) <= passes * rows.count
 
 
 def sampled(
@@ -317,6 +327,14 @@ class Growing:
         part = self.limits.gtol**2
         return self.metric.square(self.g, free) <= part * self.metric.square(self.g_first, free)
 
+    def hopeless(self) -> bool:
+        """Return whether the scatter of the gradients says nothing of the curvature, as it seems.
+
+        Some variables have no standard error, or steps that should lead to the minimum do not.
+        """
+        far = self.off > LEFT and self.made >= TRIES
+        return self.off == np.inf or (far and self.sample.passed > self.sample.count)
+
     def settle(self, stage: int, rows: int, goal: float) -> None:
         """Make steps over the first rows until their minimum is near; in the first stage it may be far."""
         anew = stage == ANEW
@@ -331,6 +349,8 @@ class Growing:
             left = 1 - self.off / self.before
             if self.off == 0.0 or (left > 0 and self.near(goal * left**2)):
                 return
+            if anew and self.hopeless():
+                break
             self.before = self.off
             led, self.radius = self.step(rows, self.radius, anew and self.off > LEFT)
             self.idle = 0 if led else self.idle + 1
@@ -377,16 +397,17 @@ class Growing:
     def first(self, rows: int) -> None:
         """Find a minimum of the first sample: from the start by the metric, else as `minimize` does."""
         if self.stage <= ANEW:
+            few = max(EVALUATIONS, self.sample.count // rows)  # or those of a pass over all rows
             try:
                 self.settle(ANEW, rows, FIRST)
                 lower = self.lower(rows)
                 if lower is None:
                     return
-                self.x = lower.x.astype(float)
+                self.x, few = lower.x.astype(float), max(FEW, few)
             except StoppedError as stopped:
                 if stopped.reason != UNSUITED:
                     raise
-            reason, message = self.robust(rows)
+            reason, message = self.robust(rows, few)
             if REASONS[reason].status != CONVERGED or reason == AT_LIMIT:
                 raise StoppedError(
                     UNSUITED, f"of the first {rows:,} rows no minimum is found. {message}"
@@ -407,13 +428,9 @@ class Growing:
         at = stationary(self.x, self.f, self.g, scale, self.box, vanished=slight)
         return lower_point(lambda x: self.evaluate(x, rows), at, VERIFY)
 
-    def robust(self, rows: int) -> tuple[int, str]:
-        """Go on over the first rows as `minimize` does; return the reason to stop and its words.
-
-        Of a sample not for longer than all rows take to be evaluated once, or a few times.
-        """
-        adam, few = METHODS["adam"], self.sample.count // rows
-        most = max(FEW, few) if few > 1 else np.inf
+    def robust(self, rows: int, most: float) -> tuple[int, str]:
+        """Go on over the first rows as `minimize` does; return the reason to stop and its words."""
+        adam = METHODS["adam"]
         options = complete(adam, {"gtol": self.limits.gtol or None, "maxfun": most})
         start = self.x.astype(self.dtype)
         run = Run(
@@ -434,7 +451,7 @@ class Growing:
 
     def whole(self) -> Sampled:
         """Minimise over all rows, where they are few."""
-        reason, message = self.robust(self.sample.count)
+        reason, message = self.robust(self.sample.count, np.inf)
         return self.found(reason, message)._replace(message=message)
 
     def last(self, stage: int) -> Sampled:
@@ -455,6 +472,8 @@ class Growing:
         """Return what has been found; `detail` is what the words of the reason ask for."""
         own = reason in (BY_STANDARD_ERROR, UNSUITED, OUT_OF_PASSES)
         message = REASONS[reason].message.format(detail=detail) if own else ""
+        if reason == UNSUITED and self.stage <= ANEW:  # where no minimum was, steps led astray
+            self.x, self.rows = self.x0.astype(float), 0
         f, g, count = self.f, self.g, self.sample.count
         if self.rows != count:
             f, g = np.nan, np.full(g.size, np.nan)
