@@ -79,7 +79,8 @@ def minimize_stochastic(
     fun : callable
         ``fun(x, *rows, *args) -> float``, the mean over the rows that it gets: arrays of shape (b, ...), as
         many as `data` has. A penalty on x is added to it as it is, once whatever the number of rows. Of a
-        sum, divide it by the number of rows and the penalty by that of all. `jac` says what else it does,
+        sum, as a log-likelihood is one, divide it by the number of rows that it gets and the penalty by that
+        of all; a sum is an error that the first rows show. `jac` says what else it does,
         as in `minimize`. Rows are lent: they are valid during the call, and not to be written, which is an
         error where the first rows show it; a function of Python writes to copies then.
     x0 : array_like, dict or NamedTuple

@@ -683,12 +683,44 @@ def test_bad_arguments_are_errors_before_anything_is_computed(option, error, tex
         minimised(**option)
 
 
-@pytest.mark.parametrize("fun", [lambda x, a, y: python_mean(x, a, y)[0] * y.size])
-def test_a_sum_over_rows_is_an_error_that_says_so(fun):
-    with pytest.raises(
-        ValueError, match="must be the mean over the rows that it gets: over 8 rows"
-    ):
+def misfit_of_sum(x, a, y):
+    return python_mean(x, a, y)[0] * y.size
+
+
+def with_a_penalty(x, a, y):
+    return misfit_of_sum(x, a, y) + 100.0
+
+
+def of_weights(x, a, y):
+    return np.average((a @ x - y) ** 2, weights=y * y)
+
+
+@pytest.mark.parametrize(
+    ("fun", "text"),
+    [
+        (
+            misfit_of_sum,
+            r"and is their sum: over 8 rows it is .*; divide it and its gradient by the",
+        ),
+        (with_a_penalty, "and is none: over 8 rows it is .*; divide a sum by the number of rows"),
+        (of_weights, "and is none: over 8 rows it is .*, also one with weights."),
+    ],
+)
+def test_what_is_no_mean_over_rows_is_an_error_that_says_so(fun, text):
+    with pytest.raises(ValueError, match=f"must be the mean over the rows that it gets, {text}"):
         minimised(fun, None)
+
+
+def test_the_sum_that_was_divided_has_the_errors_of_the_sum():
+    """As the message says: of a log-likelihood over its number of rows."""
+    a = data()[0]
+
+    def fun(x, a, y):
+        return misfit_of_sum(x, a, y) / 0.01 / len(y)
+
+    res = minimised(fun, None, errors="likelihood", polish=True)
+    expected = np.sqrt(np.diag(np.linalg.inv(a.T @ a / 0.01)))
+    np.testing.assert_allclose(res.stderr, expected, rtol=1e-3)
 
 
 def test_a_penalty_belongs_to_the_mean():

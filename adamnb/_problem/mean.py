@@ -108,12 +108,16 @@ class Mean:
             return
         first, second, both, again = [self._of_unwritten(x, rows.block(*piece)) for piece in ends]
         off, size = both - 0.5 * (first + second), abs(first) + abs(second) + abs(both)
-        if both == again and abs(off) > ROUGHLY * size:  # of random numbers nothing can be said
-            raise ValueError(
-                f"`fun` must be the mean over the rows that it gets: over {half} rows it is {first:.6g},"
-                f" over the next {half} it is {second:.6g}, and over all of these {both:.6g}. Divide a sum"
-                " by their number."
-            )
+        if both != again or not abs(off) > ROUGHLY * size:  # of random numbers nothing can be said
+            return
+        what, way = "and is none", "divide a sum by the number of rows, also one with weights"
+        if abs(both - first - second) <= ROUGHLY * size:
+            what, way = "and is their sum", "divide it and its gradient by the number of rows"
+            way += ", whose `errors` are those of the sum all the same"
+        raise ValueError(
+            f"`fun` must be the mean over the rows that it gets, {what}: over {half} rows it is {first:.6g},"
+            f" over the next {half} {second:.6g}, and over all of these {both:.6g}; {way}."
+        )
 
     def _of_unwritten(self, x: ndarray, block: Arrays) -> float:
         """Return f over a block; raise a `ValueError` if it is another one afterwards."""
