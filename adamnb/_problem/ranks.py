@@ -31,6 +31,8 @@ class Ranks:
     ----------
     sent : int
         Bytes that this rank has sent to others.
+    differ : bool
+        Whether one of them takes differences, so that f and its gradient have errors.
     """
 
     def __init__(self, comm: Any) -> None:
@@ -38,8 +40,9 @@ class Ranks:
         self.sent, self.interrupted, self.over = 0, False, False
         self.unsound: list[int] = []  # ranks whose last f was not finite
         self.watching = False  # whether one of them has a callback
+        self.differ, self._errors = False, np.zeros(1)
         self._headers = np.zeros((self.count, 4))
-        self._buffers = np.zeros((2, self.count, 0))
+        self._buffers: dict[tuple, np.ndarray] = {}  # by length and dtype
         self._before: Any = None
 
     def __enter__(self) -> "Ranks":
@@ -106,14 +109,15 @@ class Ranks:
     def total(self, share: np.ndarray) -> np.ndarray:
         """Return the sum of the shares of all ranks, in their order: each sums a part, and hands it out.
 
-        It is valid until the next one is made.
+        It is valid until the next one of its length is made.
         """
         n, count = share.size, self.count
         if count == 1:
             return share
-        if self._buffers.dtype != share.dtype or self._buffers.shape[2] != -(-n // count):
-            self._buffers = np.zeros((2, count, -(-n // count)), share.dtype)
-        whole, parts = self._buffers
+        key = n, share.dtype
+        if key not in self._buffers:
+            self._buffers[key] = np.zeros((2, count, -(-n // count)), share.dtype)
+        whole, parts = self._buffers[key]
         whole.reshape(-1)[:n] = share
         self.comm.Alltoall(whole, parts)
         part = parts[0]
@@ -123,13 +127,28 @@ class Ranks:
         self.sent += 2 * (count - 1) * part.nbytes
         return whole.reshape(-1)[:n]
 
+    def share_errors(self, noise: float, error: Any) -> None:
+        """Sum the noise of f and the errors of gradients by differences over all ranks.
+
+        Noise is independent from rank to rank, so that its squares add up. The errors that differences choose
+        their steps by are as much those of curvature, which add up as they are.
+        """
+        self._errors = self.total(np.append(error, noise * noise)).copy()
+
+    def errors(self, scale: Any) -> tuple[float, float]:
+        """Return the errors of f and of its last gradient, as `Objective.errors` does."""
+        error = self._errors[:-1] if scale is None else self._errors[:-1] * scale
+        return float(self._errors[-1]) ** 0.5, float(error.max())
+
 
 def summed(ranks: Ranks, objective: Objective) -> Callable:
     """Return the function ``x -> (f, gradient)`` of the sum of which `objective` is this rank's share.
 
     The gradient is valid until the next call.
     """
-    g = np.empty(objective.shape, objective.dtype)
+    g, d = np.empty(objective.shape, objective.dtype), objective.differences
+    ranks.differ = any(ranks.gathered(d is not None))
+    exact = 0.0, np.zeros(g.size)
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
         f, failure = 0.0, None
@@ -139,6 +158,8 @@ def summed(ranks: Ranks, objective: Objective) -> Callable:
             failure = error
         values = ranks.exchange(f, failure=failure)[:, FUN]
         ranks.unsound = np.flatnonzero(~np.isfinite(values)).tolist()
+        if ranks.differ:
+            ranks.share_errors(*(exact if d is None else (d.noise, d.error)))
         return float(sum(values.tolist())), ranks.total(g)
 
     return fun

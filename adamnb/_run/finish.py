@@ -58,7 +58,8 @@ class Finish:
         problem = run.problem
         self.run, self.o, self.s = run, problem.options, run.s
         self.objective = run.objective
-        self.bounds = problem.bounds
+        self.bounds, ranks = problem.bounds, problem.ranks
+        self.differs = problem.jac in SCHEMES or (ranks is not None and ranks.differ)
         scale = run.state.vectors.scale
         self.first_size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale
         self.size = self.first_size if scale is None else scale
@@ -85,7 +86,7 @@ class Finish:
         part = max(gtol, 16 * SINGLE if in_single(x, g) else 0.0)
         at = stationary(
             x, float(s.fun_best), g, self.size, self.bounds, push=gtol * s.gradient_norm_first,
-            vanished=part**2 * abs(s.fun_first), differences=self.run.problem.jac in SCHEMES,
+            vanished=part**2 * abs(s.fun_first), differences=self.differs,
         )  # fmt: skip
         elsewhere = UNFINISHED if self.high else max(at.elsewhere, 10.0 * gtol**0.5)
         return at._replace(elsewhere=elsewhere, start=self.run.problem.x0)
@@ -118,7 +119,7 @@ class Finish:
                 return FALLS, None
             lower = lower_point(self.evaluate, at, self.o["verify"]) if self.high else None
             return AT_LIMIT if lower is None else LOWER, lower
-        if run.problem.jac not in SCHEMES:
+        if not self.differs:
             found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
                 run.detail = found.said_of(run.problem.structure.name_of)

@@ -273,7 +273,8 @@ class Run:
         for_fun, for_jac, buffer = v.spare, v.spare.copy(), np.empty_like(v.spare)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
-        errors = self.s.row("fun_error", 2) if objective.differences else None
+        told = self.errors_of(objective)
+        errors = self.s.row("fun_error", 2) if told is not None else None
         counts, saved = self.s.row("nfev", 3), self.checkpoint is not None
         learns = objective.differences is not None
 
@@ -295,8 +296,8 @@ class Run:
                 v = state.vectors = v._replace(spare=for_fun)
             if getrefcount(for_jac) != unkept[1]:
                 for_jac = np.empty_like(for_jac)
-            if errors is not None and not looking:
-                errors[0], errors[1] = objective.errors(v.scale)
+            if told is not None and errors is not None and not looking:
+                errors[0], errors[1] = told(v.scale)
             if watched:
                 self.watch(gradient)
             f, nit = fun[0], self.s.nit if noted else 0
@@ -306,6 +307,13 @@ class Run:
             return reason
 
         return iterate
+
+    def errors_of(self, objective: Objective) -> Callable | None:
+        """Return what tells of the errors of f and of its last gradient; None where they have none."""
+        ranks = self.problem.ranks
+        if ranks is not None and ranks.differ:
+            return lambda scale: [self.unit * error for error in ranks.errors(scale)]
+        return objective.errors if objective.differences else None
 
     def late(self) -> bool:
         """Return whether the time is over, on one of the ranks if there are some."""
