@@ -39,7 +39,10 @@ BATCH_SIZE = 64  # rows, unless it is given
 FREE = "schedule-free"
 AVERAGES = {"polynomial": 3.0, "polyak": 0.0, "exponential": -1.0, FREE: 0.0}  # their powers
 # Options of batches and samples alike; who gives others speaks of batches.
-OF_ANY = ("errors", "n_data", "profile", "level", "gtol", "max_time", "disp", "threads")
+OF_ANY = (
+    "errors", "n_data", "profile", "level", "gtol", "max_time", "disp", "threads", "state", "resume",
+    "checkpoint", "checkpoint_every", "checkpoint_digest",
+)  # fmt: skip
 # Options of single values of f, of which none is to be believed; there is `gtol` for the mean over all rows.
 OF_VALUES = ("f_target", "ftol", "xtol", "patience", "memory", "noisy", "catch")
 
@@ -75,8 +78,10 @@ def minimize_stochastic(
     fun : callable
         ``fun(x, *rows, *args) -> float``, the mean over the rows that it gets: arrays of shape (b, ...), as
         many as `data` has. A penalty on x is added to it as it is, once whatever the number of rows. Of a
-        sum, divide it by the number of rows and the penalty by that of all. `jac` says what else it does,
-        as in `minimize`. Rows are lent: they are valid during the call, and not to be written.
+        sum, as a log-likelihood is one, divide it by the number of rows that it gets and the penalty by that
+        of all; a sum is an error that the first rows show. `jac` says what else it does,
+        as in `minimize`. Rows are lent: they are valid during the call, and not to be written, which is an
+        error where the first rows show it; a function of Python writes to copies then.
     x0 : array_like, dict or NamedTuple
         Start, as in `minimize`.
     data : array_like or tuple of array_like, each of shape (N, ...)
@@ -86,11 +91,11 @@ def minimize_stochastic(
         Further arguments of `fun` and `jac`.
     method : str or callable of this package, optional
         As in `minimize`, for batches. None takes "adam"; but first, where nothing is given that speaks of
-        batches, there are thousands of rows (on disk no more than 8 million), at most 1,000 variables, and a
-        gradient that is no difference: a sample of the rows that grows tenfold until it is all of them, with
-        the curvature that the scatter of its gradients tells of. A few passes are enough for what batches
-        never reach, success with a distance from the minimum in standard errors, and `gtol` only if that is
-        given; batches go on where a sample is of no use.
+        batches, there are thousands of rows (on disk no more than 8 million), at most 1,000 variables, a
+        gradient that is no difference, and `epochs` enough, 3 to 10 of them: a sample of the rows that grows
+        tenfold until it is all of them, with the curvature that the scatter of its gradients tells of. A few
+        passes are enough for what batches never reach, success with a distance from the minimum in standard
+        errors, and `gtol` only if that is given; batches go on where a sample is of no use, as of networks.
     jac, bounds
         As in `minimize`.
     batch_size : int, optional
@@ -109,8 +114,8 @@ def minimize_stochastic(
         with a rate that falls by itself; a function of t counts steps, not epochs. `gtol` is judged over
         all rows at the end. `maxiter` and `maxfun` are infinite unless given. `history` has one value for
         each epoch. `errors` says what the sum over all rows is, of which `fun` is the mean; `n_data` is
-        their number. `state` and `resume` may be of a run with fewer `epochs`; they say `seed` and
-        `batch_size` as well.
+        their number. `checkpoint`, `resume` and `state` hold samples as well; those that are gone on
+        from may be of a run with fewer `epochs`, and say `seed` and `batch_size`.
     shuffle : bool
         Whether rows change their order from epoch to epoch. Without, batches are slices, and nothing is
         copied.
@@ -137,8 +142,7 @@ def minimize_stochastic(
         Also ``nepoch`` (epochs done), ``passes`` (rows evaluated, as parts of all: two more than epochs,
         for x0 and the answer), ``samples`` (rows of the samples, if there were any), ``seed`` and
         ``batch_size``. `nit` counts steps, and `nfev` and `njev` count calls, each for a batch or for a piece
-        of all rows. `state` is None where there were no batches. After an exception, `fun` and `jac` are
-        NaN.
+        of all rows. After an exception, `fun` and `jac` are NaN.
 
     Raises
     ------
@@ -221,6 +225,8 @@ def minimize_stochastic(
         o, (rows.arrays, args), of="minimize_stochastic", method=row.name, shape=vector.shape,
         dtype=vector.dtype,
     )  # fmt: skip
+    asked = {name: value for name, value in given.items() if name not in OF_ANY}
+    asked |= {"method": method, "batch_size": batch_size, "average": average}
     state = state_of(o, labels)
     if state is not None:
         seed = state.get("seed") if seed is None else seed
@@ -230,11 +236,10 @@ def minimize_stochastic(
     jac, args = chosen_gradient(fun, jac, args, given, vector.dtype, rows.buffers(1))
     o |= for_variables(o, vector.size)
     bar = shown.Progress(progress, epochs * order.batches, "batch")
-    asked = {name: value for name, value in given.items() if name not in OF_ANY}
-    asked |= {"method": method, "batch_size": batch_size, "average": average, "state": state}
     free = all(value is None for value in asked.values()) and shuffle and progress is False
     samples = None
-    if free and jac not in SCHEMES and suited(rows, vector.size):
+    begun = state is not None and "samples.point" in state
+    if free and jac not in SCHEMES and (begun or suited(rows, vector.size, epochs)):
         samples = Limits(gtol=given.get("gtol") or 0.0, passes=epochs)
     plan = Plan(rows, order, epochs, weights, average == FREE, observe, bar, samples)
     with bar, mapping(o["workers"]) as mapped:

@@ -97,6 +97,7 @@ def told(name, minimize, rank=None):
         found |= {"x": result.x.tolist(), "bits": f"{x} {result.fun!r}", "message": result.message}
         found["fun"] = result.fun
         found |= {name: int(result[name]) for name in ("status", "nit", "nfev")}
+        found["errors"] = [float(result.state[name]) for name in ("fun_error", "gradient_error")]
     found["seconds"] = time.time() - begun
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
@@ -148,6 +149,8 @@ def main(folder):
     for _ in range(20):
         told("same", lambda: minimised("slow"))
     told("differences", lambda: minimised(jac=None))
+    told("both sides", lambda: minimised(jac="3-point"))
+    told("one rank alone", lambda: minimised(**({"jac": None} if RANK else {})))
     told("two-sided", lambda: minimised(jac="3-point", learning_rate=0.01, maxiter=20))
     told("late", lambda: endless(max_time=0.3))
     for what in ("raises", "interrupted"):

@@ -77,6 +77,23 @@ def test_without_a_gradient(told):
     assert both(told, "two-sided")["nit"] == 20
 
 
+def test_errors_of_differences_are_those_of_the_sum(told):
+    """The stop tests and the look at the minimum know them, as beside one rank that has all rows."""
+    found, single = both(told, "both sides"), alone(jac="3-point")
+    assert found["message"][:30] == single.message[:30]
+    assert abs(found["nit"] - single.nit) <= 1
+    np.testing.assert_allclose(found["x"], single.x, rtol=1e-7)
+    own = [single.state[name] for name in ("fun_error", "gradient_error")]
+    np.testing.assert_allclose(found["errors"], own, rtol=0.6)  # each rank has steps of its own
+    by_one = both(told, "one rank alone")
+    assert 0 < by_one["errors"][1] < both(told, "differences")["errors"][1]
+    for name in ("differences", "both sides", "one rank alone"):
+        found = both(told, name)
+        assert found["status"] == 0
+        assert found["nfev"] < 80  # the look at the minimum knows that digits are missing
+    assert told["same"][0][0]["errors"] == [0, 0]
+
+
 def test_time_and_callbacks_end_all_ranks_at_once(told):
     assert both(told, "late")["status"] == 4
     found = both(told, "callback")

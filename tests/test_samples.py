@@ -8,10 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from data_sets import logistic_inplace as mean_logistic
+from data_sets import network as make_network
 from data_sets import poisson_inplace as mean_poisson
 from objectives import mean_inplace, mean_mixture, python_mean
 from scipy import optimize
 
+import adamnb
 from adamnb._compiled.reasons import (
     BY_GRADIENT,
     BY_STANDARD_ERROR,
@@ -28,8 +30,9 @@ from adamnb._problem.options import complete
 from adamnb._problem.parts import Sample, in_random_order
 from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
+from adamnb._run.journal import Journal
 from adamnb._run.metric import Metric
-from adamnb._run.samples import Limits, minimize_by_samples, sizes_of_samples
+from adamnb._run.samples import Limits, minimize_by_samples, sizes_of_samples, suited
 
 N, VARIABLES = 100_000, 10
 
@@ -68,7 +71,9 @@ def sample_of(fun, x0, data, order=None, jac="inplace", threads=None, nan_policy
 
 def solve(fun, x0, data, bounds=None, limits=None, **how):
     x0 = np.asarray(x0)
-    return minimize_by_samples(sample_of(fun, x0, data, **how), x0, bounds, limits or Limits())
+    return minimize_by_samples(
+        Journal(sample_of(fun, x0, data, **how)), x0, bounds, limits or Limits()
+    )
 
 
 def off(found, reference, errors):
@@ -233,6 +238,21 @@ def test_sizes_of_samples(count, n, sizes):
     assert sizes_of_samples(count, n) == sizes
 
 
+@pytest.mark.parametrize(
+    ("count", "n", "passes", "worth"),
+    [
+        (10**6, 20, 2, False),  # those over all rows, of which there are two at least
+        (10**6, 20, 3, True),
+        (10_000, 71, 3, False),
+        (10_000, 71, 10, True),
+        (1_999, 5, 10, False),
+        (10**6, 1_001, 10, False),
+    ],
+)
+def test_a_sample_is_worth_while_where_passes_are_enough(count, n, passes, worth):
+    assert suited(Rows(np.zeros(count)), n, passes) == worth
+
+
 # ------------------------------------------------------------------------- no success that is none
 
 
@@ -339,6 +359,22 @@ def test_a_minimum_of_samples_that_all_rows_contradict():
     assert found.f < 2
 
 
+def test_a_network_is_left_soon_and_from_its_start():
+    """Steps by the scatter of its gradients lead to a poor minimum, or to none."""
+    network = make_network(10_000, 71)
+    found = solve(network.inplace, network.x0, network.data)
+    assert found.reason == UNSUITED
+    assert found.x.tobytes() == network.x0.tobytes()
+    assert found.passes < 6
+    option = {"jac": "inplace", "seed": 0, "epochs": 4}
+    res = adamnb.minimize_stochastic(network.inplace, network.x0, network.data, **option)
+    own = adamnb.minimize_stochastic(
+        network.inplace, network.x0, network.data, method="adam", **option
+    )
+    assert res.x.tobytes() == own.x.tobytes()
+    assert res.passes == own.passes == 6
+
+
 @pytest.mark.parametrize("kind", ["wrong", "noisy", "matched"])
 def test_what_curvature_says_nothing_of(kind):
     a, x, rng = features(3, 20_000)
@@ -399,7 +435,7 @@ def test_whoever_watches_sees_samples_grow_and_may_stop():
         return INTERRUPTED if rows == 10_000 else GOING
 
     x0 = np.zeros(VARIABLES)
-    found = minimize_by_samples(sample_of(mean_logistic, x0, logistic()), x0, watch=watch)
+    found = minimize_by_samples(Journal(sample_of(mean_logistic, x0, logistic())), x0, watch=watch)
     assert (found.reason, found.message) == (INTERRUPTED, "")
     rows = [rows for _, rows in seen]
     assert rows == sorted(rows)
@@ -439,7 +475,7 @@ def test_the_scatter_of_rows_from_parts(compiled, size):
     f, g = python_mean(at, a[:990], y[:990])
     assert spread.f == pytest.approx(f, rel=1e-12)
     np.testing.assert_allclose(spread.g, g, rtol=1e-10)
-    assert sample.passed == 990
+    assert sample.mean.passed == 990
     r = (a[:990] @ at - y[:990])[:, np.newaxis] * a[:990]
     half = 0.5 * (a[:990] @ at - y[:990]) ** 2
     if size == 1:

@@ -7,9 +7,10 @@ from time import sleep
 import numpy as np
 import pytest
 from objectives import mean_inplace, mean_misfit, mean_underivable, python_mean
+from test_checkpoint import assert_same
 
 import adamnb
-from adamnb import schedules
+from adamnb import CheckpointError, schedules
 from adamnb._compiled.reasons import UNSUITED
 from adamnb._problem import epochs as epochs_module
 from adamnb._problem import rows as rows_module
@@ -19,7 +20,7 @@ from adamnb._problem.methods import METHODS
 from adamnb._problem.options import complete
 from adamnb._problem.problem import Problem
 from adamnb._problem.rows import Reordered, Rows
-from adamnb._run import samples, stochastic
+from adamnb._run import checkpoint, samples, stochastic
 from adamnb._run.samples import Sampled
 
 N, TRUE = 1000, np.array([1.0, -2.0, 0.5])
@@ -682,12 +683,44 @@ def test_bad_arguments_are_errors_before_anything_is_computed(option, error, tex
         minimised(**option)
 
 
-@pytest.mark.parametrize("fun", [lambda x, a, y: python_mean(x, a, y)[0] * y.size])
-def test_a_sum_over_rows_is_an_error_that_says_so(fun):
-    with pytest.raises(
-        ValueError, match="must be the mean over the rows that it gets: over 8 rows"
-    ):
+def misfit_of_sum(x, a, y):
+    return python_mean(x, a, y)[0] * y.size
+
+
+def with_a_penalty(x, a, y):
+    return misfit_of_sum(x, a, y) + 100.0
+
+
+def of_weights(x, a, y):
+    return np.average((a @ x - y) ** 2, weights=y * y)
+
+
+@pytest.mark.parametrize(
+    ("fun", "text"),
+    [
+        (
+            misfit_of_sum,
+            r"and is their sum: over 8 rows it is .*; divide it and its gradient by the",
+        ),
+        (with_a_penalty, "and is none: over 8 rows it is .*; divide a sum by the number of rows"),
+        (of_weights, "and is none: over 8 rows it is .*, also one with weights."),
+    ],
+)
+def test_what_is_no_mean_over_rows_is_an_error_that_says_so(fun, text):
+    with pytest.raises(ValueError, match=f"must be the mean over the rows that it gets, {text}"):
         minimised(fun, None)
+
+
+def test_the_sum_that_was_divided_has_the_errors_of_the_sum():
+    """As the message says: of a log-likelihood over its number of rows."""
+    a = data()[0]
+
+    def fun(x, a, y):
+        return misfit_of_sum(x, a, y) / 0.01 / len(y)
+
+    res = minimised(fun, None, errors="likelihood", polish=True)
+    expected = np.sqrt(np.diag(np.linalg.inv(a.T @ a / 0.01)))
+    np.testing.assert_allclose(res.stderr, expected, rtol=1e-3)
 
 
 def test_a_penalty_belongs_to_the_mean():
@@ -767,7 +800,7 @@ def test_a_run_that_goes_on_has_the_bits_of_one_that_was_not_interrupted(
         for name in ("x", "x_last", "fun", "jac"):
             assert np.array_equal(rest[name], whole[name]), name
         for name, values in whole.history.items():
-            np.testing.assert_allclose(rest.history[name], values, rtol=1e-12)
+            assert rest.history[name].tobytes() == values.tobytes(), name
         again = minimised(fun, jac, state=part.state, **option)
         assert (again.x.tobytes(), pickle.dumps(part.state)) == (rest.x.tobytes(), bytes_of_it)
 
@@ -791,7 +824,7 @@ def test_a_run_that_a_limit_ended_goes_on_with_the_same_bits(kind, tmp_path):
             for name in ("nit", "nfev", "njev", "passes", "nepoch", "message"):
                 assert rest[name] == whole[name], name
             for name, values in whole.history.items():
-                np.testing.assert_allclose(rest.history[name], values, rtol=1e-12)
+                assert rest.history[name].tobytes() == values.tobytes(), name
 
 
 def test_more_epochs_go_on_from_fewer_and_so_does_a_run_that_raised():
@@ -843,7 +876,7 @@ def test_without_a_word_of_batches_a_growing_sample_is_taken(kind):
     assert np.abs((res.x - exact) / error).max() < 0.03
     assert res.message.startswith("Converged: over all rows the minimum is ")
     assert res.passes < 6
-    assert (res.nepoch, res.state) == (0, None)
+    assert res.nepoch == 0
     f, g = python_mean(res.x, a, y)
     np.testing.assert_allclose(res.fun, f, rtol=1e-12)
     np.testing.assert_allclose(res.jac, g, atol=1e-14)
@@ -887,7 +920,7 @@ def test_ctrl_c_within_a_sample_carries_its_best_point():
             python_mean, np.zeros(3), whole, jac=True, seed=2, callback=press
         )
     res = raised.value.adamnb_result
-    assert (res.status, res.nit, res.state) == (5, 3, None)
+    assert (res.status, res.nit) == (5, 3)
     assert np.isnan(res.fun)
     assert python_mean(res.x, *whole)[0] < python_mean(np.zeros(3), *whole)[0]
 
@@ -908,14 +941,265 @@ def test_gtol_is_reached_by_samples_if_it_is_given():
 def test_batches_go_on_where_a_sample_is_of_no_use(monkeypatch):
     start, whole = np.full(3, 0.25), data(20_000)
 
-    def unsuited(sample, x0, *_):
+    def unsuited(journal, x0, *_):
+        journal.sample.mean.passed += 10_000
         return Sampled(start, np.nan, x0, UNSUITED, "", np.inf, None, 0, 0.5, (2_000, 20_000))
 
     monkeypatch.setattr(stochastic, "minimize_by_samples", unsuited)
-    option = {"jac": True, "seed": 2, "epochs": 1}
+    option = {"jac": True, "seed": 2, "epochs": 5}
     res = adamnb.minimize_stochastic(python_mean, np.zeros(3), whole, **option)
     own = adamnb.minimize_stochastic(
         python_mean, start, whole, method="adam", x_scale=1.0, **option
     )
     assert res.x.tobytes() == own.x.tobytes()
-    assert (res.passes, own.passes, res.samples, own.samples) == (3.5, 3, (2_000, 20_000), ())
+    assert (res.passes, own.passes, res.samples, own.samples) == (7.5, 7, (2_000, 20_000), ())
+
+
+# ------------------------------------------------------------------------ samples that are gone on with
+
+
+class ManyCalls:
+    """A mean whose calls are counted, one of which may raise."""
+
+    def __init__(self, mean):
+        self.mean, self.calls, self.fails, self.error = mean, 0, 0, ZeroDivisionError
+
+    def __call__(self, *given):
+        self.calls += 1
+        if self.calls == self.fails:
+            raise self.error
+        return self.mean(*given)
+
+
+def two_groups(x, y):
+    """As `mean_mixture`; between its minima is a saddle, where the metric of a sample is left."""
+    p, q = -0.5 * (y - x[0]) ** 2, -0.5 * (y - x[1]) ** 2
+    f = np.logaddexp(p, q)
+    g = [np.mean(np.exp(p - f) * (x[0] - y)), np.mean(np.exp(q - f) * (x[1] - y))]
+    return -np.mean(f), np.array(g)
+
+
+def growing(kind):
+    """Return a mean, a start and rows."""
+    rng = np.random.default_rng(0)
+    if kind == "saddle":
+        y = np.where(rng.random(5_000) < 0.5, -2.0, 2.0) + rng.normal(size=5_000)
+        return two_groups, [1.0, 1.0], (y,)
+    a, y = data(5_000)
+    if kind == "matched":  # exactly, so that rows do not scatter, and batches go on
+        y = a @ TRUE
+    if kind == "single":
+        return python_mean, np.zeros(3, np.float32), (a.astype(np.float32), y.astype(np.float32))
+    return python_mean, np.zeros(3), (a, y)
+
+
+@pytest.fixture
+def small_samples(monkeypatch):
+    for name, value in (
+        ("LEAST_ROWS", 50),
+        ("PARTS", 40),
+        ("PARTS_PER_VARIABLE", 0),
+        ("SOME_PARTS", 20),
+    ):
+        monkeypatch.setattr(samples, name, value)
+    monkeypatch.setattr(rows_module, "PIECE", 1000 * 32)
+
+
+KINDS = ("regression", "bounded", "single", "saddle", "matched")
+
+
+def grown(kind, **option):
+    """Return the function that is called, and one that minimises."""
+    mean, x0, rows = growing(kind)
+    fun = ManyCalls(mean)
+    if kind == "bounded":
+        option["bounds"] = [(None, 0.5), (-1, None), (None, None)]
+    option = {"jac": True, "seed": 3, "epochs": 12} | option
+
+    def minimize(fails=0, **more):
+        fun.calls, fun.fails = 0, fails
+        return adamnb.minimize_stochastic(fun, x0, rows, **option | more)
+
+    return fun, minimize
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_that_an_exception_ended_go_on_with_the_same_bits(kind, tmp_path):
+    """Of any call: the first evaluation over a sample, its parts, a look at its minimum, all rows."""
+    fun, minimize = grown(kind)
+    whole, path = minimize(), tmp_path / "run"
+    calls, known = fun.calls, 0
+    assert (len(whole.samples) >= 2, whole.nepoch > 0) == (True, kind == "matched")
+    assert whole.success == (kind != "matched")
+    for call in [*range(1, min(calls, 450), 1 + calls // 100), calls - 1, calls]:
+        fun.error = (ZeroDivisionError, KeyboardInterrupt)[call % 2]
+        with pytest.raises(fun.error) as raised:
+            minimize(call, checkpoint=path)
+        if not hasattr(raised.value, "adamnb_result"):  # nothing is known yet
+            assert not known
+            assert not path.with_suffix(".npz").exists()
+            continue
+        known, state = known + 1, raised.value.adamnb_result.state
+        assert len(state.get("answers.covariance", ())) <= 1
+        assert_same(minimize(**({"resume": path} if known % 2 else {"state": state})), whole)
+        assert fun.calls < calls
+    assert known > 20
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("kind", ["regression", "matched"])
+def test_samples_that_were_saved_on_the_way_go_on_with_the_same_bits(kind, tmp_path, monkeypatch):
+    """A run that is killed leaves what was saved last."""
+    _, minimize = grown(kind)
+    whole, kept = minimize(), []
+    monkeypatch.setattr(checkpoint, "write", lambda path, state: kept.append(pickle.dumps(state)))
+    assert_same(minimize(checkpoint=tmp_path / "run", checkpoint_every=0), whole)
+    assert len(kept) > 20
+    for bytes_of_it in kept[:: 1 + len(kept) // 30]:
+        state = pickle.loads(bytes_of_it)
+        state = {name: state[name] for name in state if not name.startswith("label.")}
+        assert_same(minimize(state=state), whole)
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("kind", ["regression", "saddle", "matched"])
+def test_samples_go_on_where_passes_seconds_or_the_callback_ended_them(kind, tmp_path):
+    fun, minimize = grown(kind)
+    path, shown, stops = tmp_path / "run", [], []
+
+    def look(intermediate_result):
+        shown.append((intermediate_result.nit, intermediate_result.fun))
+        if len(shown) in stops:
+            raise StopIteration
+
+    whole, calls, all_shown = minimize(callback=look), fun.calls, tuple(shown)
+    for epochs in range(4, min(int(whole.passes), 9)):
+        part = minimize(epochs=epochs, checkpoint=path)
+        assert part.status in (0, 1)  # where the gradient vanished all the same
+        assert_same(minimize(resume=path), whole)
+    late = minimize(max_time=0.0)
+    assert (late.status, late.passes) == (4, 2)
+    assert_same(minimize(state=late.state), whole)
+    for stop in (1, 2, 3, len(all_shown) // 2, len(all_shown)):
+        shown.clear()
+        stops[:] = [stop]
+        part, before = minimize(callback=look, checkpoint=path), fun.calls
+        assert part.status == 99
+        assert_same(minimize(resume=path, callback=look), whole)
+        assert tuple(shown) == all_shown
+        assert before + fun.calls < calls + 30  # x0 and the answer were looked at, no more
+    over = minimize(state=whole.state)
+    assert_same(over, whole)
+    assert fun.calls <= 5  # all rows at the answer of batches
+
+
+def test_numbers_that_are_not_finite_at_the_start_are_not_looked_at_again():
+    a, y = data()
+    y[700] = np.nan
+    fun = ManyCalls(python_mean)
+    option = {"given": (a, y), "nan_policy": "propagate"}
+    whole = minimised(fun, True, **option)
+    fun.calls = 0
+    assert_same(minimised(fun, True, state=whole.state, **option), whole)
+    assert fun.calls == 0
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_samples_of_another_problem_are_refused(tmp_path):
+    _, minimize = grown("regression")
+    path = tmp_path / "run"
+    state = minimize(epochs=4, checkpoint=path).state
+    for option, text in (
+        ({"method": "adam"}, "that was on a growing sample, and this is of batches"),
+        ({"progress": True}, "that was on a growing sample, and this is of batches"),
+        ({"seed": 4}, "`state` is that of a run with seed=3; got seed=4"),
+        ({"method": "nadam"}, "method is 'adam' there, and 'nadam' here"),
+        ({"checkpoint_digest": True}, "data is None there"),
+    ):
+        with pytest.raises(CheckpointError, match=text):
+            minimize(resume=path, **option)
+    for name in ("answers.f", "mark.radius"):
+        state = {key: value for key, value in state.items() if key != name}
+        with pytest.raises(ValueError, match="the same options; that was on a growing sample"):
+            minimize(state=state)
+    path = path.with_suffix(".npz")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        minimize(resume=path)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_points_of_other_bits_are_evaluated_anew():
+    """As another machine may make them; the answers that follow are not believed."""
+    fun, minimize = grown("saddle")
+    whole, calls = minimize(), fun.calls
+    with pytest.raises(ZeroDivisionError) as raised:
+        minimize(235)
+    state = raised.value.adamnb_result.state
+    points = state["answers.x"]
+    assert len(points) > 4
+    points[3, 0] = np.nextafter(points[3, 0], 9)
+    rest = minimize(state=state)
+    assert rest.x.tobytes() == whole.x.tobytes()
+    assert fun.calls < calls
+
+
+# ----------------------------------------------------------------------------------- odd calls
+
+
+@pytest.mark.parametrize("count", [N, 5_000])
+@pytest.mark.parametrize("option", [{}, {"polish": True}, {"method": "adamw"}])
+def test_a_mean_that_does_not_change_is_no_minimum(count, option):
+    x0 = np.ones(3)
+    for value in (0.0, 1.0):
+
+        def fun(x, a, y, value=value):
+            return value, np.zeros(3)
+
+        res = adamnb.minimize_stochastic(fun, x0, data(count), jac=True, seed=1, epochs=1, **option)
+        assert (res.success, res.status) == (False, 2)
+        assert res.message.startswith("f does not change around `x0`, where the gradient is 0.")
+
+
+def test_a_start_at_a_minimum_is_one():
+    res = minimised(lambda x, a, y: (x @ x, 2 * x), True, learning_rate=None, epochs=1)
+    assert (res.success, res.fun) == (True, 0.0)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_are_not_written(shuffle):
+    """The first ones show it; what is written later is a copy."""
+    calls, (a, y) = [], data()
+    before = a.tobytes(), y.tobytes()
+
+    def late(x, a, y):
+        calls.append(x)
+        if len(calls) > 4:
+            y -= 1
+        return python_mean(x, a, y)
+
+    def at_once(x, a, y):
+        a *= 2
+        return python_mean(x, a, y)
+
+    minimised(late, True, given=(a, y), shuffle=shuffle)
+    assert len(calls) > 100
+    with pytest.raises(ValueError, match=r"must not write .* has changed those of `data\[0\]`"):
+        minimised(at_once, True, given=(a, y), shuffle=shuffle)
+    assert (a.tobytes(), y.tobytes()) == before
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("error", [StopIteration, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("kind", ["samples", "batches"])
+def test_what_is_raised_comes_through_wherever_it_is_raised(kind, error):
+    """Within a generator a `StopIteration` would be another error, and within `map` the end of it."""
+    fun, minimize = grown(
+        "regression", **({} if kind == "samples" else {"method": "adam", "epochs": 1})
+    )
+    minimize()
+    last, fun.error = fun.calls, error
+    for call in (1, 3, 4, 5, 7, 20, 40, 60, last - 2, last):
+        with pytest.raises(error):
+            minimize(call)

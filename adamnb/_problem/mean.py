@@ -1,7 +1,8 @@
 """The mean of a function over rows, and its gradient: piece by piece, in memory that is bounded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numba
@@ -17,7 +18,7 @@ from .compiled import CompiledObjective, called
 from .differences import Steps, learnt
 from .objective import Evaluated, Objective, wrong_shape
 from .problem import Problem
-from .rows import Arrays, Rows, Source, read_ahead
+from .rows import Arrays, Rows, Source, copied, read_ahead
 
 FEW = 8  # rows by whose f is seen whether it is a mean
 ROUGHLY = 1e-3  # relative difference from the mean, above which it is none
@@ -62,8 +63,8 @@ class Mean:
         hi = source.count if hi is None else hi
         f, g, pieces = 0.0, np.zeros(x.size), source.pieces(lo, hi)
         found = self._each(x, source, pieces)
-        for (first, end), (value, gradient) in zip(pieces, found, strict=True):
-            weight = (end - first) / (hi - lo)
+        for (first, end), value_and_grad in zip(pieces, found, strict=True):
+            weight, (value, gradient) = (end - first) / (hi - lo), value_and_grad()
             f += weight * value
             g += weight * gradient
             self.passed += end - first
@@ -71,17 +72,20 @@ class Mean:
 
     def _each(
         self, x: ndarray, source: Source, pieces: list[tuple[int, int]]
-    ) -> Iterator[Evaluated]:
-        """Yield f and its gradient of each piece."""
+    ) -> Iterator[Callable[[], Evaluated]]:
+        """Yield what returns f and its gradient of each piece.
+
+        A generator calls no function of the caller's, in which a `StopIteration` would be another error.
+        """
         machine = self.machine
         if machine is not None and self.threads > 1 and len(pieces) > 1:
             with ThreadPoolExecutor(min(self.threads, len(pieces))) as team:
-                found = team.map(lambda piece: machine.run(x, source.block(*piece)), pieces)
-                yield from map(self._counted, found)
+                for found in team.map(lambda piece: machine.run(x, source.block(*piece)), pieces):
+                    yield partial(self._counted, found)
         else:
             blocks = (source.block(*piece) for piece in pieces)
             for block in read_ahead(blocks) if source.on_disk else blocks:
-                yield self.of_block(x, block)
+                yield partial(self.of_block, x, block)
 
     def of_block(self, x: ndarray, block: Arrays) -> Evaluated:
         """Return f and its gradient, a new array, over a block of rows."""
@@ -89,24 +93,43 @@ class Mean:
             return self._counted(self.machine.run(x, block))
         objective = self.objective
         assert objective is not None
-        objective.args = (*block, *self.problem.args)
+        objective.args = (*copied(block), *self.problem.args)
         g = np.empty_like(x)
         return objective.evaluate(x, g), g
 
     def require_mean(self, x: ndarray, rows: Rows) -> None:
-        """Raise a `ValueError` if `fun` is no mean over the rows that it gets, as the first of them tell."""
+        """Raise a `ValueError` if `fun` is no mean over the rows that it gets, or writes to them.
+
+        That is what the first of them tell.
+        """
         half = min(rows.count // 2, FEW)
         ends = ((0, half), (half, 2 * half), (0, 2 * half), (0, 2 * half))
         if half == 0:
             return
-        first, second, both, again = (self.of_block(x, rows.block(*piece))[0] for piece in ends)
+        first, second, both, again = [self._of_unwritten(x, rows.block(*piece)) for piece in ends]
         off, size = both - 0.5 * (first + second), abs(first) + abs(second) + abs(both)
-        if both == again and abs(off) > ROUGHLY * size:  # of random numbers nothing can be said
-            raise ValueError(
-                f"`fun` must be the mean over the rows that it gets: over {half} rows it is {first:.6g},"
-                f" over the next {half} it is {second:.6g}, and over all of these {both:.6g}. Divide a sum"
-                " by their number."
-            )
+        if both != again or not abs(off) > ROUGHLY * size:  # of random numbers nothing can be said
+            return
+        what, way = "and is none", "divide a sum by the number of rows, also one with weights"
+        if abs(both - first - second) <= ROUGHLY * size:
+            what, way = "and is their sum", "divide it and its gradient by the number of rows"
+            way += ", whose `errors` are those of the sum all the same"
+        raise ValueError(
+            f"`fun` must be the mean over the rows that it gets, {what}: over {half} rows it is {first:.6g},"
+            f" over the next {half} {second:.6g}, and over all of these {both:.6g}; {way}."
+        )
+
+    def _of_unwritten(self, x: ndarray, block: Arrays) -> float:
+        """Return f over a block; raise a `ValueError` if it is another one afterwards."""
+        lent = tuple(a.copy() for a in block)
+        f = self.of_block(x, lent)[0]
+        for i, (before, after) in enumerate(zip(block, lent, strict=True)):
+            if before.tobytes() != after.tobytes():
+                raise ValueError(
+                    f"`fun` must not write to the rows that it gets, and has changed those of `data[{i}]`:"
+                    " let it write to a copy."
+                )
+        return f
 
     def _counted(self, found: tuple[float, ndarray, int]) -> Evaluated:
         f, g, calls = found

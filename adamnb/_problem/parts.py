@@ -1,7 +1,8 @@
 """A mean over the first of many rows in random order, and how its gradient scatters from part to part."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,13 +67,12 @@ class Sample:
 
     def __init__(self, mean: Mean, rows: Source, whole: Source | None = None) -> None:
         self.mean, self.rows, self.whole = mean, rows, rows if whole is None else whole
-        self.count, self.passed = rows.count, 0
+        self.count = rows.count
         self._size = sum(a.nbytes for a in rows.block(0, 1))
         self._held: Source = rows
 
     def evaluate(self, x: ndarray, rows: int) -> tuple[float, ndarray]:
         """Return f and its gradient over the first rows."""
-        self.passed += rows
         source = self.whole if rows == self.count else self._source(rows)
         f, g = self.mean.evaluate(x, source, 0, rows)
         return f, g.astype(float, copy=False)
@@ -93,11 +93,11 @@ class Sample:
 
     def spread(self, x: ndarray, rows: int, most: int) -> Spread:
         """Return f and its gradient over the first rows, and their scatter over at most so many parts."""
-        self.passed += rows
         size, n = -(-rows // most), x.size
         mean, about, squares = np.zeros(n + 1), np.zeros(n + 1), np.zeros((n + 1, n + 1))
         count = 0
-        for sizes, values, gradients in self._pieces(x, rows, size):
+        for found in self._pieces(x, rows, size):
+            sizes, values, gradients = found()
             parts = np.column_stack([gradients, values])
             with np.errstate(over="ignore", invalid="ignore"):
                 mean += sizes / rows @ parts
@@ -107,14 +107,15 @@ class Sample:
                 parts *= np.sqrt(sizes)[:, np.newaxis]
                 squares += parts.T @ parts
             count += sizes.size
+        self.mean.passed += rows
         with np.errstate(over="ignore", invalid="ignore"):
             squares -= rows * np.outer(mean - about, mean - about)
             squares /= max(count - 1, 1)
             np.fill_diagonal(squares, np.maximum(np.diag(squares), 0.0))
         return Spread(mean[-1], mean[:-1], squares[:-1, :-1], squares[-1, -1] ** 0.5, count)
 
-    def _pieces(self, x: ndarray, rows: int, size: int) -> Iterator[Parts]:
-        """Yield the parts of each piece of the first rows."""
+    def _pieces(self, x: ndarray, rows: int, size: int) -> Iterator[Callable[[], Parts]]:
+        """Yield what returns the parts of each piece of the first rows; see `Mean`."""
         mean, source = self.mean, self._source(rows)
         work, pieces = Parting(mean, source), source.pieces(0, rows)
 
@@ -123,9 +124,15 @@ class Sample:
 
         if mean.machine is not None and mean.threads > 1 and len(pieces) > 1:
             with ThreadPoolExecutor(min(mean.threads, len(pieces))) as team:
-                yield from team.map(parts, pieces)
+                for found in team.map(parts, pieces):
+                    yield partial(_known, found)
         else:
-            yield from map(parts, pieces)
+            for piece in pieces:
+                yield partial(parts, piece)
+
+
+def _known(found: Parts) -> Parts:
+    return found
 
 
 class Parting:

@@ -35,6 +35,8 @@ class Ranks:
     ----------
     sent : int
         Bytes that this rank has sent to others.
+    differ : bool
+        Whether one of them takes differences, so that f and its gradient have errors.
     """
 
     def __init__(self, comm: Any) -> None:
@@ -43,8 +45,12 @@ class Ranks:
         self.unsound: list[int] = []  # ranks whose last f was not finite
         self.watching = False  # whether one of them has a callback
         self._tables: dict[int, np.ndarray] = {}  # by the length of their rows
+        self.differ, self._errors = (
+            False,
+            np.zeros(1),
+        )  # whether gradients are differences; their errors
         self._headers = np.zeros((self.count, 4))
-        self._buffers = np.zeros((2, self.count, 0))
+        self._buffers: dict[tuple, np.ndarray] = {}  # by length and dtype
         self._before: Any = None
         self._apart = False  # whether the caller's functions have messages of their own
 
@@ -154,14 +160,15 @@ class Ranks:
     def total(self, share: np.ndarray) -> np.ndarray:
         """Return the sum of the shares of all ranks, in their order: each sums a part, and hands it out.
 
-        It is valid until the next one is made.
+        It is valid until the next one of its length is made.
         """
         n, count = share.size, self.count
         if count == 1:
             return share
-        if self._buffers.dtype != share.dtype or self._buffers.shape[2] != -(-n // count):
-            self._buffers = np.zeros((2, count, -(-n // count)), share.dtype)
-        whole, parts = self._buffers
+        key = n, share.dtype
+        if key not in self._buffers:
+            self._buffers[key] = np.zeros((2, count, -(-n // count)), share.dtype)
+        whole, parts = self._buffers[key]
         whole.reshape(-1)[:n] = share
         self.comm.Alltoall(whole, parts)
         part = parts[0]
@@ -171,6 +178,19 @@ class Ranks:
         self.sent += 2 * (count - 1) * part.nbytes
         return whole.reshape(-1)[:n]
 
+    def share_errors(self, noise: float, error: Any) -> None:
+        """Sum the noise of f and the errors of gradients by differences over all ranks.
+
+        Noise is independent from rank to rank, so that its squares add up. The errors that differences choose
+        their steps by are as much those of curvature, which add up as they are.
+        """
+        self._errors = self.total(np.append(error, noise * noise)).copy()
+
+    def errors(self, scale: Any) -> tuple[float, float]:
+        """Return the errors of f and of its last gradient, as `Objective.errors` does."""
+        error = self._errors[:-1] if scale is None else self._errors[:-1] * scale
+        return float(self._errors[-1]) ** 0.5, float(error.max())
+
 
 def summed(ranks: Ranks, objective: Objective, whole: bool = True) -> Callable:
     """Return the function ``x -> (f, gradient)`` of the sum of which `objective` is this rank's share.
@@ -178,7 +198,9 @@ def summed(ranks: Ranks, objective: Objective, whole: bool = True) -> Callable:
     Unless x is `whole`, the gradient is that of all shares already, by this rank's part of x. It is valid
     until the next call, and x may be spoilt.
     """
-    g = np.empty(objective.shape, objective.dtype)
+    g, d = np.empty(objective.shape, objective.dtype), objective.differences
+    ranks.differ = any(ranks.gathered(d is not None))
+    exact = 0.0, np.zeros(g.size if ranks.differ else 0)
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
         f, gradient, failure = 0.0, g, None
@@ -188,6 +210,8 @@ def summed(ranks: Ranks, objective: Objective, whole: bool = True) -> Callable:
             failure = error
         values = ranks.exchange(f, failure=failure)[:, FUN]
         ranks.unsound = np.flatnonzero(~np.isfinite(values)).tolist()
+        if ranks.differ:
+            ranks.share_errors(*(exact if d is None else (d.noise, d.error)))
         return float(sum(values.tolist())), ranks.total(gradient) if whole else gradient
 
     return fun

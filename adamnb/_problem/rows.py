@@ -176,6 +176,11 @@ def gathered(arrays: tuple, indices: ndarray, into: Arrays) -> Arrays:
     return found
 
 
+def copied(block: Arrays) -> Arrays:
+    """Return rows for a function of Python, which may write to them whatever it was asked for."""
+    return tuple(a if a.flags.owndata else a.copy() for a in block)
+
+
 def read_ahead(blocks: Iterator[Any]) -> Iterator[Any]:
     """Yield blocks, while a thread makes the next one."""
     with ThreadPoolExecutor(1) as reader:

@@ -59,7 +59,8 @@ class Finish:
         problem = run.problem
         self.run, self.o, self.s = run, problem.options, run.s
         self.objective = run.objective
-        self.bounds = problem.bounds
+        self.bounds, ranks = problem.bounds, problem.ranks
+        self.differs = problem.jac in SCHEMES or (ranks is not None and ranks.differ)
         scale = run.state.vectors.scale
         self.first_size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale
         self.size = self.first_size if scale is None else scale
@@ -86,7 +87,7 @@ class Finish:
         part = max(gtol, 16 * SINGLE if in_single(x, g) else 0.0)
         at = stationary(
             x, float(s.fun_best), g, self.size, self.bounds, push=gtol * s.gradient_norm_first,
-            vanished=part**2 * abs(s.fun_first), differences=self.run.problem.jac in SCHEMES,
+            vanished=part**2 * abs(s.fun_first), differences=self.differs,
         )  # fmt: skip
         elsewhere = UNFINISHED if self.high else max(at.elsewhere, 10.0 * gtol**0.5)
         return at._replace(elsewhere=elsewhere, start=self.run.problem.x0)
@@ -102,6 +103,12 @@ class Finish:
             return None
         return lower_point(self.evaluate, self.best(), self.o["verify"])
 
+    def flat(self, at: Stationary) -> bool:
+        """Return whether f is the same all around a best point without a gradient, as the start was."""
+        if self.o["verify"] == 0 or self.s.gradient_norm_first != 0.0 or at.g.any():
+            return False
+        return unchanged(self.evaluate, at, ways(at))
+
     def verified(self, reason: int) -> tuple[int, Lower | None]:
         """Return the reason to stop, unless the best point shows that it is none, and a lower point."""
         at, run = self.best(), self.run
@@ -113,14 +120,14 @@ class Finish:
                 return FALLS, None
             lower = lower_point(self.evaluate, at, self.o["verify"]) if self.high else None
             return AT_LIMIT if lower is None else LOWER, lower
-        if run.problem.jac not in SCHEMES:
+        if not self.differs:
             found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
                 run.detail = found.said_of(run.problem.structure.name_of)
                 return CONTRADICTION, None
         if reason not in MET:
             return reason, None
-        if self.s.nit == 0 and not at.g.any() and unchanged(self.evaluate, at, ways(at)):
+        if self.flat(at):
             return FLAT, None
         lower = lower_point(self.evaluate, at, self.o["verify"])
         if lower is None:
@@ -135,7 +142,7 @@ class Finish:
             for _ in range(1 + ESCAPES):
                 ended = self._minimize(method, state.row(state.vectors.x, "x_best"))
                 if s.gradient_norm_best <= self.o["gtol"] * s.gradient_norm_first:
-                    reason = BY_GRADIENT
+                    reason = FLAT if self.flat(self.best()) else BY_GRADIENT
                 elif ended and s.gradient_norm_best <= 1e-3 * s.gradient_norm_first:
                     reason = POLISHED
                 lower = self.lower_point()

@@ -4,8 +4,9 @@ It starts as the covariance of the gradients of single rows, which for a likelih
 information) and for other means of losses nearly a multiple of it, and learns from secant pairs.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -40,10 +41,23 @@ class Metric:
     matrix : ndarray, shape (n, n)
     """
 
+    MEMORY = ("covariance", "scale", "matrix", "new")
+
     def __init__(self, covariance: ndarray, scale: float) -> None:
         self.covariance, self.scale, self.matrix = covariance, scale, scale * covariance
         self.new = True  # without pairs
         self._factored: tuple | None = None  # of which variables, their units, the factor
+
+    def memory(self) -> dict[str, Any]:
+        """Return all that is known, by name; what is learnt later changes none of these arrays."""
+        return {name: getattr(self, name) for name in self.MEMORY}
+
+    @classmethod
+    def of(cls, memory: Mapping[str, Any]) -> "Metric":
+        """Return the metric that had this memory."""
+        metric = cls(memory["covariance"], memory["scale"])
+        metric.matrix, metric.new = memory["matrix"], memory["new"]
+        return metric
 
     def felt(self) -> ndarray:
         """Return which variables the rows feel."""

@@ -73,10 +73,10 @@ def know(learnt: Any, given: Mapping[str, Any]) -> None:
     """Take over what has been learnt for differences."""
     learnt = getattr(learnt, "learnt", learnt)
     names = LEARNT if isinstance(learnt, Learnt) else learnt.LEARNT
-    _require(set(given) == set(names), "that had other differences")
+    require(set(given) == set(names), "that had other differences")
     for name in names:
         own, value = getattr(learnt, name), given[name]
-        _require(np.shape(value) == np.shape(_plainly(own)), f"{name!r} has another shape")
+        require(np.shape(value) == np.shape(_plainly(own)), f"{name!r} has another shape")
         if isinstance(learnt, Learnt):
             _plainly(own)[:] = value
         else:
@@ -94,7 +94,8 @@ def require_same(name: str, given: Any, own: Any) -> None:
         raise ValueError(f"`state` is that of a run with {name}={given!r}; got {name}={own!r}.")
 
 
-def _require(right: bool, what: str) -> None:
+def require(right: bool, what: str) -> None:
+    """Raise a `ValueError` for a state of a run with other options."""
     if not right:
         raise ValueError(f"`state` must be `result.state` of a run with the same options; {what}.")
 
@@ -111,7 +112,7 @@ def restore(run: Any, given: Any) -> int:
     own = run.snapshot(given["reason"])
     ungrouped = ({name for name in names if "." not in name} for names in (own, given))
     odd = set.symmetric_difference(*ungrouped)
-    _require(not odd, f"they differ in {', '.join(sorted(odd))}")
+    require(not odd, f"they differ in {', '.join(sorted(odd))}")
     if isinstance(run.problem.x0, np.ndarray):
         run.problem.x0 = np.array(given["start"])
     if "history" in given:
@@ -125,7 +126,7 @@ def checked(given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise TypeError(f"`state` must be a dict as `result.state` is; got {type(given).__name__}.")
     least = {"reason", "unit", "escapes", "numbers", "start", "method", *POINTS}
-    _require(least <= set(given), f"they differ in {', '.join(sorted(least - set(given)))}")
+    require(least <= set(given), f"they differ in {', '.join(sorted(least - set(given)))}")
     return {name: plain(value) for name, value in given.items()}
 
 
@@ -143,7 +144,7 @@ def _restore_state(state: Any, given: dict[str, Any]) -> None:
                 f" {value.shape} and {value.dtype}."
             )
     rows = [int(row) for row in given["numbers"]]
-    _require(all(0 <= row < 3 for row in rows) and max(rows[3:]) < 2, "there are no such rows")
+    require(all(0 <= row < 3 for row in rows) and max(rows[3:]) < 2, "there are no such rows")
     for name in FIELDS:
         if name in own and name not in POINTS and name in given:
             setattr(state.s, name, given[name])

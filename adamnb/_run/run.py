@@ -175,6 +175,11 @@ class Run:
             self.save(self.snapshot(GOING))
 
     @property
+    def begun(self) -> bool:
+        """Whether something is known that is worth keeping."""
+        return bool(self.s.nit > 0)
+
+    @property
     def decays(self) -> bool:
         """Whether an automatic learning rate has weight decay, with which nothing else looks for noise."""
         return self.rate is None and self.problem.options["weight_decay"] > 0
@@ -273,7 +278,8 @@ class Run:
         for_fun, for_jac, buffer = v.spare, v.spare.copy(), np.empty_like(v.spare)
         unkept = getrefcount(for_fun), getrefcount(for_jac)
         fun, watched = self.s.row("fun"), self.watched()
-        errors = self.s.row("fun_error", 2) if objective.differences else None
+        told = self.errors_of(objective)
+        errors = self.s.row("fun_error", 2) if told is not None else None
         counts, saved = self.s.row("nfev", 3), self.checkpoint is not None
         learns = objective.differences is not None
 
@@ -295,8 +301,8 @@ class Run:
                 v = state.vectors = v._replace(spare=for_fun)
             if getrefcount(for_jac) != unkept[1]:
                 for_jac = np.empty_like(for_jac)
-            if errors is not None and not looking:
-                errors[0], errors[1] = objective.errors(v.scale)
+            if told is not None and errors is not None and not looking:
+                errors[0], errors[1] = told(v.scale)
             if watched:
                 self.watch(gradient)
             f, nit = fun[0], self.s.nit if noted else 0
@@ -306,6 +312,13 @@ class Run:
             return reason
 
         return iterate
+
+    def errors_of(self, objective: Objective) -> Callable | None:
+        """Return what tells of the errors of f and of its last gradient; None where they have none."""
+        ranks = self.problem.ranks
+        if ranks is not None and ranks.differ:
+            return lambda scale: [self.unit * error for error in ranks.errors(scale)]
+        return objective.errors if objective.differences else None
 
     def late(self) -> bool:
         """Return whether the time is over, on one of the ranks if there are some."""
@@ -451,7 +464,7 @@ class Run:
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result, if there is one."""
         explain_division(error, self.problem.fun, self.problem.jac)
-        if self.s.nit > 0:
+        if self.begun:
             if self.kept is None:
                 self.kept = self.undone()
                 self.save(self.kept)

@@ -10,8 +10,8 @@ Samples that grow: Byrd, Chin, Nocedal & Wu 2012; Bollapragada, Byrd & Nocedal 2
 metric, is that a sample is left as soon as its gradient is lost in its scatter.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -35,6 +35,7 @@ from .._problem.parts import Sample, Spread, in_random_order
 from .._problem.problem import Problem
 from .._problem.rows import Rows
 from .finish import finish
+from .journal import Journal
 from .metric import Metric, held
 from .result import outcome
 from .run import Run
@@ -54,10 +55,22 @@ EVALUATIONS, FEW = 30, 100  # most of a sample, and of the first
 IDLE = 10  # steps in a row that led no further
 SLIGHT = 1e-4  # change of f, relative, of the step that finds the unit of the curvature
 REACH = 3.0  # of the first step, in standard errors that a single row would leave
-SPENT = 5.0  # passes after which the first sample is given up
+SPENT = 5.0  # passes after which the first sample is given up, ...
+TRIES = 12  # ... or steps, and one pass, after which its minimum is not within reach
+USUAL_FIRST, USUAL = (
+    16,
+    2,
+)  # evaluations over the first sample, and over each of the others at least
 VERIFY = 32  # see the option `verify`
 LARGE = 1e100  # element of a gradient that is as good as infinite
 LIKELY = 4.0  # standard deviations of the mean of a sample
+# Stages: over the first sample, by a new metric in each step or after `minimize`; then one for each sample.
+ANEW, AGAIN = 0, 1
+# All that is remembered between two steps, beside the metric.
+MEMORY = (
+    "stage", "made", "idle", "before", "radius", "x", "f", "g", "rows", "off", "nit", "parts", "f_first",
+    "f_error", "g_first",
+)  # fmt: skip
 
 
 class Limits(NamedTuple):
@@ -74,6 +87,7 @@ class Limits(NamedTuple):
 
 
 DEFAULT = Limits()
+MARK = {*MEMORY, *Metric.MEMORY, "passed"}  # names in the mark of a journal
 
 
 class Sampled(NamedTuple):
@@ -100,7 +114,7 @@ class Sampled(NamedTuple):
 
 
 def minimize_by_samples(
-    sample: Sample,
+    sample: Journal,
     x0: ndarray,
     bounds: tuple[ndarray, ndarray] | None = None,
     limits: Limits = DEFAULT,
@@ -110,13 +124,13 @@ def minimize_by_samples(
 
     Success is claimed only over all rows, where the gradient says that the minimum is within `accuracy`
     standard errors, and the last step has shown that the curvature is right. UNSUITED says that a sample
-    is of no use here, and why: go on with what needs no curvature, from x0 or from x, where the sample led;
-    over all rows either may be the better.
+    is of no use here, and why: go on with what needs no curvature, from x. That is where the sample led if it
+    had a minimum, else x0.
 
     Parameters
     ----------
-    sample : Sample
-        The mean, over rows in random order.
+    sample : Journal
+        The mean, over rows in random order. What it has a mark and answers of is gone on with.
     x0 : ndarray, shape (n,)
         Start, within the bounds.
     bounds : pair of ndarray, optional
@@ -133,19 +147,26 @@ def minimize_by_samples(
             return growing.whole()
         if x0.size > MOST_VARIABLES:
             raise StoppedError(UNSUITED, f"{x0.size:,} variables are more than {MOST_VARIABLES:,}")
-        growing.first(sizes[0])
+        if growing.stage <= AGAIN:
+            growing.first(sizes[0])
         growing.starting = False
-        for rows in sizes[1:-1]:
-            growing.settle(rows, LEFT)
-        return growing.last()
+        for stage, rows in enumerate(sizes[1:-1], AGAIN + 1):
+            if growing.stage <= stage:
+                growing.settle(stage, rows, LEFT)
+        return growing.last(AGAIN + len(sizes) - 1)
     except StoppedError as stopped:
         return growing.found(stopped.reason, stopped.detail)
 
 
-def suited(rows: Rows, n: int) -> bool:
-    """Return whether there are enough rows, not too many variables, and memory for the order of the rows."""
-    enough = len(sizes_of_samples(rows.count, n)) > 1
-    return enough and n <= MOST_VARIABLES and not (rows.on_disk and rows.count > MOST_ROWS)
+def suited(rows: Rows, n: int, passes: float) -> bool:
+    """Return whether a sample is worth while: whether so many passes are enough to come near the minimum.
+
+    And whether there are enough rows, not too many variables, and memory for the order of the rows.
+    """
+    sizes = sizes_of_samples(rows.count, n)
+    if len(sizes) == 1 or n > MOST_VARIABLES or (rows.on_disk and rows.count > MOST_ROWS):
+        return False
+    return USUAL_FIRST * sizes[0] + USUAL * sum(sizes[1:]) <= passes * rows.count
 
 
 def sampled(
@@ -157,7 +178,7 @@ def sampled(
 ) -> Sampled:
     """Minimise the mean of a problem over the rows of a data set, from its x0; the seed orders the rows."""
     mean = Mean(problem, rows, np.zeros(2, np.int64).data)
-    sample = Sample(mean, in_random_order(rows, seed), rows)
+    sample = Journal(Sample(mean, in_random_order(rows, seed), rows))
     return minimize_by_samples(sample, problem.x0, problem.bounds, limits, watch)
 
 
@@ -186,7 +207,7 @@ class Growing:
 
     def __init__(
         self,
-        sample: Sample,
+        sample: Journal,
         x0: ndarray,
         bounds: tuple[ndarray, ndarray] | None,
         limits: Limits,
@@ -203,6 +224,20 @@ class Growing:
         n, self.parts = x0.size, 0  # parts of which the metric is made, and may be
         self.most = max(PARTS, min(PARTS_PER_VARIABLE * n, WORK // max(n, 1) ** 2))
         self.f_first, self.f_error, self.g_first = np.nan, 0.0, self.g
+        self.stage, self.made, self.idle = ANEW - 1, 0, 0  # steps in it, those that led no further
+        self.before, self.radius = np.nan, np.inf
+        if sample.mark:
+            self.recall(sample.mark)
+
+    def memory(self) -> dict[str, Any]:
+        """Return all that is remembered between two steps, by name."""
+        return {name: getattr(self, name) for name in MEMORY} | self.metric.memory()
+
+    def recall(self, mark: Mapping[str, Any]) -> None:
+        """Go on from what was remembered."""
+        for name in MEMORY:
+            setattr(self, name, mark[name])
+        self.metric = Metric.of(mark)
 
     # ------------------------------------------------------------------------------ evaluations
 
@@ -212,6 +247,8 @@ class Growing:
             raise StoppedError(OUT_OF_PASSES)
         if self.starting and self.sample.passed > SPENT * self.sample.count:
             raise StoppedError(UNSUITED, f"of the first {rows:,} rows no minimum is found")
+        if self.sample.coming:  # seen before
+            return
         reason = self.watch(self.x.astype(self.dtype), self.f, self.rows)
         if reason != GOING:
             raise StoppedError(reason)
@@ -290,21 +327,34 @@ class Growing:
         part = self.limits.gtol**2
         return self.metric.square(self.g, free) <= part * self.metric.square(self.g_first, free)
 
-    def settle(self, rows: int, goal: float, anew: bool = False) -> None:
-        """Make steps over the first rows until their minimum is near, the metric `anew` while it is far."""
-        self.look(rows)
-        before, idle = np.nan, 0
-        radius = REACH / self.metric.scale**0.5 if anew else np.inf
-        for _ in range(FEW if anew else EVALUATIONS):
+    def hopeless(self) -> bool:
+        """Return whether the scatter of the gradients says nothing of the curvature, as it seems.
+
+        Some variables have no standard error, or steps that should lead to the minimum do not.
+        """
+        far = self.off > LEFT and self.made >= TRIES
+        return self.off == np.inf or (far and self.sample.passed > self.sample.count)
+
+    def settle(self, stage: int, rows: int, goal: float) -> None:
+        """Make steps over the first rows until their minimum is near; in the first stage it may be far."""
+        anew = stage == ANEW
+        if self.stage != stage:
+            self.look(rows)
+            self.stage, self.made, self.idle, self.before = stage, 0, 0, np.nan
+            self.radius = REACH / self.metric.scale**0.5 if anew else np.inf
+        while self.made < (FEW if anew else EVALUATIONS) and self.idle < IDLE:
+            self.sample.begin_anew(self.memory())
             self.off = self.distance()
-            left = 1 - self.off / before  # a distance that falls slowly is longer than it seems
+            # A distance that falls slowly is longer than it seems.
+            left = 1 - self.off / self.before
             if self.off == 0.0 or (left > 0 and self.near(goal * left**2)):
                 return
-            before = self.off
-            led, radius = self.step(rows, radius, anew and self.off > LEFT)
-            idle = 0 if led else idle + 1
-            if idle == IDLE:
+            if anew and self.hopeless():
                 break
+            self.before = self.off
+            led, self.radius = self.step(rows, self.radius, anew and self.off > LEFT)
+            self.idle = 0 if led else self.idle + 1
+            self.made += 1
         raise StoppedError(
             UNSUITED, f"over the first {rows:,} rows the steps lead no further than to {self.off:.2g}"
             " standard errors from where the gradient vanishes",
@@ -346,22 +396,24 @@ class Growing:
 
     def first(self, rows: int) -> None:
         """Find a minimum of the first sample: from the start by the metric, else as `minimize` does."""
-        try:
-            self.settle(rows, FIRST, anew=True)
-            lower = self.lower(rows)
-            if lower is None:
-                return
-            self.x = lower.x.astype(float)
-        except StoppedError as stopped:
-            if stopped.reason != UNSUITED:
-                raise
-        reason, message = self.robust(rows)
-        if REASONS[reason].status != CONVERGED or reason == AT_LIMIT:
-            raise StoppedError(
-                UNSUITED, f"of the first {rows:,} rows no minimum is found. {message}"
-            )
-        self.parts = 0
-        self.settle(rows, FIRST)
+        if self.stage <= ANEW:
+            few = max(EVALUATIONS, self.sample.count // rows)  # or those of a pass over all rows
+            try:
+                self.settle(ANEW, rows, FIRST)
+                lower = self.lower(rows)
+                if lower is None:
+                    return
+                self.x, few = lower.x.astype(float), max(FEW, few)
+            except StoppedError as stopped:
+                if stopped.reason != UNSUITED:
+                    raise
+            reason, message = self.robust(rows, few)
+            if REASONS[reason].status != CONVERGED or reason == AT_LIMIT:
+                raise StoppedError(
+                    UNSUITED, f"of the first {rows:,} rows no minimum is found. {message}"
+                )
+            self.parts = 0
+        self.settle(AGAIN, rows, FIRST)
         if self.lower(rows) is not None:
             raise StoppedError(UNSUITED, f"of the first {rows:,} rows no minimum is found")
 
@@ -376,13 +428,9 @@ class Growing:
         at = stationary(self.x, self.f, self.g, scale, self.box, vanished=slight)
         return lower_point(lambda x: self.evaluate(x, rows), at, VERIFY)
 
-    def robust(self, rows: int) -> tuple[int, str]:
-        """Go on over the first rows as `minimize` does; return the reason to stop and its words.
-
-        Of a sample not for longer than all rows take to be evaluated once, or a few times.
-        """
-        adam, few = METHODS["adam"], self.sample.count // rows
-        most = max(FEW, few) if few > 1 else np.inf
+    def robust(self, rows: int, most: float) -> tuple[int, str]:
+        """Go on over the first rows as `minimize` does; return the reason to stop and its words."""
+        adam = METHODS["adam"]
         options = complete(adam, {"gtol": self.limits.gtol or None, "maxfun": most})
         start = self.x.astype(self.dtype)
         run = Run(
@@ -403,13 +451,13 @@ class Growing:
 
     def whole(self) -> Sampled:
         """Minimise over all rows, where they are few."""
-        reason, message = self.robust(self.sample.count)
+        reason, message = self.robust(self.sample.count, np.inf)
         return self.found(reason, message)._replace(message=message)
 
-    def last(self) -> Sampled:
+    def last(self, stage: int) -> Sampled:
         """Find the minimum over all rows."""
         count, x0 = self.sample.count, self.x0.astype(float)
-        self.settle(count, self.limits.accuracy)
+        self.settle(stage, count, self.limits.accuracy)
         if not self.f < self.f_first - LIKELY * self.f_error:
             f, g = self.evaluate(x0, count)
             if f < self.f:
@@ -424,6 +472,8 @@ class Growing:
         """Return what has been found; `detail` is what the words of the reason ask for."""
         own = reason in (BY_STANDARD_ERROR, UNSUITED, OUT_OF_PASSES)
         message = REASONS[reason].message.format(detail=detail) if own else ""
+        if reason == UNSUITED and self.stage <= ANEW:  # where no minimum was, steps led astray
+            self.x, self.rows = self.x0.astype(float), 0
         f, g, count = self.f, self.g, self.sample.count
         if self.rows != count:
             f, g = np.nan, np.full(g.size, np.nan)

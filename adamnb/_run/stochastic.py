@@ -37,14 +37,15 @@ from .._problem.mean import Mean
 from .._problem.objective import Objective
 from .._problem.parts import Sample, in_random_order
 from .._problem.problem import Problem
-from .._problem.rows import Arrays, Rows
+from .._problem.rows import Arrays, Rows, copied
+from .journal import Journal
 from .noise import of_one_kind
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Progress
 from .result import Result
-from .resume import checked, goes_on, require_same
+from .resume import checked, goes_on, group_of, named, require, require_same
 from .run import HISTORY, Run, coming_rates, span_type
-from .samples import Limits, minimize_by_samples
+from .samples import MARK, Limits, minimize_by_samples
 from .settings import is_plain, settings
 from .state import State, on_threads
 from .threads import use_threads
@@ -92,11 +93,11 @@ class StochasticRun(Run):
         self.gradient = gradient_name(problem.jac)
         self.first: tuple[float, np.ndarray] | None = None  # f, gradient over all rows at the start
         self.samples: tuple[int, ...] = ()
-        self.unsuited = False  # for samples
         self.looked = False  # at all rows, at the answer
         self.point = np.nan, 0  # of a sample, that was shown: f and over how many rows
         self.epochs: list[tuple[float, float, float]] = []
         self.sums = np.zeros(3)  # of the epoch at work: rows, and f and gradient norms over them
+        self.width = 0  # rows of a batch of the piece at work
         self.mean = Mean(problem, plan.rows, self.s.row("nfev", 2))
         self.pace = FIRST_STEPS  # iterations that machine code makes until it comes back
 
@@ -139,10 +140,20 @@ class StochasticRun(Run):
         """Return all that another run goes on from, this one having stopped for `reason`."""
         kept = super().snapshot(reason)
         kept.pop("history", None)  # of a piece that has been taken in
-        kept |= self.same() | {"passed": self.mean.passed, "epoch_sums": self.sums.copy()}
+        sums = self.summed()
+        passed = self.mean.passed + int(sums[0] - self.sums[0])
+        kept |= self.same() | {"passed": passed, "epoch_sums": sums}
         kept["epochs"] = np.array(self.epochs).reshape(-1, 3)
         f, g = self.first or (np.nan, np.full_like(self.problem.x0, np.nan))
-        return kept | {"first_fun": f, "first_gradient": g}
+        kept |= {"first_fun": f, "first_gradient": g}
+        if self.samples:
+            kept["samples.sizes"] = np.array(self.samples)
+        if not self.sampling:
+            return kept
+        journal = self.journal
+        kept |= dict(zip(("nfev", "njev", "passed"), journal.tally, strict=True))
+        kept["samples.point"] = np.array(self.point)
+        return kept | named("mark", journal.mark) | named("answers", journal.memory())
 
     def same(self) -> dict[str, Any]:
         """Return what has to be the same for another run to go on."""
@@ -161,8 +172,34 @@ class StochasticRun(Run):
         super().go_on_from(state)
         self.mean.passed, self.sums = int(given["passed"]), np.array(given["epoch_sums"])
         self.epochs = list(map(tuple, np.asarray(given["epochs"]).tolist()))
-        if np.isfinite(given["first_fun"]):
+        self.samples = tuple(np.array(given.get("samples.sizes", ())).tolist())
+        if "samples.point" not in given:
             self.first = float(given["first_fun"]), np.array(given["first_gradient"])
+            return
+        require(
+            self.plan.samples is not None, "that was on a growing sample, and this is of batches"
+        )
+        mark = group_of(given, "mark")
+        require(not mark or set(mark) == MARK, "that was on a growing sample")
+        f, rows = np.array(given["samples.point"]).tolist()
+        self.point = f, int(rows)
+        self.journal.take_over(mark, group_of(given, "answers"))
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The mean over samples, and what has been found there."""
+        rows = self.plan.rows
+        return Journal(Sample(self.mean, in_random_order(rows, self.plan.order.seed), rows))
+
+    @property
+    def sampling(self) -> bool:
+        """Whether this is before the first batch, on samples."""
+        return "journal" in vars(self) and self.first is None
+
+    @property
+    def begun(self) -> bool:
+        """Whether something is known that is worth keeping."""
+        return super().begun or ("journal" in vars(self) and bool(self.journal.tally[2]))
 
     @property
     def differences(self) -> Any:
@@ -183,13 +220,12 @@ class StochasticRun(Run):
         """Run to the end and return the reason for it."""
         x0, ended, samples = self.problem.x0, self.ended, self.plan.samples
         if self.first is None:
-            self.mean.require_mean(x0, self.plan.rows)
-            if (
-                samples is not None
-                and not self.fixed
-                and (reason := self.by_samples(samples)) != UNSUITED
-            ):
-                return reason
+            if ended is None:
+                self.mean.require_mean(x0, self.plan.rows)
+            if samples is not None and not self.fixed:
+                reason, ended = self.by_samples(samples), None
+                if reason != UNSUITED:
+                    return reason
             self.first = self.of_all_rows(x0)
         f, g = self.first
         if not (np.isfinite(f) and np.isfinite(g).all()):
@@ -204,27 +240,23 @@ class StochasticRun(Run):
             return ALL_FIXED
         if ended is None or goes_on(ended):
             ended = self.on_threads(self.all_epochs)
+        self.pause(ended)
         return self.at_end(ended)
 
     def by_samples(self, limits: Limits) -> int:
         """Minimise on a growing sample; return the reason to stop, or UNSUITED: batches are to go on."""
-        problem, plan, s, v = self.problem, self.plan, self.s, self.state.vectors
-        mixed = in_random_order(plan.rows, plan.order.seed)
+        problem, s, v = self.problem, self.s, self.state.vectors
         found = minimize_by_samples(
-            Sample(self.mean, mixed, plan.rows),
-            problem.x0,
-            problem.bounds,
-            limits,
-            self.watch_sample,
+            self.journal, problem.x0, problem.bounds, limits, self.watch_sample
         )
-        self.mean.passed = round(found.passes * plan.rows.count)
         self.samples = found.sizes
-        v.x[:] = v.spare[:] = found.x
-        self.unsuited = found.reason == UNSUITED
-        s.nit = 0 if self.unsuited else found.nit
-        if self.unsuited:
+        if found.reason == UNSUITED:
+            v.x[:] = v.spare[:] = found.x
+            s.nit = 0
             return UNSUITED
-        s.fun = found.f
+        self.pause(found.reason)
+        v.x[:] = v.spare[:] = found.x
+        s.nit, s.fun = found.nit, found.f
         if found.reason != BY_STANDARD_ERROR:
             self.first = self.of_all_rows(problem.x0)
             return self.at_end(found.reason)
@@ -234,6 +266,7 @@ class StochasticRun(Run):
 
     def watch_sample(self, x: np.ndarray, f: float, rows: int) -> int:
         """Look at the clock, and keep and show a new point; return the reason to stop, or GOING."""
+        self.save_if_due()
         if time.perf_counter() > self.deadline:
             return OUT_OF_SECONDS
         point = f, rows
@@ -255,10 +288,11 @@ class StochasticRun(Run):
             epoch = len(self.epochs)
             skipped = self.s.nit - epoch * plan.order.batches  # each batch is a step
             for piece in plan.order.pieces(epoch, skipped):
+                self.width = piece[0].shape[1]
                 try:
                     reason = batches(piece)
                 finally:
-                    self.take_in(piece)
+                    self.take_in()
                 if reason == GOING and plan.bar.ended:
                     reason, self.detail = INTERRUPTED, "progress"
                 if reason != GOING:
@@ -275,12 +309,17 @@ class StochasticRun(Run):
                 return INTERRUPTED
         return BY_EPOCHS
 
-    def take_in(self, piece: Arrays) -> None:
-        """Take in what has been found on the batches of a piece."""
+    def summed(self) -> np.ndarray:
+        """Return the sums of the epoch with the piece at work, batch after batch: so are the bits."""
         found = np.concatenate([np.zeros((0, 3)), *self.trace])
-        made, rows = len(found), piece[0].shape[1]
-        self.sums += made * rows, rows * found[:, 0].sum(), rows * found[:, 1].sum()
-        self.mean.passed += made * rows
+        found = self.width * np.column_stack([np.ones(len(found)), found[:, :2]])
+        return np.cumsum(np.concatenate([self.sums[np.newaxis], found]), axis=0)[-1]
+
+    def take_in(self) -> None:
+        """Take in what has been found on the batches of a piece."""
+        sums, made = self.summed(), sum(map(len, self.trace))
+        self.mean.passed += int(sums[0] - self.sums[0])
+        self.sums = sums
         self.trace.clear()
         self.plan.bar.advance(made)
 
@@ -288,11 +327,12 @@ class StochasticRun(Run):
         """Return the function that iterates over batches with evaluations from Python."""
         objective, args = self.mean.objective, self.problem.args
         assert objective is not None
-        iterate = self.iteration(objective)
+        iterate, gathered = self.iteration(objective), self.plan.order.shuffle
 
         def batches(piece: Arrays) -> int:
             for i in range(len(piece[0])):
-                objective.args = (*(array[i] for array in piece), *args)
+                rows = tuple(array[i] for array in piece)
+                objective.args = (*(rows if gathered else copied(rows)), *args)
                 reason = iterate()
                 if reason != GOING:
                     return reason
@@ -371,7 +411,6 @@ class StochasticRun(Run):
     def at_end(self, reason: int) -> int:
         """Look at all rows at the answer; return the reason to stop."""
         x = self.answer(reason).copy()
-        self.pause(reason)
         f, g = self.of_all_rows(x)
         assert self.first is not None
         if f <= self.first[0] and np.isfinite(g).all():
@@ -401,7 +440,7 @@ class StochasticRun(Run):
     def accompany(self, error: BaseException) -> None:
         """Let an exception that ended the run carry its result; f over all rows is not known then."""
         s, v = self.s, self.state.vectors
-        if s.nit > 0 and not self.looked:
+        if self.begun and not self.looked:
             if self.kept is None:
                 self.kept = self.undone()
                 self.save(self.kept)
@@ -418,8 +457,6 @@ class StochasticRun(Run):
             nepoch=len(self.epochs), passes=self.passes, seed=plan.order.seed,
             batch_size=plan.order.batch_size, gradient=self.gradient, samples=self.samples,
         )  # fmt: skip
-        if plan.samples is not None and not self.unsuited:
-            result["state"] = None  # of batches, and there were none
         if self.problem.options["history"]:
             columns = np.array(self.epochs).reshape(-1, len(HISTORY)).T
             result.history = dict(zip(HISTORY, columns, strict=True))
