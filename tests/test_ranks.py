@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
 
 def run(*arguments, ranks=2):
     command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     return done, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -266,7 +266,7 @@ def test_a_batch_on_a_pool_of_ranks(tmp_path):
         )
     )
     command = [MPIEXEC, "-n", "2", sys.executable, "-m", "mpi4py.futures", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     from objectives import decays, python_both
 

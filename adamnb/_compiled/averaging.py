@@ -13,10 +13,8 @@ from .loops import Measured, mix_all
 from .reasons import GOING
 
 LOST = 30  # points in a row that are none, then there is no more to be had
-SHORTER, RECOVERY = (
-    0.5,
-    1.25,
-)  # factors of a step after two that led to such points, and after others
+SHORTER = 0.5  # factor of a step after two that led to such points,
+RECOVERY = 1.25  # and after one that did not
 RATE_MOST = 1e30  # where f falls for ever, the rate must not overflow, for infinity times 0 is NaN
 AGREEMENT = 0.1  # part of a mean of cosines that the last one is
 
