@@ -45,10 +45,7 @@ class Ranks:
         self.unsound: list[int] = []  # ranks whose last f was not finite
         self.watching = False  # whether one of them has a callback
         self._tables: dict[int, np.ndarray] = {}  # by the length of their rows
-        self.differ, self._errors = (
-            False,
-            np.zeros(1),
-        )  # whether gradients are differences; their errors
+        self.differ, self._errors = False, np.zeros(1)  # those of differences, and of f
         self._headers = np.zeros((self.count, 4))
         self._buffers: dict[tuple, np.ndarray] = {}  # by length and dtype
         self._before: Any = None
