@@ -361,18 +361,20 @@ def test_a_minimum_of_samples_that_all_rows_contradict():
 
 def test_a_network_is_left_soon_and_from_its_start():
     """Steps by the scatter of its gradients lead to a poor minimum, or to none."""
-    network = make_network(10_000, 71)
+    network = make_network(50_000, 121, seed=3)
     found = solve(network.inplace, network.x0, network.data)
     assert found.reason == UNSUITED
     assert found.x.tobytes() == network.x0.tobytes()
-    assert found.passes < 6
-    option = {"jac": "inplace", "seed": 0, "epochs": 4}
-    res = adamnb.minimize_stochastic(network.inplace, network.x0, network.data, **option)
-    own = adamnb.minimize_stochastic(
-        network.inplace, network.x0, network.data, method="adam", **option
+    assert found.passes < 4.5  # not 5
+    option = {"jac": "inplace", "seed": 0, "epochs": 5}
+    res, own = (
+        adamnb.minimize_stochastic(
+            network.inplace, network.x0, network.data, method=method, **option
+        )
+        for method in (None, "adam")
     )
+    assert res.samples == found.sizes
     assert res.x.tobytes() == own.x.tobytes()
-    assert res.passes == own.passes == 6
 
 
 @pytest.mark.parametrize("kind", ["wrong", "noisy", "matched"])
