@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from .._compiled.curvature import SEEN, SIGMAS, differ, is_slight
+from .._compiled.curvature import RATE_LEAST, SEEN, SIGMAS, differ, is_slight
 from .._compiled.elements import sizes_of
 from .._compiled.rate import MAX_FAILURES
 from .._compiled.reasons import (
@@ -176,10 +176,12 @@ class Finish:
 
 
 def lost(run: Any, reason: int) -> bool:
-    """Return whether a run that was long went uphill, so that there is cause to doubt the gradient."""
+    """Return whether a long run went uphill or crawls, so that there is cause to doubt the gradient."""
     s = run.s
     if reason != BY_MAXITER or s.nit < LONG:
         return False
+    if s.curved and s.learning_rate < RATE_LEAST:
+        return True
     return bool(s.failures >= MAX_FAILURES or s.fun - s.fun_best > 0.1 * (s.fun_first - s.fun_best))
 
 
