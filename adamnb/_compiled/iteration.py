@@ -40,6 +40,8 @@ def iterate(method, v, s, o):
     reason = stepped(method, v, s, o, m, origin)
     if reason == GOING:
         s.nit += 1
+    else:
+        wait(s, m, origin)
     return reason
 
 
