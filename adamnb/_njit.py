@@ -253,7 +253,7 @@ def _njit_minimize(
         return Vectors(
             x, g, slots, x0.copy(), np.ones(n), np.zeros(n), sizes_of(x0), None, None, None,
             np.empty((m, n)), np.empty((m, n)), np.zeros((2 * m + EXTRA, m)), np.zeros(2 * m, np.int64),
-            np.ones(n), None, np.empty(2 * m + 2), None, Algebra(judge, step), None,
+            np.ones(n), None, np.empty(2 * m + 2), None, Algebra(judge, step), None, None,
         )  # fmt: skip
 
     @part
@@ -272,7 +272,7 @@ def _njit_minimize(
         states[0].learning_rate = rate
         return Vectors(
             x, g, slots, x0.copy(), None, None, None, None, None, None, None, None, None, None, None, None,
-            None, None,
+            None, None, None, None, None,
         )  # fmt: skip
 
     vectors = of_pairs if curved else of_automatic if automatic else of_given

@@ -250,7 +250,10 @@ def problem_kernel(fun, jac, n, slot_count, real):
         fetch_numbers(words, s, b)
         lists.reasons[b] = RAISED  # an exception ends a thread
         five = taken(vectors[4:9], rest[1:], b)
-        own = Vectors(x, g, slots, rest[0], five[0], five[1], five[2], five[3], five[4], None, None)
+        own = Vectors(
+            x, g, slots, rest[0], five[0], five[1], five[2], five[3], five[4], None, None, None, None, None,
+            None, None, None, None, None, None, None,
+        )  # fmt: skip
         functions = Functions(fun, jac, columns_of(data, b) + args)
         reason = iterate_problem(method, functions, own, s, options, span)
         b = lists.going[
