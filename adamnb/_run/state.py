@@ -217,6 +217,8 @@ class State:
         The same of a single problem.
     """
 
+    shards: Alone = ALONE  # also of what is read when it is over
+
     def __init__(
         self,
         method: Method,
