@@ -20,7 +20,7 @@ from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
 from ._compiled.records import STATE
 from ._compiled.run import Functions, Span, run
 from ._compiled.saddle import is_saddle
-from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors
+from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors, nothing_after
 from ._minimize import minimize
 from ._problem.annotations import MethodName
 from ._problem.arguments import FORWARD
@@ -240,6 +240,7 @@ def _njit_minimize(
     curved = pairs_of(given | {"learning_rate": None if automatic else 1.0}, 1) > 0
     kind = row.numba_type(automatic, is_plain(given), False, curved)
     slot_count, start = row.slots, row.start
+    after_four, after_seven = nothing_after(4), nothing_after(7)
 
     @intrinsic
     def this_method(typingctx):
@@ -260,20 +261,14 @@ def _njit_minimize(
     def of_automatic(x0, x, g, slots, states, rate):
         states[0].learning_rate = FIRST_RATE
         ones, zeros = np.ones(x0.size), np.zeros(x0.size)
-        return Vectors(
-            x, g, slots, x0.copy(), ones, zeros, sizes_of(x0), None, None, None, None, None, None, None, None,
-            None, None, None, None, None,
-        )  # fmt: skip
+        return Vectors(x, g, slots, x0.copy(), ones, zeros, sizes_of(x0), *after_seven)
 
     @part
     def of_given(x0, x, g, slots, states, rate):
         if not 0.0 <= rate < np.inf:
             raise ValueError("`learning_rate` must be a number >= 0.")
         states[0].learning_rate = rate
-        return Vectors(
-            x, g, slots, x0.copy(), None, None, None, None, None, None, None, None, None, None, None, None,
-            None, None, None, None, None,
-        )  # fmt: skip
+        return Vectors(x, g, slots, x0.copy(), *after_four)
 
     vectors = of_pairs if curved else of_automatic if automatic else of_given
     functions_of = _functions_for(fun, jac, args)

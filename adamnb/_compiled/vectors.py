@@ -37,3 +37,11 @@ class Algebra(NamedTuple):
 
 
 X_ROWS, G_ROWS = 3, 2  # of `Vectors.x` and `Vectors.g`
+
+
+def nothing_after(count: int) -> tuple[None, ...]:
+    """Return all fields of `Vectors` but the first ones, as where a run needs none of them.
+
+    In compiled code a field that is left to its default is none at all.
+    """
+    return (None,) * (len(Vectors._fields) - count)

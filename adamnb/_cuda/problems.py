@@ -23,7 +23,7 @@ from .._compiled.method import MethodType
 from .._compiled.reasons import BAD_START, GOING, RAISED
 from .._compiled.records import OPTIONS, REAL, STATE, WHOLE
 from .._compiled.run import Functions, iterate_on, run
-from .._compiled.vectors import G_ROWS, X_ROWS, Vectors
+from .._compiled.vectors import G_ROWS, X_ROWS, Vectors, nothing_after
 from .._problem.compiled import CompiledObjective
 from .._run.run import span_type
 from .._run.state import vectors_type
@@ -232,6 +232,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
 
     `jac` is what `Functions` has.
     """
+    others = nothing_after(9)
 
     def of_few_variables(method, data, args, lists, vectors, words, options, span):
         k = cuda.grid(1)
@@ -250,10 +251,7 @@ def problem_kernel(fun, jac, n, slot_count, real):
         fetch_numbers(words, s, b)
         lists.reasons[b] = RAISED  # an exception ends a thread
         five = taken(vectors[4:9], rest[1:], b)
-        own = Vectors(
-            x, g, slots, rest[0], five[0], five[1], five[2], five[3], five[4], None, None, None, None, None,
-            None, None, None, None, None, None, None,
-        )  # fmt: skip
+        own = Vectors(x, g, slots, rest[0], five[0], five[1], five[2], five[3], five[4], *others)
         functions = Functions(fun, jac, columns_of(data, b) + args)
         reason = iterate_problem(method, functions, own, s, options, span)
         b = lists.going[
