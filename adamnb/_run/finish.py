@@ -190,9 +190,9 @@ def is_noisy(run: Any) -> bool:
 
     A success of f that is noisy is none: a gradient that vanishes by chance, say.
     """
-    s, v, o, shards = run.s, run.state.vectors, run.problem.options, run.problem.shards
+    s, v, o = run.s, run.state.vectors, run.problem.options
     best = v.g[s.g_best]
-    count = 1 if shards.anywhere(best.any()) else CHANCES
+    count = 1 if run.problem.shards.anywhere(best.any()) else CHANCES
     if o["noisy"] is False or o["verify"] == 0 or (s.looked == SEEN and count == 1):
         return False
     s.looked, g = SEEN, np.empty_like(best)
@@ -201,8 +201,7 @@ def is_noisy(run: Any) -> bool:
             break
         f, most = value_at(run, v.x[s.x_best], g), 0.0
         if run.objective.differences is None:
-            most = float(np.abs((g - best) * (1.0 if v.scale is None else v.scale)).max())
-            most = shards.largest(most)
+            most = run.state.apart(g, best)
         rise, o = f - s.fun_best, run.settings[0]
         if differ(rise, most, s, o) and not is_slight(SIGMAS * abs(rise), most, s, o):
             return True
@@ -230,7 +229,7 @@ def finish(run: Any, reason: int) -> int:
         return run.under_noise() if run.rate is None else BY_NOISE
     while True:
         doubtful = reason in (*MET, *DOUBTFUL) or lost(run, reason)
-        if run.problem.options["verify"] == 0 or not doubtful or run.state.shards is not ALONE:
+        if run.problem.options["verify"] == 0 or not doubtful or run.problem.shards is not ALONE:
             break
         try:
             reason, lower = Finish(run, polishing=False).verified(reason)

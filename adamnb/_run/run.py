@@ -192,7 +192,7 @@ class Run:
             return False
         at, o = SimpleNamespace(fun_best=f), self.settings[0]
         at.gradient_norm_best = self.state.gradient_norm(x, one)
-        return bool(differ(again - f, self.state.gradient_norm(x, two - one), at, o))
+        return bool(differ(again - f, self.state.apart(two, one), at, o))
 
     def under_noise(self) -> int:
         """Go on where f is noisy; return the reason to stop."""

@@ -300,6 +300,13 @@ class State:
         norm = projected_norm(x, g, v.scale, v.lower, v.upper)
         return float(self.shards.largest(norm))
 
+    def apart(self, g: np.ndarray, other: np.ndarray) -> float:
+        """Return the largest |element| of the difference of two gradients, in units of x_scale."""
+        scale = self.vectors.scale
+        return float(
+            self.shards.largest(np.abs((g - other) * (1.0 if scale is None else scale)).max())
+        )
+
     def bad_gradient(self) -> int | None:
         """Return where the current gradient is not finite."""
         where = np.flatnonzero(~np.isfinite(self.vectors.g[self.s.g]))
