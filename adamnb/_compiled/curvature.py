@@ -14,7 +14,7 @@ from .elements import within
 from .kernels import largest_move
 from .loops import forget_all
 from .pairs import FLOOR, direction, go, remember
-from .ranks import largest, total, variables
+from .ranks import MOST, SUM, joined, variables
 from .reasons import GOING
 from .stops import LITTLE, RESTED, ROUNDINGS, SINGLE, at_rest, is_single
 
@@ -91,11 +91,8 @@ def leave_pairs(method, v, s, o, how):
     if how == PAUSE:
         s.nit_pairs, s.phase = s.nit + s.phase, 2 * s.phase
     s.failures = s.t = s.streak = s.rounding = 0
-    rate = (
-        o.first_rate
-        if how == NOISY
-        else s.length / sqrt(np.float64(variables(v.ranks, v.spare.size)))
-    )
+    root = sqrt(np.float64(variables(v.ranks, v.spare.size)))
+    rate = o.first_rate if how == NOISY else s.length / root
     rate = within(rate, RATE_LEAST, o.first_rate)
     if o.rate_per_gradient > 0.0 and s.gradient_norm_best > 0.0:
         rate /= s.gradient_norm_best
@@ -142,7 +139,7 @@ def is_other(g, g_best, scale, ranks, s, o):
     if s.gradient_error == 0.0:  # differences may have found other steps
         for i in range(g.size):
             most = max(most, abs(np.float64((g[i] - g_best[i]) * scale[i])))
-        most = largest(ranks, most)
+        most = joined(ranks, most, MOST)
     return differ(s.fun - s.fun_best, most, s, o)
 
 
@@ -173,9 +170,7 @@ def look(g, g_best, scale, ranks, s, o, finite):
         return NOISY
     both, first, second, most = 0.0, 0.0, 0.0, 0.0
     count = np.float64(s.looks_here if s.looks_here > 0 else 1)
-    if (
-        s.gradient_error > 0.0
-    ):  # f alone was looked at, and what its noise makes of differences is known
+    if s.gradient_error > 0.0:  # f alone was looked at: what noise makes of differences is known
         alike = s.gradient_norm_best > FELT * s.gradient_error
     else:
         for i in range(g.size):
@@ -183,8 +178,9 @@ def look(g, g_best, scale, ranks, s, o, finite):
             both, first, second = both + a * b, first + a * a, second + b * b
             most = max(most, abs(a - b))
             g_best[i] += (g[i] - g_best[i]) / g_best.dtype.type(count + 1.0)
-        both, first, second = total(ranks, both), total(ranks, first), total(ranks, second)
-        most, alike = largest(ranks, most), both > ALIKE * sqrt(first) * sqrt(second)
+        both, first = joined(ranks, both, SUM), joined(ranks, first, SUM)
+        second, most = joined(ranks, second, SUM), joined(ranks, most, MOST)
+        alike = both > ALIKE * sqrt(first) * sqrt(second)
     change = s.fun - s.fun_best
     s.looks, s.looks_here, s.looked = s.looks + 1, np.int64(count) + 1, UNSEEN
     s.noise2 += change * change * count / (count + 1.0)
@@ -290,5 +286,5 @@ def step(
     s.modelled = 1 if part > 0.0 else 0
     s.part = part if part > 0.0 else 1.0
     if o.xtol > 0.0:
-        s.largest_step = largest(sums.ranks, largest_move(point, new, scale))
+        s.largest_step = joined(sums.ranks, largest_move(point, new, scale), MOST)
     return s.slope < 0.0 and s.length_tried > 4.0 * o.rounding * size

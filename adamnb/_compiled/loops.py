@@ -25,7 +25,7 @@ from .kernels import (
     sweep,
     usable,
 )
-from .ranks import combine, largest
+from .ranks import MOST, combine, joined
 from .rules import RULES, Step, coefficients
 from .vectors import Vectors
 
@@ -142,7 +142,8 @@ def _sweep_all(method, v, s, o, move, k):
     def noted(method, v, s, o, move, k):
         sweep_(method, v, s, o, move, k)
         if o.xtol > 0.0:
-            s.largest_step = largest(v.ranks, largest_move(v.x[move.x], v.x[move.new], v.scale))
+            most = largest_move(v.x[move.x], v.x[move.new], v.scale)
+            s.largest_step = joined(v.ranks, most, MOST)
 
     return noted
 

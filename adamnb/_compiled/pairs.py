@@ -16,8 +16,7 @@ import numpy as np
 
 from .cache import inner, seldom
 from .passes import move, take_difference, take_gradient, take_products, transform
-from .ranks import total as total_of
-from .ranks import variables
+from .ranks import SUM, joined, variables
 
 FLOOR = 1e-6  # of the elements of the diagonal, relative to their mean
 SLIGHT = 1e-10  # cosine of step and change from which a pair says something
@@ -48,7 +47,8 @@ def remember(
     product = sy
     if sy < least:
         share = (expected - least) / (expected - sy)
-        sy, yy = least, total_of(sums.ranks, damp(step, change, g_best, scale, share, part))
+        sy, yy = least, damp(step, change, g_best, scale, share, part)
+        yy = joined(sums.ranks, yy, SUM)
     if not sy > SLIGHT * sqrt(ss) * sqrt(yy):
         for i in range(n):  # the pair that was there has been overwritten
             step[i] = 0

@@ -12,6 +12,8 @@ from numba.extending import overload
 from .cache import INLINED
 from .intrinsics import call_c
 
+SUM, MOST = 0, 1  # how many of a single number are maxima
+
 
 class Exchange(NamedTuple):
     """How a rank meets the others."""
@@ -36,32 +38,21 @@ def _combine(ranks, numbers, maxima, count):
     return _unless_alone(ranks, with_others, lambda ranks, numbers, maxima, count: None)
 
 
-def total(ranks, number):
-    """Return the sum of a number over all ranks; compiled by `_total`."""
+def joined(ranks, number, maxima):
+    """Return the sum of a number over all ranks (SUM), or the largest (MOST), NaN if one is.
+
+    Compiled by `_joined`.
+    """
 
 
-@overload(total, jit_options=INLINED)
-def _total(ranks, number):
-    def with_others(ranks, number):
+@overload(joined, jit_options=INLINED)
+def _joined(ranks, number, maxima):
+    def with_others(ranks, number, maxima):
         ranks.numbers[0] = number
-        combine(ranks, ranks.numbers, 0, 1)
+        combine(ranks, ranks.numbers, maxima, 1)
         return ranks.numbers[0]
 
-    return _unless_alone(ranks, with_others, lambda ranks, number: number)
-
-
-def largest(ranks, number):
-    """Return the largest of a number over all ranks, NaN if one is; compiled by `_largest`."""
-
-
-@overload(largest, jit_options=INLINED)
-def _largest(ranks, number):
-    def with_others(ranks, number):
-        ranks.numbers[0] = number
-        combine(ranks, ranks.numbers, 1, 1)
-        return ranks.numbers[0]
-
-    return _unless_alone(ranks, with_others, lambda ranks, number: number)
+    return _unless_alone(ranks, with_others, lambda ranks, number, maxima: number)
 
 
 def anywhere(ranks, flag):
@@ -71,7 +62,7 @@ def anywhere(ranks, flag):
 @overload(anywhere, jit_options=INLINED)
 def _anywhere(ranks, flag):
     def with_others(ranks, flag):
-        return largest(ranks, 1.0 if flag else 0.0) > 0.0
+        return joined(ranks, 1.0 if flag else 0.0, MOST) > 0.0
 
     return _unless_alone(ranks, with_others, lambda ranks, flag: flag)
 

@@ -9,7 +9,7 @@ from .cache import SELDOM, inner
 from .intrinsics import disjoint, float_of
 from .kernels import norm
 from .loops import on_host
-from .ranks import anywhere, largest, total, variables
+from .ranks import MOST, SUM, anywhere, joined, variables
 
 LARGEST = 1e3  # most of a size that is learnt, in units of the mean of all or of 1: where f is flat, x drifts
 SMALL = 1e-3  # part of the others' size, and of f, from which a start may be a mere placeholder
@@ -34,7 +34,7 @@ def _size_all(method, v, s, o):
         for i in range(x.size):
             square += np.float64(scale[i]) * np.float64(scale[i])
         real, n = scale.dtype.type, variables(v.ranks, x.size)
-        mean, height = real(sqrt(total(v.ranks, square) / n)), real(abs(s.fun))
+        mean, height = real(sqrt(joined(v.ranks, square, SUM) / n)), real(abs(s.fun))
         s.size_limit = LARGEST * (mean if mean > real(1) else real(1))
         small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / n), real(0)
         for i in range(x.size):
@@ -81,7 +81,7 @@ def _outgrown(method, v, s, o):
         grown = anywhere(v.ranks, grown)
         if grown:
             top = float_of(norm(0, x.size, x, v.g[s.g], scale, v.lower, v.upper))
-            top = largest(v.ranks, top)
+            top = joined(v.ranks, top, MOST)
             s.x_best, s.g_best = s.x, s.g  # f is the same
             s.gradient_norm = s.gradient_norm_best = top
             if s.gradient_norm_best > s.gradient_norm_first:

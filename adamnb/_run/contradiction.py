@@ -9,9 +9,7 @@ from .second_order import Evaluate, Stationary, rounding_of
 
 ELSEWHERE = (0.25, 4.0)  # as far as this as well, the same contradiction is to be seen
 ROOM = 0.2  # that bounds must leave, in units of x_scale
-LENGTHS = np.random.default_rng(0).uniform(
-    0.5, 1.0, 1024
-)  # of steps, in units of the size of variables
+LENGTHS = np.random.default_rng(0).uniform(0.5, 1.0, 1024)  # of steps, relative to sizes
 NODES = 0.5 - 3**-0.5 / 2, 0.5 + 3**-0.5 / 2  # of Gauss and Legendre, between 0 and 1
 
 

@@ -57,10 +57,7 @@ SLIGHT = 1e-4  # change of f, relative, of the step that finds the unit of the c
 REACH = 3.0  # of the first step, in standard errors that a single row would leave
 SPENT = 5.0  # passes after which the first sample is given up, ...
 TRIES = 12  # ... or steps, and one pass, after which its minimum is not within reach
-USUAL_FIRST, USUAL = (
-    16,
-    2,
-)  # evaluations over the first sample, and over each of the others at least
+USUAL_FIRST, USUAL = 16, 2  # evaluations over the first sample, and over each other at least
 VERIFY = 32  # see the option `verify`
 LARGE = 1e100  # element of a gradient that is as good as infinite
 LIKELY = 4.0  # standard deviations of the mean of a sample
