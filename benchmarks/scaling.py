@@ -2,8 +2,9 @@
 
 Two ways: every rank has all n variables and some rows of a linear model, whose squares are summed; or
 every rank has n variables of a chain of springs (`sharded`), and asks its neighbours for one each. Weak
-scaling: as much for each rank; strong scaling: as much in all. Then what a rank sends, the memory of the
-methods, and a model of many ranks.
+scaling: as much for each rank; strong scaling: as much in all. Two that know nothing of each other show what
+the machine itself leaves of a second process: they share its memory's bandwidth. Then what a rank sends, the
+memory of the methods, and a model of many ranks.
 """
 
 import argparse
@@ -79,11 +80,15 @@ def part_of(comm, n, _):
     return fun, np.linspace(-1.0, 1.0, n)
 
 
-def measured(way, n, rows, iterations):
-    """Print seconds an iteration, bytes sent in it and the memory of one rank; run by mpiexec."""
+def measured(way, n, rows, iterations, apart):
+    """Print seconds an iteration, bytes sent in it and the memory of one rank; run by mpiexec.
+
+    With `apart` every rank minimises by itself.
+    """
     from mpi4py import MPI
 
-    comm, sent = MPI.COMM_WORLD, []
+    world, sent = MPI.COMM_WORLD, []
+    comm = MPI.COMM_SELF if apart else world
     fun, x0 = (rows_of if way == "rows" else part_of)(comm, n, rows)
     options = {"jac": True} if way == "rows" else {"jac": "inplace", "sharded": True}
     if way != "pairs":
@@ -97,30 +102,30 @@ def measured(way, n, rows, iterations):
     Ranks.__exit__ = noted
     seconds, made = [], []
     for maxiter in (1, 2, iterations + 2, 2, iterations + 2, 2, iterations + 2):
-        comm.Barrier()
+        world.Barrier()
         begun = time.perf_counter()
         result = adamnb.minimize(
             fun, x0, comm=comm, maxiter=maxiter, ftol=0, gtol=0, noisy=False, **options
         )
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(world.allreduce(time.perf_counter() - begun, MPI.MAX))
         made.append(result.nfev)
     count = made[2] - made[1]
     each = [
         (long - short) / count for short, long in zip(seconds[1::2], seconds[2::2], strict=True)
     ]
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if comm.Get_rank() == 0:
+    if world.Get_rank() == 0:
         told = {"seconds": each, "sent": (sent[2] - sent[1]) / count, "memory": most}
         sys.stdout.write(json.dumps(told))
 
 
-def on_ranks(ranks, way, n, rows, iterations):
+def on_ranks(ranks, way, n, rows, iterations, apart=False):
     """Return what `measured` prints, on so many ranks with a thread each."""
     mpiexec = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or "mpiexec"
     alone = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA")}
     command = [mpiexec, "-n", str(ranks), sys.executable, __file__, "--rank", way, str(n)]
     done = subprocess.run(
-        [*command, str(rows), str(iterations)],
+        [*command, str(rows), str(iterations), str(int(apart))],
         env=os.environ | alone,
         capture_output=True,
         text=True,
@@ -131,15 +136,20 @@ def on_ranks(ranks, way, n, rows, iterations):
 
 def scaling(way, n, iterations):
     """Tell weak and strong scaling over two ranks; return seconds an iteration of one rank."""
-    runs = {"1 rank": (1, n, ROWS), "2 ranks, weak": (2, n, ROWS)}
-    runs["2 ranks, strong"] = (2, n, ROWS // 2) if way == "rows" else (2, n // 2, ROWS)
+    half = (n, ROWS // 2) if way == "rows" else (n // 2, ROWS)
+    runs = {
+        "1 rank": (1, n, ROWS, False),
+        "2 that know nothing of each other": (2, n, ROWS, True),
+        "2 ranks, weak": (2, n, ROWS, False),
+        "2 ranks, strong": (2, *half, False),
+    }
     yield f"{WAYS[way]}, n = {n:,} on one rank"
     yield ""
     yield "| ranks | ms an iteration | three times | efficiency | bytes sent | MB of memory |"
     yield "|---|---:|---|---:|---:|---:|"
     base = None
     for name, run in runs.items():
-        found = on_ranks(run[0], way, *run[1:], iterations)
+        found = on_ranks(run[0], way, *run[1:3], iterations, run[3])
         least = min(found["seconds"])
         base = base or least
         ideal = base / 2 if "strong" in name else base
@@ -228,7 +238,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small, to see whether it runs")
     parser.add_argument("--write", action="store_true", help=f"also write to {RESULTS.name}")
-    parser.add_argument("--rank", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--rank", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.rank:
         measured(given.rank[0], *map(int, given.rank[1:]))
