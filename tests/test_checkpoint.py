@@ -130,6 +130,20 @@ def test_a_run_that_left_a_saddle_goes_on():
     assert whole.fun == pytest.approx(-1.0)
 
 
+def test_a_state_is_the_same_whenever_it_is_looked_at():
+    early, late = valley(maxiter=7), valley(maxiter=7)
+    seen = dict(early.state)
+    for array in (late.x, late.jac, late.x_last):
+        array[:] = np.nan  # the caller's
+    for again in (late.state, pickle.loads(pickle.dumps(late.state)), late.state | {"unit": 1.0}):
+        assert set(again) == set(seen)
+        for name, value in seen.items():
+            np.testing.assert_array_equal(again[name], value)
+    assert late.state["x"] is late.state["x"]
+    assert not np.shares_memory(late.state["x"], late.state["x_best"])
+    assert valley(state=late.state).x.tobytes() == valley().x.tobytes()
+
+
 def test_a_run_that_has_converged_is_over():
     whole = valley()
     again = valley(state=whole.state)

@@ -1,6 +1,7 @@
 """A minimisation on a GPU: everything stays there, and the host looks from time to time."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class DeviceRun(Run):
             self.history[-1][-1, 1:] = s.gradient_norm, s.learning_rate
         return self.state.reason
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: Mapping[str, Any]) -> None:
         """Save a state, if it is to be saved."""
         if self.checkpoint is not None:
             on_host = {

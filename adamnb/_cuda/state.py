@@ -134,11 +134,12 @@ class DeviceState(State):
         with self.vector.context:
             self._move(self.vector.stream)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the state by name, for the caller to keep: vectors on the device, numbers here."""
+    def remembered(self) -> Callable[[], dict[str, Any]]:
+        """Return a function that returns the state of now by name: vectors on the device, numbers here."""
         measured = (self.vector.download(a) for a in (self._reduced, self._plan))
         named = zip(("device.reduced", "device.plan"), measured, strict=True)
-        return super().as_dict() | {name: array.view(np.int64) for name, array in named}
+        told = super().remembered()() | {name: array.view(np.int64) for name, array in named}
+        return lambda: told
 
     def put(self, given: dict[str, Any]) -> None:
         """Take over what `as_dict` returns; vectors may be on the host as well."""

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def index_of(i: int) -> str:
 
 def check_finite(vector: np.ndarray, name: str, name_of: Callable[[int], str]) -> None:
     """Raise a `ValueError` that names the first element of a start that is not finite."""
-    if not np.isfinite(vector).all():
+    # The square says it for nearly all, in a fifth of the time for a few elements.
+    if not isfinite(vector.dot(vector)) and not np.isfinite(vector).all():
         i = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise ValueError(f"`{name}` must be finite; got {vector[i]} at {name_of(i)}.")
 

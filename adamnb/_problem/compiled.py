@@ -32,8 +32,6 @@ class CompiledObjective:
         What to pass to the compiled loop; for differences, with what is learnt for `jac`.
     type : numba type
         Of `functions`.
-    sources : Functions
-        The same with the user's Numba functions themselves, for who compiles them into a kernel.
     """
 
     def __init__(self, fun: Any, jac: Any, args: tuple, dtype: np.dtype, data: tuple = ()) -> None:
@@ -62,9 +60,14 @@ class CompiledObjective:
                 jac_type, jac_value = compiled_function("jac", jac, (vector, *arguments))
                 _require_vector(jac_type.signature.return_type)
         self.functions = Functions(fun_value, jac_value, data + args)
-        own = isinstance(jac_type, types.FunctionType)
-        self.sources = Functions(fun, jac if own else jac_value, data + args)
         self.type = functions_type(fun_type, jac_type, arguments)
+        self._called = fun, jac
+
+    @property
+    def sources(self) -> Functions:
+        """The same with the user's Numba functions themselves, for who compiles them into a kernel."""
+        fun, jac = self._called
+        return self.functions._replace(fun=fun, jac=jac if callable(jac) else self.functions.jac)
 
 
 # By the addresses of the types in it, which it keeps: to hash types takes longer than all else here.
@@ -123,6 +126,7 @@ class CompiledDifferences:
         return float(self.state["fun"][0])
 
 
+NUMBERS = "?bBhHiIlLqQfdFD"  # dtypes that all compiled functions take
 tuple_type = cache(types.Tuple)  # equal types are one object, which takes time to find
 
 
@@ -163,6 +167,9 @@ def types_of(name: str, arguments: tuple) -> tuple[types.Type, ...]:
 
 def type_of(name: str, argument: Any, fun: str = "fun") -> types.Type:
     """Return the Numba type of an argument of the function that errors call `fun`."""
+    if type(argument) is ndarray and argument.flags.carray and argument.dtype.char in NUMBERS:
+        if argument.dtype.isnative:  # as nearly all are: 4 us less
+            return array_type(argument.dtype, argument.ndim)
     refuse_masked(name, argument)
     if isinstance(argument, tuple):
         types_of(name, argument)
@@ -174,10 +181,7 @@ def type_of(name: str, argument: Any, fun: str = "fun") -> types.Type:
             " `array.astype(array.dtype.newbyteorder('='))`."
         )
     try:
-        if type(argument) is ndarray and argument.flags.carray:  # as nearly all are: 4 us less
-            kind = array_type(argument.dtype, argument.ndim)
-        else:
-            kind = numba.typeof(argument)
+        kind = numba.typeof(argument)
     except (ValueError, NumbaError):
         kind = None
     if kind is None or (isinstance(kind, types.Array) and kind.dtype == types.pyobject):

@@ -1,5 +1,6 @@
 """What a minimisation returns: results, and what they say."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
@@ -73,7 +74,7 @@ class Result(OptimizeResult):
         rows again; rows of a batch, and those of the samples.
     learning_rate : float or ndarray
         In use at the end; of steps by secant pairs the longest step, per root of n, in units of `x_scale`.
-    state : dict
+    state : mapping
         The solver's vectors and numbers as plain arrays and floats.
     time, compile_time : float
         Seconds in all, and those of them spent compiling or loading compiled code.
@@ -116,7 +117,7 @@ class Result(OptimizeResult):
     fun_last: float
     learning_rate: float | np.ndarray
     gradient_norm: float
-    state: dict[str, Any]
+    state: Mapping[str, Any]
     time: float
     compile_time: float
     compiled: bool

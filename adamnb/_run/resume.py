@@ -1,6 +1,6 @@
 """All that a run remembers, by name: what another one goes on from, with the same bits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,53 @@ def goes_on(reason: int) -> bool:
     return REASONS[reason].status in GO_ON
 
 
-def snapshot(run: Any, reason: int) -> dict[str, Any]:
+class Remembered(Mapping):
+    """What a run goes on from, by name: put together when it is looked at, as most never is."""
+
+    def __init__(self, told: Callable[[], dict[str, Any]], further: dict[str, Any]) -> None:
+        self._told: Callable | None = told
+        self._values = further
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        told = self._told
+        if told is not None:
+            self._values, self._told = told() | self._values, None
+        return self._values
+
+    def __getitem__(self, name: str) -> Any:
+        return self._named[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return self._named | dict(other)
+
+    def __repr__(self) -> str:
+        return repr(self._named)
+
+    def __reduce__(self) -> tuple:
+        return dict, (self._named,)
+
+
+def snapshot(run: Any, reason: int) -> Remembered:
     """Return all that a run goes on from, by name; arrays that a run changes at its end are copies."""
-    kept = run.state.as_dict()
-    kept["start"], kept["unit"] = run.state.start(run.problem.x0), run.unit
-    kept["escapes"], kept["reason"] = run.escapes, int(reason)
+    kept = {
+        "start": run.state.start(run.problem.x0), "unit": run.unit, "escapes": run.escapes,
+        "reason": int(reason),
+    }  # fmt: skip
     if run.history is not None:
         kept["history"] = np.concatenate([np.zeros((0, 3)), *run.history])
     for group, learnt in (("differences", run.differences), ("learnt", run.learnt)):
         if learnt is not None:
             kept |= named(group, knowledge(learnt))
-    return kept if run.averaging is None else kept | named("noise", run.averaging.memory())
+    if run.averaging is not None:
+        kept |= named("noise", run.averaging.memory())
+    return Remembered(run.state.remembered(), kept)
 
 
 def take_up(run: Any, labels: Mapping[str, str], state: Any) -> None:

@@ -64,7 +64,7 @@ class Run:
     averaging: UnderNoise | None = None  # the same while it does
     escapes = ESCAPES  # points of which a lower one is near that are left, at most
     learnt: Learnt | None = None  # for differences, by the compiled loop
-    kept: dict[str, Any] | None = None  # what another run goes on from; None: what there is now
+    kept: Mapping[str, Any] | None = None  # what another run goes on from; None: what there is now
     before: list[int] | None = None  # `nfev`, `njev` and `nit` before what is under way
     rows = 0  # of `history`, then
     known: dict[str, Any] | None = None  # of differences, then
@@ -155,7 +155,7 @@ class Run:
         self.pause(reason)
         return self.under_noise() if reason == BY_NOISE else reason
 
-    def snapshot(self, reason: int) -> dict[str, Any]:
+    def snapshot(self, reason: int) -> Mapping[str, Any]:
         """Return all that another run goes on from, this one having stopped for `reason`."""
         return snapshot(self, reason)
 
@@ -164,7 +164,7 @@ class Run:
         self.kept = self.snapshot(reason)
         self.save(self.kept)
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: Mapping[str, Any]) -> None:
         """Save a state, if it is to be saved."""
         if self.checkpoint is not None:
             self.checkpoint.save(state)
@@ -474,7 +474,7 @@ class Run:
     def undone(self) -> dict[str, Any]:
         """Return what another run goes on from, which begins with the evaluation that led to no step."""
         s, before, history = self.s, self.before, self.history
-        kept = self.snapshot(RAISED)
+        kept = dict(self.snapshot(RAISED))
         if before is None:
             return kept
         nfev, njev, nit = before
@@ -550,7 +550,7 @@ class Run:
         return problem.structure.shown(result)
 
 
-def copied(state: dict[str, Any]) -> dict[str, Any]:
+def copied(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state whose arrays are nobody else's."""
     return {name: a.copy() if isinstance(a, np.ndarray) else a for name, a in state.items()}
 

@@ -23,6 +23,7 @@ GROWTH = 10.0  # of a variable, from which its start is no declaration of its si
 # A record as it is before a run says what it needs, and its bytes: NumPy takes four times as long to pack it.
 FIRST = dict.fromkeys(OPTIONS.names or (), 0.0) | AUTOMATIC
 FIRST |= dict(zip(("factor_up", "factor_down"), FACTORS, strict=True)) | {"plateau_patience": NEVER}
+GIVEN = (*HYPERPARAMETERS, "gtol", "ftol", "xtol", "f_target")  # as they are
 BYTES = Struct("".join("q" if OPTIONS[name].kind == "i" else "d" for name in FIRST))
 
 
@@ -34,10 +35,8 @@ def settings(
     `o` holds the options of `method`; those that it lacks are off. A run that `looks_out` ends where f is
     found to be noisy.
     """
-    r, rate = FIRST.copy(), o["learning_rate"]
+    r, rate = FIRST | {name: o[name] for name in GIVEN if name in o}, o["learning_rate"]
     largest, tiny, root_of_largest, root_of_tiny, rounding = reals(dtype)
-    for name in (*HYPERPARAMETERS, "gtol", "ftol", "xtol", "f_target"):
-        r[name] = float(o.get(name, 0.0))
     r["log_beta1"], r["log_beta2"] = logarithms(r["beta1"], r["beta2"])
     # So small a number instead of 0 changes no step, and makes 0/0 a step of 0. It stays normal when it is
     # multiplied by the root of the correction: a subnormal number costs as much as the whole step.

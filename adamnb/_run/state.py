@@ -1,8 +1,9 @@
 """The state of a minimisation: vectors in a named tuple, numbers in a record, plain arrays all of them."""
 
+from collections.abc import Callable
 from copy import copy
 from functools import cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,9 +47,14 @@ class Memory(Protocol):
 
 
 def first_vectors(
-    memory: Memory, method: Method, learning_rate: Any, x_scale: Any, bounds: Pair | None
+    memory: Memory,
+    method: Method,
+    learning_rate: Any,
+    x_scale: Any,
+    bounds: Pair | None,
+    **further: Any,
 ) -> Vectors:
-    """Return the vectors of a run before its first iteration.
+    """Return the vectors of a run before its first iteration, and `further` ones.
 
     `learning_rate` is None where it adapts, and an array where every variable has its own (`per_variable`).
     """
@@ -66,20 +72,19 @@ def first_vectors(
         lower, upper = map(memory.given, bounds)
     x, spare = memory.points()
     g, slots = memory.rows(G_ROWS, 0.0), memory.rows(method.slots, method.start)
-    return Vectors(x, g, slots, spare, factors, previous, scale, lower, upper)
+    return Vectors(x, g, slots, spare, factors, previous, scale, lower, upper, **further)
 
 
-def with_pairs(vectors: Vectors, m: int) -> Vectors:
-    """Return the vectors of a run that remembers m secant pairs, in the host's memory."""
-    (*problems, _, n), dtype = vectors.x.shape, vectors.x.dtype
-    free = None if vectors.lower is None else full((*problems, n), 1.0, dtype)
-    return vectors._replace(
-        steps=full((*problems, m, n), 0.0, dtype), changes=full((*problems, m, n), 0.0, dtype),
-        table=full((*problems, 2 * m + EXTRA, m), 0.0, np.dtype(float)),
-        order=np.zeros((*problems, 2 * m), np.int64), metric=full((*problems, n), 1.0, dtype), free=free,
-        sums=np.empty((*problems, 2 * m + 2)),
-        algebra=algebra_of(dtype, free is not None, False, vectors.ranks is not None)[1],
-    )  # fmt: skip
+def of_pairs(x0: np.ndarray, m: int, bounded: bool, shared: bool) -> dict[str, Any]:
+    """Return what a run needs that remembers m secant pairs, in the host's memory, by name."""
+    (*problems, n), dtype = x0.shape, x0.dtype
+    rows = (*problems, m, n)
+    return {
+        "steps": np.zeros(rows, dtype), "changes": np.zeros(rows, dtype),
+        "table": np.zeros((*problems, 2 * m + EXTRA, m)), "order": np.zeros((*problems, 2 * m), np.int64),
+        "metric": full(x0.shape, 1.0, dtype), "free": full(x0.shape, 1.0, dtype) if bounded else None,
+        "sums": np.empty((*problems, 2 * m + 2)), "algebra": algebra_of(dtype, bounded, False, shared)[1],
+    }  # fmt: skip
 
 
 def on_threads(vectors: Vectors) -> Vectors:
@@ -139,8 +144,8 @@ def full(shape: tuple[int, ...], value: float, dtype: np.dtype) -> np.ndarray:
 
 
 def new_records(count: int) -> np.ndarray:
-    """Return so many records of STATE as `numpy.zeros` makes them, in a third of its time for one."""
-    return np.zeros(count * len(FIELDS), np.int64).view(STATE)
+    """Return so many records of STATE as `numpy.zeros` makes them, in a tenth of its time for one."""
+    return np.frombuffer(bytearray(count * STATE.itemsize), STATE)
 
 
 class Numbers:
@@ -150,7 +155,8 @@ class Numbers:
     """
 
     def __init__(self, records: np.ndarray) -> None:
-        self.whole, self.real = records.view(np.int64).data, records.view(np.float64).data
+        self.whole = np.frombuffer(records, np.int64).data
+        self.real = np.frombuffer(records, np.float64).data
 
     def row(self, name: str, count: int = 1) -> memoryview:
         """Return `count` numbers from the field `name` on."""
@@ -160,13 +166,13 @@ class Numbers:
 
 def _number(name: str) -> property:
     """Return a field of STATE as an attribute."""
-    part, i = "whole" if name in WHOLE else "real", FIELDS.index(name)
+    part, i = attrgetter("whole" if name in WHOLE else "real"), FIELDS.index(name)
 
     def read(self: Numbers) -> Any:
-        return getattr(self, part)[i]
+        return part(self)[i]
 
     def write(self: Numbers, value: Any) -> None:
-        getattr(self, part)[i] = value
+        part(self)[i] = value
 
     return property(read, write)
 
@@ -181,6 +187,7 @@ POINTS = {
 KEPT = (
     "slots", "factors", "previous", "scale", "steps", "changes", "table", "order", "metric", "free",
 )  # fmt: skip
+kept_of = attrgetter(*KEPT)
 FIELDS = STATE.names or ()
 WHOLE = {name for name in FIELDS if STATE[name].kind == "i"}
 # Those that are remembered by their names; `stop` is what Python says to a run under way.
@@ -233,12 +240,11 @@ class State:
         axes = learning_rate.ndim if isinstance(learning_rate, np.ndarray) else 0
         own = axes == x0.ndim  # a rate for each variable
         given = learning_rate if own or axes == 0 else 0.0
-        self.vectors = first_vectors(Host(x0), method, given, x_scale, bounds)
-        self.shards = shards
-        if shards.exchange is not None:
-            self.vectors = self.vectors._replace(ranks=shards.exchange)
-        if pairs:
-            self.vectors = with_pairs(self.vectors, pairs)
+        self.shards, ranks = shards, shards.exchange
+        further = of_pairs(x0, pairs, bounds is not None, ranks is not None) if pairs else {}
+        self.vectors = first_vectors(
+            Host(x0), method, given, x_scale, bounds, ranks=ranks, **further
+        )
         self.records = new_records(x0.shape[0] if x0.ndim > 1 else 1)
         self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
         self.s: Any = Numbers(self.records)
@@ -271,18 +277,31 @@ class State:
         """Return the row whose number stands in the field `name`, for the caller to keep."""
         return self.own(block[getattr(self.s, name)])
 
+    def remembered(self) -> Callable[[], dict[str, Any]]:
+        """Return a function that returns the state of now by name, for the caller to keep.
+
+        What a run that goes on writes to is copied at once, but for the vectors in `KEPT`.
+        """
+        v, own, given_away, method = self.vectors, self.own, self.given_away, self.method.name
+        numbers, blocks, kept = self.records.tobytes(), {"x": own(v.x), "g": own(v.g)}, kept_of(v)
+
+        def told() -> dict[str, Any]:
+            values = np.frombuffer(numbers, STATE).item()
+            named: dict[str, Any] = dict(zip(NUMBERS, numbers_of(values), strict=True))
+            named["numbers"] = np.array(rows := rows_of(values))
+            for (name, (field, _)), row in zip(POINTS.items(), rows, strict=True):
+                named[name] = own(blocks[field][row])
+            for name, array in zip(KEPT, kept, strict=True):
+                if array is not None:
+                    named[name] = given_away(array)
+            named["method"] = method
+            return named
+
+        return told
+
     def as_dict(self) -> dict[str, Any]:
         """Return the state by name, for the caller to keep."""
-        values, v = self.records.item(), self.vectors
-        named: dict[str, Any] = dict(zip(NUMBERS, numbers_of(values), strict=True))
-        named["numbers"] = np.array(rows := rows_of(values))
-        for (name, (field, _)), row in zip(POINTS.items(), rows, strict=True):
-            named[name] = self.own(getattr(v, field)[row])
-        for name in KEPT:  # the run is over, and needs them no more
-            if (array := getattr(v, name)) is not None:
-                named[name] = self.given_away(array)
-        named["method"] = self.method.name
-        return named
+        return self.remembered()()
 
     def put(self, given: dict[str, Any]) -> None:
         """Take over the vectors of `as_dict`; the numbers of their rows are known."""
@@ -317,33 +336,29 @@ class State:
         return vectors_type(self.vectors), array_type(STATE, 1)
 
 
+# By the dtype and the axes of x, and which vectors there are.
+_known: dict[tuple, types.Type] = {}
+
+
 def vectors_type(vectors: Vectors) -> types.Type:
     """Return the Numba type of vectors that are arrays of NumPy or None."""
-    threads = vectors.chunks is not None
-    return _vectors_type(
-        vectors.free is not None,
-        threads,
-        vectors.ranks is not None,
-        *[(a.dtype, a.ndim) if isinstance(a, np.ndarray) else None for a in vectors],
-    )
+    x = vectors.x
+    key = x.dtype.char, x.ndim, *[a is None for a in vectors]
+    if key not in _known:
+        named = {
+            name: array_type(a.dtype, a.ndim) if isinstance(a, np.ndarray) else types.none
+            for name, a in zip(Vectors._fields, vectors, strict=True)
+        }
+        shared = vectors.ranks is not None
+        if vectors.steps is not None:
+            threads, bounded = vectors.chunks is not None, vectors.free is not None
+            named["algebra"] = algebra_of(x.dtype, bounded, threads, shared)[0]
+        if shared:
+            named["ranks"] = EXCHANGE
+        _known[key] = types.NamedTuple(list(named.values()), Vectors)
+    return _known[key]
 
 
-@cache
-def _vectors_type(
-    bounded: bool, threads: bool, shared: bool, *kinds: tuple[np.dtype, int] | None
-) -> types.Type:
-    named = {
-        name: types.none if k is None else array_type(*k)
-        for name, k in zip(Vectors._fields, kinds, strict=True)
-    }
-    if (rows := kinds[STEPS]) is not None:
-        named["algebra"] = algebra_of(rows[0], bounded, threads, shared)[0]
-    if shared:
-        named["ranks"] = EXCHANGE
-    return types.NamedTuple(list(named.values()), Vectors)
-
-
-STEPS = Vectors._fields.index("steps")
 EXCHANGE = types.NamedTuple([types.intp, types.intp, array_type(np.dtype(float), 1)], Exchange)
 
 

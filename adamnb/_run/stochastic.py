@@ -138,7 +138,7 @@ class StochasticRun(Run):
 
     def snapshot(self, reason: int) -> dict[str, Any]:
         """Return all that another run goes on from, this one having stopped for `reason`."""
-        kept = super().snapshot(reason)
+        kept = dict(super().snapshot(reason))
         kept.pop("history", None)  # of a piece that has been taken in
         sums = self.summed()
         passed = self.mean.passed + int(sums[0] - self.sums[0])
