@@ -482,3 +482,16 @@ def test_noise_that_is_overrated_lets_no_f_rise_above_the_start():
     result = adamnb.minimize(problem.value, problem.x0, maxfun=50_000)
     assert result.success
     assert result.fun == pytest.approx(problem.minimum, rel=1e-6)
+
+
+def test_a_target_is_all_that_was_asked_for():
+    def fun(x):
+        return ((x - 1.0) ** 2).sum(), 2.0 * (x - 1.0)
+
+    at_once = adamnb.minimize(fun, np.ones(2), jac=True, f_target=0.0)
+    assert at_once.success
+    assert "has reached `f_target`" in at_once.message
+    assert (
+        at_once.nfev == 1
+    )  # though the gradient has vanished, nobody asks whether it is a minimum
+    assert adamnb.minimize(fun, np.ones(2), jac=True).nfev > 1

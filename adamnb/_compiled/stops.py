@@ -113,6 +113,8 @@ def met(s, o):
 
     Where f is as low as at the best point but for its rounding, the point that meets the test is the best.
     """
+    if s.fun_best <= o.f_target:  # all that was asked for, be it a minimum or not
+        return BY_TARGET
     reason = at_rest(s, o)
     s.in_error = s.in_error + 1 if reason == BY_ERROR else 0
     if reason == BY_ERROR and s.curved and s.in_error < SURE:
@@ -121,8 +123,6 @@ def met(s, o):
         if reason != HIGHER:
             s.fun_best, s.gradient_norm_best, s.x_best, s.g_best = s.fun, s.gradient_norm, s.x, s.g
         return reason
-    if s.fun_best <= o.f_target:
-        return BY_TARGET
     if s.rounding >= RESTED and rested(s, o):
         return BY_ROUNDING
     if s.rounding > TIRED or s.fruitless >= FRUITLESS:
