@@ -31,6 +31,7 @@ from ._problem.flattened import flattened
 from ._problem.options import check_differences, check_errors, check_polish, complete
 from ._problem.rows import several
 from ._problem.structure import starts_of
+from ._run import doubts
 from ._run import progress as shown
 from ._run.block import Batch, Solved
 from ._run.checkpoint import (
@@ -95,7 +96,8 @@ def minimize_batch(
         With `checkpoint`, `resume` begins only the problems that had not come to an end.
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
-        the fit.
+        the fit. But of problems that end as they do with a wrong `jac`, and where there are many of one
+        of the others, it is asked whether f changes as it says; if it does not, all are asked.
     jac : callable, True, "inplace", "forward", "2-point", "3-point", "cs" or None
         As in `minimize`: without one, Numba functions are differentiated in machine code, exactly or by
         differences. "2-point", "3-point" and "cs" are taken in Python, problem by problem.
@@ -264,9 +266,12 @@ def _solve(
             bar.advance(len(part))
             if checkpoint is not None and checkpoint.due():
                 checkpoint.save(solved.as_dict())
-    solved.reason[solved.reason == GOING] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
+    left = solved.reason == GOING
+    solved.reason[left] = INTERRUPTED if bar.ended else OUT_OF_SECONDS
     if len(solved) and len(solved.exceptions) == len(solved):
         raise solved.exceptions[0]
+    if problems.count and not left.any():
+        doubts.ask(batch, problems, solved)
     if checkpoint is not None:
         checkpoint.save(solved.as_dict())
 

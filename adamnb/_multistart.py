@@ -17,7 +17,7 @@ from ._problem.flattened import flattened
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
 from ._problem.structure import VECTOR, Structure, Vector, is_tree, structure_of_bounds
-from ._run.contradiction import contradiction
+from ._run.doubts import contradicts
 from ._run.result import BatchResult, MultistartResult, attach
 from ._run.second_order import lower_point, stationary
 
@@ -148,7 +148,7 @@ def _is_minimum(
     x, f = found.x[b], float(found.fun[b])
     differences = objective.jac in SCHEMES
     at = stationary(x, f, found.jac[b], size, objective.bounds, differences=differences)
-    if not differences and contradiction(evaluate, at, 0) is not None:
+    if not differences and contradicts(objective, at):
         return False
     return lower_point(evaluate, at, verify) is None
 

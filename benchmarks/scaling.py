@@ -1,7 +1,8 @@
 """Scaling over the ranks of an MPI job: ``python benchmarks/scaling.py [--quick] [--write]``.
 
 Two ways: every rank has all n variables and some rows of a linear model, whose squares are summed; or
-every rank has n variables of a chain of springs (`sharded`), and asks its neighbours for one each. Weak
+every rank has n variables of a chain (`sharded`), and asks its neighbours for some. A chain of springs
+computes next to nothing, and waits for memory; one of atoms, with bonds to eight others each, computes. Weak
 scaling: as much for each rank; strong scaling: as much in all. Two that know nothing of each other show what
 the machine itself leaves of a second process: they share its memory's bandwidth. Then what a rank sends, the
 memory of the methods, and a model of many ranks.
@@ -19,6 +20,7 @@ import sysconfig
 import time
 from pathlib import Path
 
+import numba
 import numpy as np
 import report
 
@@ -32,7 +34,11 @@ HEADING = "## Ranks of an MPI job"
 ROWS = 32  # of each rank, or of all
 LATENCY, BANDWIDTH = 2e-6, 12e9  # seconds a message, bytes a second and rank: a common fabric
 MANY = 1000  # ranks
-WAYS = {"rows": "x whole on every rank", "parts": "x in parts", "pairs": "x in parts, automatic"}
+WAYS = {
+    "rows": "x whole on every rank", "parts": "x in parts", "pairs": "x in parts, automatic",
+    "atoms": "x in parts, atoms", "atoms, pairs": "x in parts, atoms, automatic",
+}  # fmt: skip
+REACH = 4  # atoms on either side to which an atom has bonds
 
 
 def rows_of(comm, n, rows):
@@ -45,6 +51,44 @@ def rows_of(comm, n, rows):
         return float(r @ r), 2 * (r @ a)
 
     return fun, np.ones(n)
+
+
+def atoms_of(comm, n, _):
+    """Return the share of the energy of a chain of atoms that a rank has with its n, and where they are.
+
+    Morse's potential, (1 - exp(-d))^2 with d the extension of a bond, summed over pairs up to `REACH` apart.
+    """
+    rank, count = comm.Get_rank(), comm.Get_size()
+    before, after = (rank - 1) % count, (rank + 1) % count
+    all_there = np.empty(n + 2 * REACH)  # with those of the neighbours
+    left, own, right = np.split(all_there, [REACH, n + REACH])
+    first = REACH if rank == 0 else 0  # there is none before
+    last = n + REACH + (0 if rank == count - 1 else REACH)
+
+    def fun(x, g):
+        own[:] = x
+        comm.Sendrecv(x[-REACH:].copy(), after, recvbuf=left, source=before)
+        comm.Sendrecv(x[:REACH].copy(), before, recvbuf=right, source=after)
+        return bonds(all_there[first:last], g, REACH - first)
+
+    return fun, 1.1 * np.arange(rank * n, (rank + 1) * n, dtype=float)
+
+
+@numba.njit(error_model="numpy", cache=True)
+def bonds(x, g, others):
+    """Return the energy of the bonds that begin at own atoms, which `others` precede; write the gradient."""
+    energy, n = 0.0, g.size
+    g[:] = 0.0
+    for i in range(min(others + n, x.size - 1)):
+        for k in range(1, min(REACH, x.size - 1 - i) + 1):
+            force = np.exp(k - (x[i + k] - x[i]))
+            slope = 2.0 * force * (1.0 - force)
+            if i - others >= 0:
+                energy += (1.0 - force) ** 2
+                g[i - others] -= slope
+            if 0 <= i + k - others < n:
+                g[i + k - others] += slope
+    return energy
 
 
 def part_of(comm, n, _):
@@ -89,9 +133,10 @@ def measured(way, n, rows, iterations, apart):
 
     world, sent = MPI.COMM_WORLD, []
     comm = MPI.COMM_SELF if apart else world
-    fun, x0 = (rows_of if way == "rows" else part_of)(comm, n, rows)
+    share = {"rows": rows_of, "parts": part_of, "pairs": part_of}.get(way, atoms_of)
+    fun, x0 = share(comm, n, rows)
     options = {"jac": True} if way == "rows" else {"jac": "inplace", "sharded": True}
-    if way != "pairs":
+    if not way.endswith("pairs"):
         options["learning_rate"] = 1e-6
     leave = Ranks.__exit__
 

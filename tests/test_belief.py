@@ -495,3 +495,53 @@ def test_a_target_is_all_that_was_asked_for():
         at_once.nfev == 1
     )  # though the gradient has vanished, nobody asks whether it is a minimum
     assert adamnb.minimize(fun, np.ones(2), jac=True).nfev > 1
+
+
+def decay_with(mistake):
+    @numba.njit
+    def misfit(x, g, y, t):
+        f = 0.0
+        g[:] = 0.0
+        for i in range(t.size):
+            e = np.exp(-x[1] * t[i])
+            r = x[0] * e + x[2] - y[i]
+            f += r * r
+            g[0] += 2.0 * r * e
+            g[1] -= 2.0 * r * x[0] * t[i] * e
+            g[2] += 2.0 * r
+        if mistake == 1:
+            g[0] += 0.5
+        if mistake == 2:
+            g[2] = 0.0  # forgotten
+        if mistake == 3:
+            f += 0.05 * (x[0] ** 2 + x[1] ** 2)  # has no gradient
+        return f
+
+    return misfit
+
+
+def named(fits):
+    """Return how many fits say that the gradient is wrong."""
+    return [fits[b].message for b in range(len(fits.x))].count("`jac` contradicts `fun`")
+
+
+@pytest.mark.parametrize("mistake", [0, 1, 2, 3])
+def test_a_wrong_gradient_of_many_fits_is_named(mistake):
+    t, y = decays(200)
+    fits = adamnb.minimize_batch(
+        decay_with(mistake), [1.0, 1.0, 0.0], data=(y,), args=(t,), jac="inplace"
+    )
+    if mistake == 0:
+        assert (named(fits), fits.success.sum()) == (0, 200)
+    else:
+        assert named(fits) > 100
+        assert fits.success.sum() <= 20
+
+
+def test_a_wrong_gradient_of_a_few_fits_is_named_where_they_end_above_their_best_points():
+    def fun(x, y):
+        return (x[0] - y) ** 2 + x[1] ** 2 + 3 * x[0], np.array([2 * (x[0] - y), 2 * x[1]])
+
+    fits = adamnb.minimize_batch(fun, [1.3, 0.7], data=(np.linspace(1, 2, 4),), jac=True)
+    assert not fits.success.any()
+    assert named(fits) == 4

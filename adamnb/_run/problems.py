@@ -107,7 +107,16 @@ class Problems:
         self, first: int, size: int, kept: Callable[[Any], bool] = lambda array: False
     ) -> Block:
         """Return the problems from `first` on, with data that are `kept` as they are."""
-        rows = self.rows(first, size)
+        return self._block(first, self.rows(first, size), kept)
+
+    def one(self, b: int) -> Block:
+        """Return the caller's problem number `b`."""
+        return self._block(b, slice(b, b + 1))
+
+    def _block(
+        self, first: int, rows: Any, kept: Callable[[Any], bool] = lambda array: False
+    ) -> Block:
+        """Return the problems in these rows."""
         x, rate, scale = self.starts(rows), self.learning_rate, self.x_scale
         if isinstance(rate, np.ndarray):
             rate = rate[rows, 0].copy() if rate.shape[1] == 1 else rate[rows].copy()

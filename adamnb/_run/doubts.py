@@ -1,0 +1,67 @@
+"""After many problems: is `jac` the gradient of `fun`?"""
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from .._compiled.elements import sizes_of
+from .._compiled.reasons import BY_MAXITER, CONTRADICTION
+from .._problem.objective import Objective
+from .block import Batch, Solved, problem_of
+from .contradiction import contradiction
+from .finish import DOUBTFUL, MET
+from .problems import Problems
+from .second_order import Stationary, stationary
+
+FEW = 3  # problems that ended as with a wrong gradient, which are asked whether it is
+LITTLE = 0.01  # part of all evaluations that a look at one of the others may take ...
+LOOK = 5  # ... by so many
+AT_REST, ON_THE_WAY, IN_DOUBT = 1, 2, 3
+KINDS = np.zeros(64, np.int8)  # by reason
+KINDS[list(MET)], KINDS[BY_MAXITER], KINDS[list(DOUBTFUL)] = AT_REST, ON_THE_WAY, IN_DOUBT
+
+
+def contradicts(objective: Objective, at: Stationary) -> bool:
+    """Return whether f changes around a point otherwise than its gradient says."""
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        g = np.empty_like(x)
+        return objective.evaluate(x, g), g
+
+    return contradiction(evaluate, at, 0) is not None
+
+
+def ask(batch: Batch, problems: Problems, solved: Solved) -> None:
+    """Ask one or a few problems whether the gradient is one of f; if not, ask all, and say so.
+
+    A gradient that is wrong leads some uphill, and others to a point where it vanishes.
+    """
+    own = callable(batch.jac) or batch.jac is True or batch.jac == "inplace"
+    if not own or problems.on_gpu or batch.options["verify"]:
+        return
+    kinds = KINDS[solved.reason]
+
+    def wrong(b: int) -> bool:
+        with suppress(Exception):  # of the caller's functions, beside the point that was found
+            return not batch.late() and _is_wrong(batch, problems, solved, b)
+        return False
+
+    few = np.flatnonzero(kinds == IN_DOUBT)[:FEW].tolist()
+    if LITTLE * solved.nfev.sum() >= LOOK:
+        for kind in (AT_REST, ON_THE_WAY):
+            few += np.flatnonzero(kinds == kind)[:1].tolist()
+    if any(map(wrong, few)):
+        solved.reason[list(filter(wrong, np.flatnonzero(kinds).tolist()))] = CONTRADICTION
+
+
+def _is_wrong(batch: Batch, problems: Problems, solved: Solved, b: int) -> bool:
+    """Return whether the gradient of problem `b` contradicts f around the point that was found."""
+    problem: Any = problem_of(batch, problems.one(b), 0)
+    objective = Objective(
+        problem.fun, problem.jac, problem.args, problem.bounds, problem.x0,
+        catch=batch.options["catch"],
+    )  # fmt: skip
+    size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale
+    x, f, g = solved.x[b], float(solved.fun[b]), solved.jac[b]
+    return contradicts(objective, stationary(x, f, g, size, problem.bounds))
