@@ -102,22 +102,28 @@ def trajectory(
     Returns
     -------
     matplotlib.axes.Axes
-        With contours, lower by equal factors towards the lowest value that is shown, and the path.
+        With contours, lower by equal factors towards the lowest value that is shown, and the path. There are
+        none where f is not finite, or raises an `ArithmeticError` or a `ValueError`.
     """
     points = np.asarray(path, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ValueError(f"`path` must have shape (k, 2), of two variables; got {points.shape}.")
+    if not np.isfinite(points).all():
+        raise ValueError(f"`path` must be finite; got {points[~np.isfinite(points)][0]}.")
     if box is None:
         low, high = points.min(axis=0), points.max(axis=0)
         margin = 0.15 * np.where(high > low, high - low, 1.0)
         box = np.stack([low - margin, high + margin], axis=1)
+    elif np.shape(box) != (2, 2) or not (np.diff(box) > 0).all():
+        raise ValueError(f"`box` must be ((low, high), (low, high)) with low < high; got {box!r}.")
     ax = _axes(ax)
     sides = [np.linspace(low, high, GRID) for low, high in box]
-    values = np.array([[float(fun(np.array([a, b]), *args)) for a in sides[0]] for b in sides[1]])
-    lowest = min(np.nanmin(values), *(float(fun(point.copy(), *args)) for point in points))
-    height = np.ptp(values[np.isfinite(values)])
-    levels = lowest + height * np.logspace(-4, 0, LEVELS)
-    ax.contour(*sides, values, levels=levels, colors="tab:gray", linewidths=0.7)
+    values = np.array([[_height(fun, [a, b], args) for a in sides[0]] for b in sides[1]])
+    seen = values[np.isfinite(values)]
+    if seen.size and (height := np.ptp(seen)) > 0:
+        lowest = np.nanmin([seen.min(), *(_height(fun, point, args) for point in points)])
+        levels = lowest + height * np.logspace(-4, 0, LEVELS)
+        ax.contour(*sides, values, levels=levels, colors="tab:gray", linewidths=0.7)
     ax.plot(*points.T, "o-", color="tab:red", markersize=3, linewidth=1)
     ax.plot(*points[-1], "*", color="black", markersize=9)
     ax.set(xlabel="x[0]", ylabel="x[1]")
@@ -147,8 +153,8 @@ def fit(
         The data.
     result : CurveFit or Result
         Of one curve: from `curve_fit`, or from `minimize` with `errors`.
-    sigma : float or array_like, shape (m,), optional
-        Standard errors of the data, drawn as bars.
+    sigma : float or array_like, shape (m,) or (m, m), optional
+        Standard errors of the data, drawn as bars, or their covariance.
     band : float
         Half the width of the band in standard errors of the curve. These are had from the covariance by
         the delta method: the root of ``J C J^T`` with J the derivatives by the parameters. 0 draws none.
@@ -168,15 +174,17 @@ def fit(
         raise ValueError(
             f"`xdata` and `ydata` must be of one shape (m,); got {x.shape} and {y.shape}."
         )
+    if x.size == 0:
+        raise ValueError("`xdata` must have at least one point; got none.")
     if not band >= 0:
         raise ValueError(f"`band` must be a number >= 0; got {band!r}.")
+    bars = {} if sigma is None else {"yerr": _errors(sigma, x.size)}
     both = np.atleast_1d(_grid_of_axes(ax, 2, sharex=True, height_ratios=(3, 1)))
     order, there = np.argsort(x), _values(f, x, p)
     grid = np.union1d(np.linspace(x.min(), x.max(), CURVE), x)
     drawn = _values(f, grid, p)
     if not np.allclose(drawn[np.searchsorted(grid, x)], there, rtol=1e-9, atol=0):
         grid, drawn = x[order], there[order]  # a model of the whole of x is right at the data alone
-    bars = {} if sigma is None else {"yerr": np.broadcast_to(np.asarray(sigma, float), x.shape)}
     upper = both[0]
     upper.errorbar(x, y, fmt="o", markersize=3, linewidth=1, color="tab:gray", label="data", **bars)
     upper.plot(grid, drawn, color="tab:red", label="fit")
@@ -234,6 +242,7 @@ def profile(
     args: tuple = (),
     *,
     jac: Any = None,
+    bounds: Any = None,
     rise: float = 1.0,
     ax: Axes | None = None,
 ) -> Axes:
@@ -243,7 +252,7 @@ def profile(
 
     Parameters
     ----------
-    fun, args, jac
+    fun, args, jac, bounds
         As `minimize` had them.
     result : Result
         Of `minimize` with `errors`.
@@ -263,6 +272,7 @@ def profile(
     from scipy.optimize import Bounds
 
     from ._minimize import minimize
+    from ._problem.arguments import limits, unbounded
     from ._problem.structure import start_of
 
     names, (_, covariance) = result.names, _parameters(result)
@@ -272,23 +282,24 @@ def profile(
         raise ValueError(f"`result` has no standard error of {names[i]}: its profile has no scale.")
     if not rise > 0:
         raise ValueError(f"`rise` must be a number > 0; got {rise!r}.")
+    if bounds is None and result.at_bound.any():
+        held = names[int(np.flatnonzero(result.at_bound)[0])]
+        raise ValueError(f"`bounds` must be those of the fit, which held {held}; got None.")
     structure, best = start_of(result.params)
+    pair = limits(structure.bounds(bounds), best.shape, best.dtype, structure.where)
+    lower, upper = pair or unbounded(best.shape)
     way = np.nan_to_num(covariance[:, i] / covariance[i, i])  # of the minimum, as variable i grows
     offsets = np.linspace(-WIDE, WIDE, 21) * error
     ends = result.get("intervals")
     if ends is not None and np.isfinite(ends[i]).all():
         offsets = np.union1d(offsets, ends[i] - best[i])
+    offsets = offsets[(best[i] + offsets >= lower[i]) & (best[i] + offsets <= upper[i])]
     rises = []
     for offset in offsets:
-        low, high, start = (
-            np.full(best.shape, -np.inf),
-            np.full(best.shape, np.inf),
-            best + offset * way,
-        )
-        low[i] = high[i] = start[i] = best[i] + offset
-        least = minimize(
-            fun, structure.take(start), args, jac=jac, bounds=Bounds(low, high), verify=0
-        )
+        low, high = lower.copy(), upper.copy()
+        low[i] = high[i] = best[i] + offset
+        start = structure.take(np.clip(best + offset * way, low, high))
+        least = minimize(fun, start, args, jac=jac, bounds=Bounds(low, high), verify=0)
         rises.append(least.fun - result.fun)
     ax = _axes(ax)
     ax.plot(best[i] + offsets, rises, label="profile")
@@ -328,7 +339,8 @@ def maps(result: Any, *shape: int, names: Sequence[str] | None = None, ax: Any =
     """
     columns, lead = _columns(result)
     shape = shape or lead
-    if len(shape) != 2 or np.prod(shape) != columns["status"].size:
+    whole = all(isinstance(side, int | np.integer) and side > 0 for side in shape)
+    if len(shape) != 2 or not whole or np.prod(shape) != columns["status"].size:
         raise ValueError(
             f"`shape` must be the height and the width of a map of {columns['status'].size} points; got"
             f" {shape}."
@@ -336,6 +348,8 @@ def maps(result: Any, *shape: int, names: Sequence[str] | None = None, ax: Any =
     if names is None:
         others = {"fun", "success", "nit", "nfev", "message", "status"}
         names = [*(name for name in columns if name not in others), "status"]
+    if not names:
+        raise ValueError("`names` must have at least one name; got none.")
     for name in names:
         if name not in columns:
             raise ValueError(f"`names` must be of {', '.join(columns)}; got {name!r}.")
@@ -455,6 +469,28 @@ def _columns(result: Any) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     columns = {f"x{i}": result.popt[..., i].ravel() for i in range(n)}
     columns |= {f"stderr_x{i}": result.perr[..., i].ravel() for i in range(n)}
     return columns | {name: getattr(result, name).ravel() for name in ("status", "nfev")}, lead
+
+
+def _height(fun: Callable, x: Any, args: tuple) -> float:
+    """Return f at a point that it may not be defined at: NaN there."""
+    try:
+        with np.errstate(all="ignore"):
+            f = float(fun(np.array(x), *args))
+    except (ArithmeticError, ValueError):
+        return np.nan
+    return f if np.isfinite(f) else np.nan
+
+
+def _errors(sigma: Any, m: int) -> np.ndarray:
+    """Return the standard errors of m points that `curve_fit` may have as `sigma`."""
+    errors = np.asarray(sigma, float)
+    if errors.shape == (m, m):
+        errors = np.sqrt(np.diag(errors))
+    if errors.shape not in ((), (1,), (m,)) or not (errors >= 0).all():
+        raise ValueError(
+            f"`sigma` must be numbers >= 0, one, {m} or the covariance of {m}; got shape {errors.shape}."
+        )
+    return np.broadcast_to(errors, (m,))
 
 
 def _values(f: Callable, x: np.ndarray, p: np.ndarray) -> np.ndarray:

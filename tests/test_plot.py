@@ -1,6 +1,7 @@
 """Pictures: what is in the artists is what the results say. And results as notebooks show them."""
 
 import html.parser
+import math
 
 import numba
 import numpy as np
@@ -98,6 +99,25 @@ def test_trajectory():
 # ------------------------------------------------------------------------------------------- fits
 
 
+PATH = [[1.0, 1.0], [2.0, 2.0], [3.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("fun", "drawn"),
+    [
+        (lambda x: 1.0, False),
+        (lambda x: np.nan, False),
+        (lambda x: -np.inf if x[0] > 2.5 else x @ x, True),
+        (lambda x: math.log(x[0] - 0.9), True),  # raises on the left
+        (lambda x: np.log(x[0] - 0.9), True),
+    ],
+)
+def test_trajectory_where_f_is_flat_or_nowhere(fun, drawn):
+    ax = adamnb.plot.trajectory(fun, PATH)
+    assert bool(ax.collections) is drawn
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), PATH)
+
+
 def test_fit(data, fitted):
     upper, lower = adamnb.plot.fit(line, T, data, fitted, SIGMA, band=2.0)
     curve = lines_of(upper)["fit"]
@@ -181,6 +201,23 @@ def test_profile_of_a_parameter_with_a_name(data):
 # ------------------------------------------------------------------------------------------- batches
 
 
+def coupled(x):
+    return (x[0] - 1) ** 2 + (x[1] - x[0]) ** 2
+
+
+def test_profile_within_the_bounds_of_the_fit():
+    held = [(None, None), (5, 5)]
+    fit = adamnb.minimize(coupled, [1.0, 5.0], bounds=held, errors="likelihood")
+    profile, parabola = adamnb.plot.profile(coupled, fit, 0, bounds=held, rise=0.5).lines[:2]
+    np.testing.assert_allclose(profile.get_ydata(), parabola.get_ydata(), atol=1e-6)
+
+    fit = adamnb.minimize(coupled, [2.0, 2.0], bounds=[(0.5, None)] * 2, errors="likelihood")
+    profile = adamnb.plot.profile(coupled, fit, 0, bounds=[(0.5, None)] * 2, rise=0.5).lines[0]
+    x, rise = profile.get_xydata().T
+    assert 0.5 <= x.min() < 0.7
+    np.testing.assert_allclose(rise, (x - 1) ** 2, atol=1e-6)
+
+
 def test_maps(batch):
     axes = adamnb.plot.maps(batch, 2, 3)
     assert [ax.get_title() for ax in axes] == ["x0", "x1", "status"]
@@ -230,6 +267,20 @@ WRONG = {
     "variable": (
         lambda r, b: adamnb.plot.profile(misfit, r, "slope", (T,)), "`variable` must be a number below 2"
     ),
+    "empty": (lambda r, b: adamnb.plot.fit(line, [], [], r), "`xdata` must have at least one point"),
+    "sigma": (lambda r, b: adamnb.plot.fit(line, T, T, r, np.ones(3)), r"`sigma` must be .* \(3,\)"),
+    "box": (
+        lambda r, b: adamnb.plot.trajectory(sum, PATH, box=((2, 1), (0, 1))), "`box` must be .* low < high"
+    ),
+    "path": (lambda r, b: adamnb.plot.trajectory(sum, [[1.0, np.nan]]), "`path` must be finite; got nan"),
+    "bounds": (
+        lambda r, b: adamnb.plot.profile(
+            coupled, adamnb.minimize(coupled, [1, 5], bounds=[(0, 9), (5, 5)], errors="chi2")
+        ),
+        r"`bounds` must be those of the fit, which held x\[1\]",
+    ),
+    "sides": (lambda r, b: adamnb.plot.maps(b, -2, -3), "`shape` must be .* 6 points"),
+    "no names": (lambda r, b: adamnb.plot.maps(b, 2, 3, names=[]), "`names` must have at least one"),
     "rise": (lambda r, b: adamnb.plot.profile(misfit, r, 0, (T,), rise=0), "`rise` must be"),
     "shape": (lambda r, b: adamnb.plot.maps(b, 7, 3), "`shape` must be .* 6 points"),
     "names": (lambda r, b: adamnb.plot.maps(b, 2, 3, names=["y"]), "`names` must be of x0, x1"),
