@@ -427,6 +427,24 @@ def test_what_we_raise_is_not_caught():
         adamnb.minimize(lambda x: float(x @ x), X0, jac=jac, catch=ValueError)
 
 
+@pytest.mark.parametrize("jac", [None, "2-point", "3-point"])
+def test_f_is_infinite_where_it_raises_beside_the_start(jac):
+    """The first differences look at points where f is not defined."""
+
+    def fun(x):
+        if x[0] > 1.0:
+            raise UserError
+        return (x[0] + 1.0) ** 2 + (x[1] - 2.0) ** 2
+
+    found = adamnb.minimize(fun, [1.0, 0.0], jac=jac, catch=UserError)
+    assert found.success
+    np.testing.assert_allclose(found.x, [-1.0, 2.0], atol=1e-6)
+    same = adamnb.minimize(lambda x: np.inf if x[0] > 1.0 else fun(x), [1.0, 0.0], jac=jac)
+    assert (same.x.tobytes(), same.nfev) == (found.x.tobytes(), found.nfev)
+    with pytest.raises(UserError):
+        adamnb.minimize(fun, [1.5, 0.0], jac=jac, catch=UserError)  # at the start itself
+
+
 @pytest.mark.parametrize("jac", ["separate", "2-point", "inplace"])
 def test_the_edge_of_a_domain(jac):
     """A covariance matrix that is no longer positive definite: Cholesky raises, and the fit goes on."""

@@ -68,7 +68,7 @@ class Objective:
             self.differences = (
                 ComplexStep(self._complex_values, like, bounds, steps)
                 if jac == "cs"
-                else Differences(self._values, like, bounds, jac, steps)
+                else Differences(self.values, like, bounds, jac, steps)
             )
             self.at = self._differences
         else:
@@ -202,6 +202,7 @@ class Objective:
     def _differences(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
         self.counts[0] += 1
         f = as_scalar(self.fun(for_jac, *self.args))
+        self.first = False  # f is infinite where it raises beside the start
         if not np.isfinite(f):
             g[:] = 0
             return f, g
