@@ -25,7 +25,7 @@ from .._compiled.records import OPTIONS, REAL, STATE, WHOLE
 from .._compiled.run import Functions, iterate_on, run
 from .._compiled.vectors import G_ROWS, X_ROWS, Vectors, nothing_after
 from .._problem.compiled import CompiledObjective
-from .._run.run import span_type
+from .._run.spans import span_type
 from .._run.state import vectors_type
 from .driver import DEVICE, KERNEL, SIMULATED, cuda, on_host
 

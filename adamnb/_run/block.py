@@ -45,8 +45,9 @@ from .finish import finish
 from .hessians import Minima
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS, steps_in
 from .points import BlockPoints
-from .run import Run, coming_rates, infinite_here, span_type
+from .run import Run
 from .settings import is_plain, pairs_of, settings
+from .spans import coming_rates, infinite_here, span_type
 from .state import State, vectors_type
 
 UNKNOWN = 256  # most problems of a call before it is known of each that it is quick

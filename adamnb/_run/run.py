@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from .._compiled import machine_code as code
 from .._compiled.curvature import LOOKING, SEEN, begin_pairs, differ
 from .._compiled.differences import Learnt
-from .._compiled.iteration import advance, step_on
+from .._compiled.iteration import step_on
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
@@ -33,7 +32,7 @@ from .._compiled.reasons import (
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS
-from .._compiled.run import RATES, TRACE, Span, run
+from .._compiled.run import Span, run
 from .._compiled.vectors import X_ROWS
 from .._problem.arguments import COMPILED, SCHEMES, gradient_name
 from .._problem.compiled import CompiledObjective, explain_division
@@ -50,6 +49,7 @@ from .result import Result, attach, outcome
 from .resume import goes_on, knowledge, named, restore, snapshot
 from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
+from .spans import advance_of, coming_rates, infinite_here, span_type
 from .state import State, on_threads
 from .threads import PARALLEL_REGION, thread_count, use_threads
 
@@ -556,48 +556,3 @@ def copied(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 HISTORY = ("fun", "gradient_norm", "learning_rate")
-
-
-def advance_of(method: types.Type, state: State) -> Callable:
-    """Return the machine code of one iteration with an evaluation from Python."""
-    vectors, records = state.types()
-    vector = array_type(state.vectors.spare.dtype, 1)
-    return machine_code(advance, (method, vectors, records, array_type(OPTIONS, 1), vector, vector))
-
-
-def infinite_here(method: types.Type, state: State, options: np.ndarray) -> int:
-    """Make the iteration in which f is infinite at the current point; return the reason."""
-    v, state.s.fun = state.vectors, np.inf
-    g, next_point = np.zeros_like(v.spare), np.empty_like(v.spare)
-    return advance_of(method, state)(None, v, state.records, options, g, next_point)
-
-
-@cache
-def span_type(scheduled: bool, traced: bool = False) -> types.Type:
-    """Return the Numba type of a `Span`, with learning rates or a trace or without."""
-    rates, trace = RATES if scheduled else types.none, TRACE if traced else types.none
-    return types.NamedTuple((types.int64, rates, trace), Span)
-
-
-def coming_rates(
-    rate: Any, settings: Any, steps: int, done: int, now: float
-) -> tuple[int, np.ndarray | None]:
-    """Return how many evaluations come next, at most `steps`, and the learning rate after each.
-
-    The rates are None where the state has its own. After the last evaluation that `maxiter` and `maxfun`
-    allow no step follows, and the rate stays as it is: `now`, if there are none before. Where the
-    schedule raises, the steps before are made first: they may be all that it takes.
-    """
-    if not callable(rate):
-        return steps, None
-    last = int(min(settings[0].maxiter, settings[0].maxfun - 1))
-    steps = min(steps, max(1, last + 1 - done))
-    rates: list[float] = []
-    for t in range(done + 1, done + steps + 1):
-        try:
-            rates.append(checked_rate(rate, t) if t <= last else [now, *rates][-1])
-        except Exception:
-            if not rates:
-                raise
-            break
-    return len(rates), np.array(rates)

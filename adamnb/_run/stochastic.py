@@ -44,9 +44,10 @@ from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, 
 from .progress import Progress
 from .result import Result
 from .resume import checked, goes_on, group_of, named, require, require_same
-from .run import HISTORY, Run, coming_rates, span_type
+from .run import HISTORY, Run
 from .samples import MARK, Limits, minimize_by_samples
 from .settings import is_plain, settings
+from .spans import coming_rates, span_type
 from .state import State, on_threads
 from .threads import use_threads
 

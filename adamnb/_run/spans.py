@@ -1,0 +1,60 @@
+"""Spans of iterations in machine code: their types, the learning rates of one, and one iteration alone."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from .._compiled.iteration import advance
+from .._compiled.machine_code import array_type, machine_code
+from .._compiled.records import OPTIONS
+from .._compiled.run import RATES, TRACE, Span
+from .._problem.options import checked_rate
+from .state import State
+
+
+def advance_of(method: types.Type, state: State) -> Callable:
+    """Return the machine code of one iteration with an evaluation from Python."""
+    vectors, records = state.types()
+    vector = array_type(state.vectors.spare.dtype, 1)
+    return machine_code(advance, (method, vectors, records, array_type(OPTIONS, 1), vector, vector))
+
+
+def infinite_here(method: types.Type, state: State, options: np.ndarray) -> int:
+    """Make the iteration in which f is infinite at the current point; return the reason."""
+    v, state.s.fun = state.vectors, np.inf
+    g, next_point = np.zeros_like(v.spare), np.empty_like(v.spare)
+    return advance_of(method, state)(None, v, state.records, options, g, next_point)
+
+
+@cache
+def span_type(scheduled: bool, traced: bool = False) -> types.Type:
+    """Return the Numba type of a `Span`, with learning rates or a trace or without."""
+    rates, trace = RATES if scheduled else types.none, TRACE if traced else types.none
+    return types.NamedTuple((types.int64, rates, trace), Span)
+
+
+def coming_rates(
+    rate: Any, settings: Any, steps: int, done: int, now: float
+) -> tuple[int, np.ndarray | None]:
+    """Return how many evaluations come next, at most `steps`, and the learning rate after each.
+
+    The rates are None where the state has its own. After the last evaluation that `maxiter` and `maxfun`
+    allow no step follows, and the rate stays as it is: `now`, if there are none before. Where the
+    schedule raises, the steps before are made first: they may be all that it takes.
+    """
+    if not callable(rate):
+        return steps, None
+    last = int(min(settings[0].maxiter, settings[0].maxfun - 1))
+    steps = min(steps, max(1, last + 1 - done))
+    rates: list[float] = []
+    for t in range(done + 1, done + steps + 1):
+        try:
+            rates.append(checked_rate(rate, t) if t <= last else [now, *rates][-1])
+        except Exception:
+            if not rates:
+                raise
+            break
+    return len(rates), np.array(rates)
