@@ -408,9 +408,9 @@ def _result(
 
 def _minpack(part: Part, m: int) -> dict[str, np.ndarray]:
     """Return the triangle as MINPACK has it: by rows, its columns in the order of what is left of them."""
-    upper, projected = part.triangle
+    *upper, projected = part.triangle
     n = len(projected)
-    q, r, order = qr(upper.T, pivoting=True)
+    q, r, order = qr(np.transpose(upper), pivoting=True)
     fjac = np.zeros((n, m))
     fjac[:, : min(n, m)] = r.T[:, :m]
     return {"fjac": fjac, "ipvt": order.astype(np.int32), "qtf": q.T @ projected}

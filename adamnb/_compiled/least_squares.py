@@ -79,7 +79,7 @@ class Curve(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Room for one curve of m points and n parameters, M the larger of both."""
+    """Room for one curve of m points and n parameters; M and N are m and 2 n, filled up to whole vectors."""
 
     p: Any  # (n,) best point
     trial: Any  # (3 n,) the trial point, and the bounds: what a model gets
@@ -89,7 +89,6 @@ class Work(NamedTuple):
     direction: Any
     scale: Any  # D
     norms: Any  # of the columns of the Jacobian
-    projected: Any  # q
     fixed: Any  # 1.0 where a parameter does not move, or moves to its bound
     beyond: Any  # where the last accepted step would have crossed a bound: -1.0 the lower one, 1.0 the upper
     coming: Any  # the same of the next step
@@ -97,9 +96,10 @@ class Work(NamedTuple):
     factors: Any
     residuals: Any  # (2, m)
     jac: Any  # (n + 1, M) by columns, the residuals last
-    upper: Any  # (n, n) R by columns
-    reduced: Any  # (n + 1, n)
-    damped: Any  # (n + 1, 2 n)
+    stacked: Any  # (n + 1, N)
+    upper: Any  # (n + 1, n) R by columns, then q
+    reduced: Any  # the same of the free parameters
+    damped: Any  # the same with a damping
 
 
 class Found(NamedTuple):
@@ -129,7 +129,7 @@ def start(curve, w, s, o):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain = o.loss == LINEAR and curve.root.size == 0 and curve.y.size == w.jac.shape[1]
+    plain = o.loss == LINEAR and curve.root.size == 0
     for i in range(curve.y.size):
         s.rounding += (curve.weights[i] * curve.y[i]) ** 2
         s.freedom += curve.weights[i] != 0.0
@@ -155,16 +155,19 @@ def linearise(curve, w, s):
     n, jac = w.p.size, w.jac
     if s.plain == 0:
         rows_of(curve, jac, w.factors, n)
-    if not triangularise(jac, n, jac.shape[1]):
+    if not triangularise(jac, n, w.damped):
+        for j in range(n):  # what is beyond the points is zero again
+            for i in range(jac.shape[1]):
+                jac[j, i] = 0.0
         return False
     s.actual, s.direct = s.cost - s.trial_cost, s.restricted == 0
     s.cost, s.best = s.trial_cost, 1 - s.best
     size = 0.0
     for j in range(n):
-        w.p[j], w.projected[j], w.beyond[j] = w.trial[j], jac[n, j], w.coming[j]
+        w.p[j], w.upper[n, j], w.beyond[j] = w.trial[j], w.damped[n, j], w.coming[j]
         square = 0.0
-        for i in range(j + 1):  # below the diagonal are zeros
-            element = w.upper[j, i] = jac[j, i]
+        for i in range(j + 1):
+            element = w.upper[j, i] = w.damped[j, i]
             square += element * element
         w.norms[j] = sqrt(square)
         w.scale[j] = max(w.scale[j], w.norms[j])
@@ -183,7 +186,7 @@ def hold(curve, w):
         w.fixed[j] = w.step[j] = w.coming[j] = 0.0
         at_low, at_high = w.p[j] <= curve.low[j], w.p[j] >= curve.high[j]
         if at_low or at_high:
-            slope = dot(w.upper[j], w.projected, 0, j + 1)
+            slope = dot(w.upper[j], w.upper[w.p.size], 0, j + 1)
             if (at_low and slope >= 0.0) or (at_high and slope <= 0.0):
                 w.fixed[j] = 1.0
 
@@ -206,7 +209,7 @@ def to_bounds(curve, w, s):
         if new < curve.low[j] or new > curve.high[j]:
             side = -1.0 if new < curve.low[j] else 1.0
             way = (curve.low[j] if side < 0.0 else curve.high[j]) - w.p[j]
-            falls = side * dot(w.upper[j], w.projected, 0, j + 1) < 0.0
+            falls = side * dot(w.upper[j], w.upper[w.p.size], 0, j + 1) < 0.0
             ends = falls and w.beyond[j] == side and abs(way) * w.scale[j] <= NEAR * s.size
             w.step[j] = way if ends else BEFORE * way
             w.coming[j], w.fixed[j], crossed = side, 1.0, True
@@ -228,7 +231,7 @@ def promised(curve, w, s):
         for j in range(n):
             add(w.direction, w.step[j], w.upper[j], 0, j + 1)
         for i in range(n):
-            slope += w.direction[i] * w.projected[i]
+            slope += w.direction[i] * w.upper[n, i]
             bend += w.direction[i] * w.direction[i]
         s.slope, s.predicted = slope, -(slope + 0.5 * bend)
     return moved and s.length < inf

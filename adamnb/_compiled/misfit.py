@@ -107,7 +107,3 @@ def rows_of(curve, jac, factors, columns):
         for i in range(np.uintp(m)):
             factor = factors[i]
             column[i] = column[i] * factor if factor != 0.0 else 0.0
-        for i in range(np.uintp(m), np.uintp(jac.shape[1])):
-            column[i] = 0.0
-    for i in range(np.uintp(m), np.uintp(jac.shape[1])):
-        jac[columns, i] = 0.0

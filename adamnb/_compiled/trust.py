@@ -1,6 +1,6 @@
 """A step by Gauss-Newton within a radius and within bounds, after Moré (1978), and how the radius is learnt.
 
-Of the linear model r + J s there is R, a triangle, and the projections q of r: where Q R = J,
+Of the linear model r + J s there is R, a triangle, and behind it the projections q of r: where Q R = J,
 |r + J s|**2 = |q + R s|**2 + a constant. Lengths are those of D s, D the largest norms so far of the
 columns of J: no unit of a parameter matters.
 """
@@ -17,28 +17,40 @@ POOR, GOOD = 0.25, 0.75  # parts of it, at which the radius is changed
 
 
 @inner
+def stack(w, j, column, rows):
+    """Write column j of a matrix to be made a triangle: so many rows of it, and zeros below."""
+    for i in range(rows):
+        w.stacked[j, i] = column[i]
+    for i in range(rows, w.stacked.shape[1]):
+        w.stacked[j, i] = 0.0
+
+
+@inner
 def gather(w):
     """Write R and q of the free parameters alone, as a triangle again; return how many there are.
 
     What the others do with their steps, towards a bound, is part of q.
     """
     n, reduced = w.p.size, w.reduced
-    right, free, fixed = reduced[n], 0, False
+    right, free = w.direction, 0
     for i in range(n):
-        right[i] = w.projected[i]
+        right[i] = w.upper[n, i]
     for j in range(n):
         if w.fixed[j] != 0.0:
-            fixed = True
             add(right, w.step[j], w.upper[j], 0, j + 1)
             continue
-        for i in range(n):
+        for i in range(j + 1):
             reduced[free, i] = w.upper[j, i]
+        for i in range(j + 1, n):
+            reduced[free, i] = 0.0
         w.units[free] = w.scale[j]
         free += 1
-    if fixed:
-        for i in range(n):
-            reduced[free, i] = right[i]
-        triangularise(reduced, free, n)
+    for i in range(n):
+        reduced[free, i] = right[i]
+    if free < n:
+        for j in range(free + 1):
+            stack(w, j, reduced[j], n)
+        triangularise(w.stacked, free, reduced)
     return free
 
 
@@ -68,17 +80,12 @@ def newton(w, a, right, free):
 @seldom
 def damped(w, free, damping):
     """Solve for the free part of the step with a damping, R in `w.damped`; return its length."""
-    a = w.damped
     for j in range(free):
-        for i in range(2 * free):
-            a[j, i] = 0.0
-        for i in range(j + 1):
-            a[j, i] = w.reduced[j, i]
-        a[j, free + j] = sqrt(damping) * w.units[j]
-    for i in range(free):
-        a[free, i], a[free, free + i] = w.reduced[free, i], 0.0
-    triangularise(a, free, 2 * free)
-    return newton(w, a, a[free], free)
+        stack(w, j, w.reduced[j], j + 1)
+        w.stacked[j, free + j] = sqrt(damping) * w.units[j]
+    stack(w, free, w.reduced[free], free)
+    triangularise(w.stacked, free, w.damped)
+    return newton(w, w.damped, w.damped[free], free)
 
 
 @inner

@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 
 from .._compiled.functions import first_class
+from .._compiled.intrinsics import filled_up
 from .._compiled.least_squares import (
     AGAIN,
     CHOICES,
@@ -43,7 +44,7 @@ class Part:
     first: int
     found: Found
     residuals: np.ndarray  # of the last curve
-    triangle: tuple[np.ndarray, np.ndarray]  # of the last curve: R by columns, and projections
+    triangle: np.ndarray  # of the last curve: R by columns, then projections
     exceptions: dict[int, Exception]
 
     def __len__(self) -> int:
@@ -61,9 +62,9 @@ def choices_of(loss: int, f_scale: float, absolute: bool, tolerances: dict[str, 
 
 def work_for(m: int, n: int) -> Work:
     """Return room for one curve of m points and n parameters."""
-    of_m, of_n = np.zeros((4, m)), np.zeros((12, n))
-    matrices = np.zeros((n + 1, max(m, n))), np.zeros((n, n)), np.zeros((n + 1, n))
-    room = Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+    of_m, of_n = np.zeros((4, m)), np.zeros((11, n))
+    rows = (np.zeros((n + 1, filled_up(length))) for length in (m, 2 * n))
+    room = Work._make([*of_n, *of_m[:2], of_m[2:], *rows, *np.zeros((3, n + 1, n))])
     return room._replace(trial=np.zeros(3 * n))
 
 
@@ -84,7 +85,7 @@ def kinds_of() -> tuple[types.Type, ...]:
     one, two, three = (array_type(np.dtype(float), ndim) for ndim in (1, 2, 3))
     whole = array_type(np.dtype(np.int64), 1)
     curves = types.NamedTuple([two] * 5, Curve)
-    work = types.NamedTuple([one] * 14 + [two] * 5, Work)
+    work = types.NamedTuple([one] * 13 + [two] * 6, Work)
     found = types.NamedTuple([two, three, one, whole, whole, whole, two], Found)
     return curves, work, array_type(FIT, 1), array_type(CHOICES, 1), found, whole
 
@@ -118,7 +119,7 @@ class CompiledFits:
             made = max(1, pace - int(span[2]))
             pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * pace)
         best = int(state["best"][0])
-        return Part(first, found, work.residuals[best], (work.upper, work.projected), exceptions)
+        return Part(first, found, work.residuals[best], work.upper, exceptions)
 
 
 @cache
@@ -153,8 +154,7 @@ class PythonFits:
             except Exception as error:
                 exceptions[b], found.reason[b] = error, RAISED
         best = int(self.state["best"][0])
-        triangle = self.work.upper, self.work.projected
-        return Part(first, found, self.work.residuals[best], triangle, exceptions)
+        return Part(first, found, self.work.residuals[best], self.work.upper, exceptions)
 
     def _fit(self, block: Curve, found: Found, b: int) -> None:
         """Fit a curve; where differences are ours to choose, those of both sides have the last word."""
