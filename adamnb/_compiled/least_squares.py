@@ -94,11 +94,11 @@ class Work(NamedTuple):
     coming: Any  # the same of the next step
     values: Any  # (m,) of the model at the trial point
     factors: Any
-    residuals: Any  # (2, m)
+    residuals: Any  # (2, M)
     jac: Any  # (n + 1, M) by columns, the residuals last
     stacked: Any  # (n + 1, N)
     upper: Any  # (n + 1, n) R by columns, then q
-    reduced: Any  # the same of the free parameters
+    reduced: Any  # the same of the free parameters, where others are fixed
     damped: Any  # the same with a damping
 
 
@@ -139,11 +139,9 @@ def start(curve, w, s, o):
 
 
 @inner
-def judge(curve, w, s, o):
-    """Take the values at the trial point; return whether it is better, and the Jacobian there wanted."""
+def judge(s):
+    """Return whether the trial point, whose cost is known, is better, and the Jacobian there wanted."""
     s.nfev += 1
-    other = w.residuals[1 - s.best]
-    s.trial_cost = cost_of(curve, w.values, other, w.jac[w.p.size], w.factors, o)
     if s.begun == 0:
         return s.trial_cost < inf
     return learn_radius(s, s.cost - s.trial_cost)
@@ -269,12 +267,12 @@ def propose(curve, w, s, o, accepted):
     tested, s.bounded = False, 0
     hold(curve, w)
     while s.radius > SMALLEST * s.size:
-        free = gather(w)
-        if drop(w, o.rank):
+        free, a = gather(w)
+        if drop(w, a, o.rank):
             continue
-        whole = within_radius(w, s, free)
+        whole = within_radius(w, s, a, free)
         if not tested:
-            s.gain = 0.5 * dot(w.reduced[free], w.reduced[free], 0, free)
+            s.gain = 0.5 * dot(a[free], a[free], 0, free)
             tested, reason = True, at_rest(s, o, whole, accepted)
             if reason != GOING:
                 return reason
@@ -306,10 +304,10 @@ def covariance(curve, w, s, o, matrix):
         points += curve.weights[i] != 0.0
     for j in range(n):
         w.fixed[j], w.step[j] = 1.0 if curve.low[j] == curve.high[j] else 0.0, 0.0
-    free = gather(w)
-    invert(w.reduced, inverse, free)
+    free, a = gather(w)
+    invert(a, inverse, free)
     for j in range(free):
-        norm = sqrt(dot(w.reduced[j], w.reduced[j], 0, j + 1))
+        norm = sqrt(dot(a[j], a[j], 0, j + 1))
         for i in range(free):
             condition += (norm * inverse[i, j]) ** 2
     factor = 1.0
@@ -369,12 +367,10 @@ def elsewhere(x, p, values, jac):
 
 
 @seldom
-def look_again(curve, w, s, o):
+def look_again(w, s):
     """Prepare to linearise once more at the best point, where `w.values` and `w.jac` are."""
     for j in range(w.p.size):
         w.trial[j], w.coming[j] = w.p[j], w.beyond[j]
-    other = w.residuals[1 - s.best]
-    s.trial_cost = cost_of(curve, w.values, other, w.jac[w.p.size], w.factors, o)
     s.radius = max(s.radius, s.size)
 
 
@@ -422,13 +418,16 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
                 if count != curve.y.size:
                     reason = WRONG_SHAPE
                     break
-            if span[3] == AGAIN:
-                look_again(curve, w, s, o)
-            elif span[3] != SLOPES:
-                accepted = judge(curve, w, s, o)
-                if accepted and span[3] == VALUED:
-                    span[3] = SLOPES
-                    return
+            if span[3] != SLOPES:
+                other = w.residuals[1 - s.best]
+                s.trial_cost = cost_of(curve, w.values, other, w.jac[n], w.factors, o)
+                if span[3] == AGAIN:
+                    look_again(w, s)
+                else:
+                    accepted = judge(s)
+                    if accepted and span[3] == VALUED:
+                        span[3] = SLOPES
+                        return
             span[3] = TRIAL
             reason = advance(curve, w, s, o, accepted)
         if found.reason[b] == GOING:

@@ -9,7 +9,8 @@ from math import inf, log1p, sqrt
 
 import numpy as np
 
-from .cache import copied, inner, seldom
+from .cache import copied, inner
+from .intrinsics import sum_of_products
 from .triangles import dot
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")
@@ -43,7 +44,7 @@ def whiten(root, a):
         a[i] = (a[i] - dot(root[i], a, 0, i)) / root[i, i]
 
 
-@seldom
+@inner
 def cost_of(curve, values, residuals, rows, factors, o):
     """Return the cost of a model's values: half the sum of squares, of losses, or half the deviance.
 
@@ -63,7 +64,7 @@ def cost_of(curve, values, residuals, rows, factors, o):
         for i in range(y.size):
             rows[i] = residuals[i]
     if loss == LINEAR:
-        total = 0.5 * dot(residuals, residuals, 0, y.size)
+        total = 0.5 * sum_of_products(residuals, residuals)
         return total if total < inf else inf
     scale = o.f_scale
     for i in range(y.size):

@@ -27,49 +27,47 @@ def stack(w, j, column, rows):
 
 @inner
 def gather(w):
-    """Write R and q of the free parameters alone, as a triangle again; return how many there are.
+    """Return how many parameters are free, and R and q of these alone.
 
     What the others do with their steps, towards a bound, is part of q.
     """
-    n, reduced = w.p.size, w.reduced
+    n, free = w.p.size, 0
+    for j in range(n):
+        if w.fixed[j] == 0.0:
+            w.units[free] = w.scale[j]
+            free += 1
+    if free == n:
+        return free, w.upper
     right, free = w.direction, 0
     for i in range(n):
         right[i] = w.upper[n, i]
     for j in range(n):
         if w.fixed[j] != 0.0:
             add(right, w.step[j], w.upper[j], 0, j + 1)
-            continue
-        for i in range(j + 1):
-            reduced[free, i] = w.upper[j, i]
-        for i in range(j + 1, n):
-            reduced[free, i] = 0.0
-        w.units[free] = w.scale[j]
-        free += 1
-    for i in range(n):
-        reduced[free, i] = right[i]
-    if free < n:
-        for j in range(free + 1):
-            stack(w, j, reduced[j], n)
-        triangularise(w.stacked, free, reduced)
-    return free
+        else:
+            stack(w, free, w.upper[j], j + 1)
+            free += 1
+    stack(w, free, right, n)
+    triangularise(w.stacked, free, w.reduced)
+    return free, w.reduced
 
 
 @inner
-def drop(w, rank):
+def drop(w, a, rank):
     """Fix parameters whose columns depend on those before them, of which only so much is left."""
     place, dropped = 0, False
     for j in range(w.p.size):
         if w.fixed[j] == 0.0:
-            if not abs(w.reduced[place, place]) > rank * w.norms[j]:
+            if not a[place, place] > rank * w.norms[j]:
                 w.fixed[j], dropped = 1.0, True
             place += 1
     return dropped
 
 
 @copied
-def newton(w, a, right, free):
-    """Solve for the free part of a step, with R and q as they are here; return its length."""
-    solve(a, right, w.newton, free)
+def newton(w, a, free):
+    """Solve for the free part of a step, with R and q as they are in a; return its length."""
+    solve(a, a[free], w.newton, free)
     length = 0.0
     for j in range(free):
         w.newton[j] = -w.newton[j]
@@ -78,14 +76,14 @@ def newton(w, a, right, free):
 
 
 @seldom
-def damped(w, free, damping):
-    """Solve for the free part of the step with a damping, R in `w.damped`; return its length."""
+def damped(w, a, free, damping):
+    """Solve for the free part of the step with a damping, R then in `w.damped`; return its length."""
     for j in range(free):
-        stack(w, j, w.reduced[j], j + 1)
+        stack(w, j, a[j], j + 1)
         w.stacked[j, free + j] = sqrt(damping) * w.units[j]
-    stack(w, free, w.reduced[free], free)
+    stack(w, free, a[free], free)
     triangularise(w.stacked, free, w.damped)
-    return newton(w, w.damped, w.damped[free], free)
+    return newton(w, w.damped, free)
 
 
 @inner
@@ -99,26 +97,26 @@ def growth_of(w, a, free, length):
 
 
 @copied
-def steepest(w, free):
+def steepest(w, a, free):
     """Return |D^-1 R' q|: the damping that leaves a step of length 1 is no larger."""
     total = 0.0
     for j in range(free):
-        total += (dot(w.reduced[j], w.reduced[free], 0, j + 1) / w.units[j]) ** 2
+        total += (dot(a[j], a[free], 0, j + 1) / w.units[j]) ** 2
     return sqrt(total)
 
 
 @seldom
-def restricted(w, s, free, length):
+def restricted(w, s, a, free, length):
     """Damp a step of this length, the free part in `w.newton`, to the radius, but for `SLACK`."""
     radius = s.radius
     excess = length - radius
-    low = excess / radius / growth_of(w, w.reduced, free, length)
-    high = steepest(w, free) / radius
+    low = excess / radius / growth_of(w, a, free, length)
+    high = steepest(w, a, free) / radius
     damping = min(max(s.last_damping, low), high)
     if not damping > 0.0:
         damping = 1e-3 * high
     for _ in range(ROUNDS):
-        length = damped(w, free, damping)
+        length = damped(w, a, free, damping)
         excess = length - radius
         if abs(excess) <= SLACK * radius:
             break
@@ -132,12 +130,12 @@ def restricted(w, s, free, length):
 
 
 @inner
-def within_radius(w, s, free):
+def within_radius(w, s, a, free):
     """Solve for the free part of the step into `w.newton`; return the length that it has without a radius."""
-    length = newton(w, w.reduced, w.reduced[free], free)
+    length = newton(w, a, free)
     s.damping, s.restricted = 0.0, not length <= (1.0 + SLACK) * s.radius
     if s.restricted != 0:
-        restricted(w, s, free, length)
+        restricted(w, s, a, free, length)
     return length
 
 

@@ -62,9 +62,9 @@ def choices_of(loss: int, f_scale: float, absolute: bool, tolerances: dict[str, 
 
 def work_for(m: int, n: int) -> Work:
     """Return room for one curve of m points and n parameters."""
-    of_m, of_n = np.zeros((4, m)), np.zeros((11, n))
-    rows = (np.zeros((n + 1, filled_up(length))) for length in (m, 2 * n))
-    room = Work._make([*of_n, *of_m[:2], of_m[2:], *rows, *np.zeros((3, n + 1, n))])
+    of_m, of_n, long, short = np.zeros((2, m)), np.zeros((11, n)), filled_up(m), filled_up(2 * n)
+    vectors = np.zeros((2, long)), np.zeros((n + 1, long)), np.zeros((n + 1, short))
+    room = Work._make([*of_n, *of_m, *vectors, *np.zeros((3, n + 1, n))])
     return room._replace(trial=np.zeros(3 * n))
 
 
@@ -119,7 +119,7 @@ class CompiledFits:
             made = max(1, pace - int(span[2]))
             pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * pace)
         best = int(state["best"][0])
-        return Part(first, found, work.residuals[best], work.upper, exceptions)
+        return Part(first, found, work.residuals[best, : self.curves.m], work.upper, exceptions)
 
 
 @cache
@@ -154,7 +154,8 @@ class PythonFits:
             except Exception as error:
                 exceptions[b], found.reason[b] = error, RAISED
         best = int(self.state["best"][0])
-        return Part(first, found, self.work.residuals[best], self.work.upper, exceptions)
+        residuals = self.work.residuals[best, : self.curves.m]
+        return Part(first, found, residuals, self.work.upper, exceptions)
 
     def _fit(self, block: Curve, found: Found, b: int) -> None:
         """Fit a curve; where differences are ours to choose, those of both sides have the last word."""
