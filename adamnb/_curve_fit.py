@@ -329,24 +329,14 @@ def _solve(
     fits: CompiledFits | PythonFits, curves: Curves, threads: int | None, bar: Progress
 ) -> tuple[Found, Part]:
     """Return what is found for all curves, and the last part of it, with what was raised in any."""
-    count, n = curves.count, curves.n
+    found = fits.found
     exceptions: dict[int, Exception] = {}
-    nfev, njev, reason = np.zeros((3, count), np.int64)
-    unknown, cost, active = (
-        np.full((count, n, n), np.nan),
-        np.full(count, np.nan),
-        np.zeros((count, n)),
-    )
-    found = Found(curves.p.copy(), unknown, cost, nfev, njev, reason, active)
     with bar as stack:
-        parts = _parts(fits, count, threads, bar.stopped)
+        parts = _parts(fits, curves.count, threads, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
-            rows = slice(part.first, part.first + len(part))
-            for whole, piece in zip(found, part.found, strict=True):
-                whole[rows] = piece
-            exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
-            bar.advance(len(part))
+            exceptions |= part.exceptions
+            bar.advance(part.size)
     for b in np.flatnonzero(found.reason == WRONG_SHAPE).tolist():
         exceptions[b] = ValueError(
             f"`f` must return shape ({curves.m},), that of a curve of `ydata`, and `jac` shape"
@@ -354,7 +344,7 @@ def _solve(
         )
         found.reason[b] = RAISED
     found.reason[found.reason == GOING] = INTERRUPTED
-    if len(exceptions) == count:
+    if len(exceptions) == curves.count:
         raise exceptions[0]
     part.exceptions = exceptions
     return found, part
@@ -378,7 +368,7 @@ def _result(
     found.covariance[~success] = np.nan
     values = {
         "popt": found.p, "pcov": found.covariance, "perr": stderr_of(found.covariance), "cost": found.cost,
-        "active_mask": found.active.astype(int), "nfev": found.nfev, "njev": found.njev,
+        "active_mask": found.active, "nfev": found.nfev, "njev": found.njev,
         "status": status, "success": success, "ier": number,
     }  # fmt: skip
     result = {name: array.reshape(lead + array.shape[1:]) for name, array in values.items()}

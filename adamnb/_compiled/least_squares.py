@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cache import alone, copied, inner, seldom
-from .intrinsics import lend
+from .intrinsics import lend, sum_of_products
 from .misfit import LINEAR, cost_of, rows_of
 from .reasons import (
+    BAD_DATA,
     BAD_FUN,
     BAD_JAC,
+    BAD_START,
     BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
@@ -119,23 +121,25 @@ class Found(NamedTuple):
 
 @seldom
 def start(curve, w, s, o):
-    """Forget the curve before; `w.trial` is the first point."""
+    """Forget the curve before; `w.trial` is the first point. Return why there is no fit, or `GOING`."""
     s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
     s.cost = s.predicted = s.actual = s.slope = inf
-    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = s.freedom = (
-        0.0
-    )
+    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = 0.0
     for j in range(w.p.size):
+        if not abs(w.trial[j]) < inf:
+            return BAD_START
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain = o.loss == LINEAR and curve.root.size == 0
+    plain, finite, points = o.loss == LINEAR and curve.root.size == 0, True, 0
     for i in range(curve.y.size):
-        s.rounding += (curve.weights[i] * curve.y[i]) ** 2
-        s.freedom += curve.weights[i] != 0.0
-        plain = plain and curve.weights[i] == 1.0
-    s.plain, s.freedom = plain, max(s.freedom - w.p.size, 1.0)
-    s.rounding *= 0.5 * ROUNDED * ROUNDED
+        weight = curve.weights[i]
+        scaled = w.residuals[0, i] = weight * curve.y[i] if weight != 0.0 else 0.0
+        finite, plain = finite and abs(scaled) < inf, plain and weight == 1.0
+        points += weight != 0.0
+    s.plain, s.freedom = plain, max(points - w.p.size, 1.0)
+    s.rounding = 0.5 * ROUNDED * ROUNDED * sum_of_products(w.residuals[0], w.residuals[0])
+    return GOING if finite and points > 0 else BAD_DATA
 
 
 @inner
@@ -403,7 +407,7 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
         if span[3] == FRESH:
             for j in range(n):
                 w.trial[j] = found.p[b, j]
-            start(curve, w, s, o)
+            found.reason[b] = start(curve, w, s, o)
             span[3] = TRIAL
         reason = found.reason[b]
         while reason == GOING:
