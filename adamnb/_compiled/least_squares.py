@@ -49,6 +49,7 @@ FIT = record(
         "restricted", "bounded",  # whether the radius, or a bound, shortened the step
         "plain",  # whether rows of the Jacobian are in the right units as they are
         "direct",  # whether the last accepted step was not restricted
+        "points",  # that count
     ),
     real=(
         "cost", "trial_cost",
@@ -131,15 +132,15 @@ def start(curve, w, s, o):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain, finite, points = o.loss == LINEAR and curve.root.size == 0, True, 0
+    plain, finite, s.points = o.loss == LINEAR and curve.root.size == 0, True, 0
     for i in range(curve.y.size):
         weight = curve.weights[i]
         scaled = w.residuals[0, i] = weight * curve.y[i] if weight != 0.0 else 0.0
         finite, plain = finite and abs(scaled) < inf, plain and weight == 1.0
-        points += weight != 0.0
-    s.plain, s.freedom = plain, max(points - w.p.size, 1.0)
+        s.points += weight != 0.0
+    s.plain, s.freedom = plain, max(s.points - w.p.size, 1.0)
     s.rounding = 0.5 * ROUNDED * ROUNDED * sum_of_products(w.residuals[0], w.residuals[0])
-    return GOING if finite and points > 0 else BAD_DATA
+    return GOING if finite and s.points > 0 else BAD_DATA
 
 
 @inner
@@ -303,20 +304,18 @@ def covariance(curve, w, s, o, matrix):
 
     A parameter whose bounds are equal is none: it varies with nothing.
     """
-    n, points, condition, inverse = w.p.size, 0, 0.0, w.damped
-    for i in range(curve.y.size):
-        points += curve.weights[i] != 0.0
+    n, condition, inverse = w.p.size, 0.0, w.damped
     for j in range(n):
         w.fixed[j], w.step[j] = 1.0 if curve.low[j] == curve.high[j] else 0.0, 0.0
     free, a = gather(w)
     invert(a, inverse, free)
     for j in range(free):
         norm = sqrt(dot(a[j], a[j], 0, j + 1))
-        for i in range(free):
+        for i in range(j, free):
             condition += (norm * inverse[i, j]) ** 2
     factor = 1.0
     if o.absolute == 0:
-        factor = 2.0 * s.cost / (points - free) if points > free else inf
+        factor = 2.0 * s.cost / (s.points - free) if s.points > free else inf
     known = sqrt(condition) * o.rank < SINGULAR and factor < inf
     row = 0
     for j in range(n):
@@ -346,7 +345,7 @@ def advance(curve, w, s, o, accepted):
     return propose(curve, w, s, o, accepted)
 
 
-@seldom
+@inner
 def take(curve, w, s, o, found, b, reason):
     """Write what a fit has found."""
     for j in range(w.p.size):

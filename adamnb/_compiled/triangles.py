@@ -76,10 +76,10 @@ def solve_transposed(a, x, columns):
 
 @seldom
 def invert(a, inverse, columns):
-    """Write the columns of the inverse of the upper triangle of a, zeros below the diagonal."""
+    """Write the columns of the inverse of the upper triangle of a, down to the diagonal."""
     for k in range(columns):
         column = inverse[k]
-        for j in range(columns):
+        for j in range(k):
             column[j] = 0.0
         column[k] = 1.0
         for j in range(k, -1, -1):
