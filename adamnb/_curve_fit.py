@@ -392,7 +392,7 @@ def _result(
         failure = RuntimeError(f"Optimal parameters not found: {said}")
         attach(failure, fit)
         raise failure
-    _warn(found.covariance[success], lead)
+    _warn(np.isinf(values["perr"]), int(success.sum()), lead)
     return fit
 
 
@@ -406,10 +406,10 @@ def _minpack(part: Part, m: int) -> dict[str, np.ndarray]:
     return {"fjac": fjac, "ipvt": order.astype(np.int32), "qtf": q.T @ projected}
 
 
-def _warn(covariance: np.ndarray, lead: tuple[int, ...]) -> None:
-    """Warn where the data do not determine the parameters."""
-    count = int(np.isinf(covariance).any(axis=(1, 2)).sum())
-    if count:
-        where = f" in {count:,} of {len(covariance):,} curves" if lead else ""
+def _warn(unknown: np.ndarray, fitted: int, lead: tuple[int, ...]) -> None:
+    """Warn where the data do not determine the parameters of curves that are fitted."""
+    if unknown.any():
+        count = np.count_nonzero(unknown.any(axis=1))
+        where = f" in {count:,} of {fitted:,} curves" if lead else ""
         text = f"Covariance of the parameters could not be estimated{where}"
         warnings.warn(text, OptimizeWarning, stacklevel=4)

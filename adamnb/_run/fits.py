@@ -65,11 +65,11 @@ def work_for(m: int, n: int) -> Work:
 
 
 def nothing_found(p: np.ndarray) -> Found:
-    """Return room for what is found from these starts."""
+    """Return room for what is found, with the starts in it."""
     count, n = p.shape
     nfev, njev, reason = np.zeros((3, count), np.int64)
     unknown, active = np.zeros((count, n, n)), np.zeros((count, n), np.int64)
-    return Found(p.copy(), unknown, np.full(count, np.nan), nfev, njev, reason, active)
+    return Found(p, unknown, np.full(count, np.nan), nfev, njev, reason, active)
 
 
 @cache
