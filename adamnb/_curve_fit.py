@@ -146,7 +146,7 @@ def curve_fit(
 
     Notes
     -----
-    Steps are those of Moré (1978): least squares of the linearised model by Householder's QR, within a
+    Steps are those of Moré (1978): least squares of the linearised model by a QR decomposition, within a
     radius in units of the columns of the Jacobian. A parameter that a step takes across a bound moves to
     the bound, and the others are solved for again. A success says that the point met its test *and* that
     the linearised model promises no more there.

@@ -11,13 +11,12 @@ import numpy as np
 
 from .cache import copied, inner
 from .intrinsics import sum_of_products
-from .triangles import dot
+from .triangles import TINY, dot
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")
 LINEAR, SOFT_L1, HUBER, CAUCHY, ARCTAN = range(len(LOSSES))
 POISSON = len(LOSSES)  # no loss of a residual, but of the value and the count themselves
 EPS = float(np.finfo(float).eps)
-TINY = float(np.finfo(float).tiny)
 
 
 @inner
