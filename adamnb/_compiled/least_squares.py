@@ -132,15 +132,16 @@ def start(curve, w, s, o):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain, finite, s.points = o.loss == LINEAR and curve.root.size == 0, True, 0
+    plain, finite, points = o.loss == LINEAR and curve.root.size == 0, True, 0
+    scaled = w.residuals[1]
     for i in range(curve.y.size):
         weight = curve.weights[i]
-        scaled = w.residuals[0, i] = weight * curve.y[i] if weight != 0.0 else 0.0
-        finite, plain = finite and abs(scaled) < inf, plain and weight == 1.0
-        s.points += weight != 0.0
-    s.plain, s.freedom = plain, max(s.points - w.p.size, 1.0)
-    s.rounding = 0.5 * ROUNDED * ROUNDED * sum_of_products(w.residuals[0], w.residuals[0])
-    return GOING if finite and s.points > 0 else BAD_DATA
+        scaled[i] = weight * curve.y[i] if weight != 0.0 else 0.0
+        finite, plain = finite and abs(scaled[i]) < inf, plain and weight == 1.0
+        points += weight != 0.0
+    s.plain, s.points, s.freedom = plain, points, max(points - w.p.size, 1.0)
+    s.rounding = 0.5 * ROUNDED * ROUNDED * sum_of_products(scaled, scaled)
+    return GOING if finite and points > 0 else BAD_DATA
 
 
 @inner

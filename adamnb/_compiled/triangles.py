@@ -48,10 +48,9 @@ def triangularise(a, columns, triangle):
         square = sum_of_products(column, column)
         if not square < np.inf:  # not for NaN either
             return False
-        norm = triangle[j, j] = (
-            sqrt(square) if square >= TINY else 0.0
-        )  # no digits are left of less
-        inverse = 1.0 / square if norm > 0.0 else 0.0
+        lost = square < TINY  # no digits are left of it
+        norm = triangle[j, j] = 0.0 if lost else sqrt(square)
+        inverse = 0.0 if lost else 1.0 / square
         for k in range(j + np.uintp(1), np.uintp(columns + 1)):
             part = inverse * sum_of_products(column, a[k])
             triangle[k, j] = part * norm
