@@ -146,7 +146,7 @@ def curve_fit(
 
     Notes
     -----
-    Steps are those of Moré (1978): least squares of the linearised model by Householder's QR, within a
+    Steps are those of Moré (1978): least squares of the linearised model by a QR decomposition, within a
     radius in units of the columns of the Jacobian. A parameter that a step takes across a bound moves to
     the bound, and the others are solved for again. A success says that the point met its test *and* that
     the linearised model promises no more there.
@@ -329,24 +329,14 @@ def _solve(
     fits: CompiledFits | PythonFits, curves: Curves, threads: int | None, bar: Progress
 ) -> tuple[Found, Part]:
     """Return what is found for all curves, and the last part of it, with what was raised in any."""
-    count, n = curves.count, curves.n
+    found = fits.found
     exceptions: dict[int, Exception] = {}
-    nfev, njev, reason = np.zeros((3, count), np.int64)
-    unknown, cost, active = (
-        np.full((count, n, n), np.nan),
-        np.full(count, np.nan),
-        np.zeros((count, n)),
-    )
-    found = Found(curves.p.copy(), unknown, cost, nfev, njev, reason, active)
     with bar as stack:
-        parts = _parts(fits, count, threads, bar.stopped)
+        parts = _parts(fits, curves.count, threads, bar.stopped)
         stack.enter_context(closing(parts))  # ends the threads, whatever happens
         for part in parts:
-            rows = slice(part.first, part.first + len(part))
-            for whole, piece in zip(found, part.found, strict=True):
-                whole[rows] = piece
-            exceptions |= {part.first + b: error for b, error in part.exceptions.items()}
-            bar.advance(len(part))
+            exceptions |= part.exceptions
+            bar.advance(part.size)
     for b in np.flatnonzero(found.reason == WRONG_SHAPE).tolist():
         exceptions[b] = ValueError(
             f"`f` must return shape ({curves.m},), that of a curve of `ydata`, and `jac` shape"
@@ -354,7 +344,7 @@ def _solve(
         )
         found.reason[b] = RAISED
     found.reason[found.reason == GOING] = INTERRUPTED
-    if len(exceptions) == count:
+    if len(exceptions) == curves.count:
         raise exceptions[0]
     part.exceptions = exceptions
     return found, part
@@ -378,7 +368,7 @@ def _result(
     found.covariance[~success] = np.nan
     values = {
         "popt": found.p, "pcov": found.covariance, "perr": stderr_of(found.covariance), "cost": found.cost,
-        "active_mask": found.active.astype(int), "nfev": found.nfev, "njev": found.njev,
+        "active_mask": found.active, "nfev": found.nfev, "njev": found.njev,
         "status": status, "success": success, "ier": number,
     }  # fmt: skip
     result = {name: array.reshape(lead + array.shape[1:]) for name, array in values.items()}
@@ -402,24 +392,24 @@ def _result(
         failure = RuntimeError(f"Optimal parameters not found: {said}")
         attach(failure, fit)
         raise failure
-    _warn(found.covariance[success], lead)
+    _warn(np.isinf(values["perr"]), int(success.sum()), lead)
     return fit
 
 
 def _minpack(part: Part, m: int) -> dict[str, np.ndarray]:
     """Return the triangle as MINPACK has it: by rows, its columns in the order of what is left of them."""
-    upper, projected = part.triangle
+    *upper, projected = part.triangle
     n = len(projected)
-    q, r, order = qr(upper.T, pivoting=True)
+    q, r, order = qr(np.transpose(upper), pivoting=True)
     fjac = np.zeros((n, m))
     fjac[:, : min(n, m)] = r.T[:, :m]
     return {"fjac": fjac, "ipvt": order.astype(np.int32), "qtf": q.T @ projected}
 
 
-def _warn(covariance: np.ndarray, lead: tuple[int, ...]) -> None:
-    """Warn where the data do not determine the parameters."""
-    count = int(np.isinf(covariance).any(axis=(1, 2)).sum())
-    if count:
-        where = f" in {count:,} of {len(covariance):,} curves" if lead else ""
+def _warn(unknown: np.ndarray, fitted: int, lead: tuple[int, ...]) -> None:
+    """Warn where the data do not determine the parameters of curves that are fitted."""
+    if unknown.any():
+        count = np.count_nonzero(unknown.any(axis=1))
+        where = f" in {count:,} of {fitted:,} curves" if lead else ""
         text = f"Covariance of the parameters could not be estimated{where}"
         warnings.warn(text, OptimizeWarning, stacklevel=4)

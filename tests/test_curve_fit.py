@@ -689,6 +689,29 @@ def test_a_wall_of_infinities_is_stepped_back_from():
         adamnb.curve_fit(model, T, 3 * np.exp(-2.5 * T), (1.0, 4))
 
 
+def test_a_jacobian_that_is_not_finite_is_stepped_back_from():
+    """Once, in its last column; of so many points that no row is made of whole vectors."""
+    t, evaluated = T[:-1], []
+
+    def jac(t, a, k):
+        evaluated.append(k)
+        falls = np.exp(-k * t)
+        return np.stack([falls, -a * t * falls * (np.nan if len(evaluated) == 2 else 1)], axis=1)
+
+    fit = adamnb.curve_fit(lambda t, a, k: a * np.exp(-k * t), t, 3 * np.exp(-2.5 * t), jac=jac)
+    np.testing.assert_allclose(fit.popt, [3, 2.5], rtol=1e-8)
+    assert len(evaluated) > 3
+
+
+def test_columns_that_are_nearly_one():
+    """Products of them are equal, to the last bit (Läuchli's matrix)."""
+    matrix = np.vstack([np.ones(3), 1e-9 * np.eye(3)])
+    fit = adamnb.curve_fit(
+        lambda x, *p: x @ p, matrix, matrix @ [1, 2, 3], np.zeros(3), jac=lambda x, *p: x
+    )
+    np.testing.assert_allclose(fit.popt, [1, 2, 3], rtol=1e-6)
+
+
 def test_a_wrong_jacobian_is_no_success():
     def wrong(t, a, k):
         return np.stack([-np.exp(-k * t), a * t * np.exp(-k * t)], axis=1)

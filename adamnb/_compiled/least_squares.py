@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cache import alone, copied, inner, seldom
-from .intrinsics import lend
+from .intrinsics import lend, sum_of_products
 from .misfit import LINEAR, cost_of, rows_of
 from .reasons import (
+    BAD_DATA,
     BAD_FUN,
     BAD_JAC,
+    BAD_START,
     BY_ERROR,
     BY_GRADIENT,
     BY_MAXFUN,
@@ -47,6 +49,7 @@ FIT = record(
         "restricted", "bounded",  # whether the radius, or a bound, shortened the step
         "plain",  # whether rows of the Jacobian are in the right units as they are
         "direct",  # whether the last accepted step was not restricted
+        "points",  # that count
     ),
     real=(
         "cost", "trial_cost",
@@ -79,7 +82,7 @@ class Curve(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Room for one curve of m points and n parameters, M the larger of both."""
+    """Room for one curve of m points and n parameters; M and N are m and 2 n, filled up to whole vectors."""
 
     p: Any  # (n,) best point
     trial: Any  # (3 n,) the trial point, and the bounds: what a model gets
@@ -89,17 +92,17 @@ class Work(NamedTuple):
     direction: Any
     scale: Any  # D
     norms: Any  # of the columns of the Jacobian
-    projected: Any  # q
     fixed: Any  # 1.0 where a parameter does not move, or moves to its bound
     beyond: Any  # where the last accepted step would have crossed a bound: -1.0 the lower one, 1.0 the upper
     coming: Any  # the same of the next step
     values: Any  # (m,) of the model at the trial point
     factors: Any
-    residuals: Any  # (2, m)
+    residuals: Any  # (2, M)
     jac: Any  # (n + 1, M) by columns, the residuals last
-    upper: Any  # (n, n) R by columns
-    reduced: Any  # (n + 1, n)
-    damped: Any  # (n + 1, 2 n)
+    stacked: Any  # (n + 1, N)
+    upper: Any  # (n + 1, n) R by columns, then q
+    reduced: Any  # the same of the free parameters, where others are fixed
+    damped: Any  # the same with a damping
 
 
 class Found(NamedTuple):
@@ -119,31 +122,32 @@ class Found(NamedTuple):
 
 @seldom
 def start(curve, w, s, o):
-    """Forget the curve before; `w.trial` is the first point."""
+    """Forget the curve before; `w.trial` is the first point. Return why there is no fit, or `GOING`."""
     s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
     s.cost = s.predicted = s.actual = s.slope = inf
-    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = s.rounding = s.freedom = (
-        0.0
-    )
+    s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = 0.0
     for j in range(w.p.size):
+        if not abs(w.trial[j]) < inf:
+            return BAD_START
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain = o.loss == LINEAR and curve.root.size == 0 and curve.y.size == w.jac.shape[1]
+    plain, finite, points = o.loss == LINEAR and curve.root.size == 0, True, 0
+    scaled = w.residuals[1]
     for i in range(curve.y.size):
-        s.rounding += (curve.weights[i] * curve.y[i]) ** 2
-        s.freedom += curve.weights[i] != 0.0
-        plain = plain and curve.weights[i] == 1.0
-    s.plain, s.freedom = plain, max(s.freedom - w.p.size, 1.0)
-    s.rounding *= 0.5 * ROUNDED * ROUNDED
+        weight = curve.weights[i]
+        scaled[i] = weight * curve.y[i] if weight != 0.0 else 0.0
+        finite, plain = finite and abs(scaled[i]) < inf, plain and weight == 1.0
+        points += weight != 0.0
+    s.plain, s.points, s.freedom = plain, points, max(points - w.p.size, 1.0)
+    s.rounding = 0.5 * ROUNDED * ROUNDED * sum_of_products(scaled, scaled)
+    return GOING if finite and points > 0 else BAD_DATA
 
 
 @inner
-def judge(curve, w, s, o):
-    """Take the values at the trial point; return whether it is better, and the Jacobian there wanted."""
+def judge(s):
+    """Return whether the trial point, whose cost is known, is better, and the Jacobian there wanted."""
     s.nfev += 1
-    other = w.residuals[1 - s.best]
-    s.trial_cost = cost_of(curve, w.values, other, w.jac[w.p.size], w.factors, o)
     if s.begun == 0:
         return s.trial_cost < inf
     return learn_radius(s, s.cost - s.trial_cost)
@@ -155,16 +159,19 @@ def linearise(curve, w, s):
     n, jac = w.p.size, w.jac
     if s.plain == 0:
         rows_of(curve, jac, w.factors, n)
-    if not triangularise(jac, n, jac.shape[1]):
+    if not triangularise(jac, n, w.damped):
+        for j in range(n):  # what is beyond the points is zero again
+            for i in range(jac.shape[1]):
+                jac[j, i] = 0.0
         return False
     s.actual, s.direct = s.cost - s.trial_cost, s.restricted == 0
     s.cost, s.best = s.trial_cost, 1 - s.best
     size = 0.0
     for j in range(n):
-        w.p[j], w.projected[j], w.beyond[j] = w.trial[j], jac[n, j], w.coming[j]
+        w.p[j], w.upper[n, j], w.beyond[j] = w.trial[j], w.damped[n, j], w.coming[j]
         square = 0.0
-        for i in range(j + 1):  # below the diagonal are zeros
-            element = w.upper[j, i] = jac[j, i]
+        for i in range(j + 1):
+            element = w.upper[j, i] = w.damped[j, i]
             square += element * element
         w.norms[j] = sqrt(square)
         w.scale[j] = max(w.scale[j], w.norms[j])
@@ -183,7 +190,7 @@ def hold(curve, w):
         w.fixed[j] = w.step[j] = w.coming[j] = 0.0
         at_low, at_high = w.p[j] <= curve.low[j], w.p[j] >= curve.high[j]
         if at_low or at_high:
-            slope = dot(w.upper[j], w.projected, 0, j + 1)
+            slope = dot(w.upper[j], w.upper[w.p.size], 0, j + 1)
             if (at_low and slope >= 0.0) or (at_high and slope <= 0.0):
                 w.fixed[j] = 1.0
 
@@ -206,7 +213,7 @@ def to_bounds(curve, w, s):
         if new < curve.low[j] or new > curve.high[j]:
             side = -1.0 if new < curve.low[j] else 1.0
             way = (curve.low[j] if side < 0.0 else curve.high[j]) - w.p[j]
-            falls = side * dot(w.upper[j], w.projected, 0, j + 1) < 0.0
+            falls = side * dot(w.upper[j], w.upper[w.p.size], 0, j + 1) < 0.0
             ends = falls and w.beyond[j] == side and abs(way) * w.scale[j] <= NEAR * s.size
             w.step[j] = way if ends else BEFORE * way
             w.coming[j], w.fixed[j], crossed = side, 1.0, True
@@ -228,7 +235,7 @@ def promised(curve, w, s):
         for j in range(n):
             add(w.direction, w.step[j], w.upper[j], 0, j + 1)
         for i in range(n):
-            slope += w.direction[i] * w.projected[i]
+            slope += w.direction[i] * w.upper[n, i]
             bend += w.direction[i] * w.direction[i]
         s.slope, s.predicted = slope, -(slope + 0.5 * bend)
     return moved and s.length < inf
@@ -266,12 +273,12 @@ def propose(curve, w, s, o, accepted):
     tested, s.bounded = False, 0
     hold(curve, w)
     while s.radius > SMALLEST * s.size:
-        free = gather(w)
-        if drop(w, o.rank):
+        free, a = gather(w)
+        if drop(w, a, o.rank):
             continue
-        whole = within_radius(w, s, free)
+        whole = within_radius(w, s, a, free)
         if not tested:
-            s.gain = 0.5 * dot(w.reduced[free], w.reduced[free], 0, free)
+            s.gain = 0.5 * dot(a[free], a[free], 0, free)
             tested, reason = True, at_rest(s, o, whole, accepted)
             if reason != GOING:
                 return reason
@@ -298,20 +305,18 @@ def covariance(curve, w, s, o, matrix):
 
     A parameter whose bounds are equal is none: it varies with nothing.
     """
-    n, points, condition, inverse = w.p.size, 0, 0.0, w.damped
-    for i in range(curve.y.size):
-        points += curve.weights[i] != 0.0
+    n, condition, inverse = w.p.size, 0.0, w.damped
     for j in range(n):
         w.fixed[j], w.step[j] = 1.0 if curve.low[j] == curve.high[j] else 0.0, 0.0
-    free = gather(w)
-    invert(w.reduced, inverse, free)
+    free, a = gather(w)
+    invert(a, inverse, free)
     for j in range(free):
-        norm = sqrt(dot(w.reduced[j], w.reduced[j], 0, j + 1))
-        for i in range(free):
+        norm = sqrt(dot(a[j], a[j], 0, j + 1))
+        for i in range(j, free):
             condition += (norm * inverse[i, j]) ** 2
     factor = 1.0
     if o.absolute == 0:
-        factor = 2.0 * s.cost / (points - free) if points > free else inf
+        factor = 2.0 * s.cost / (s.points - free) if s.points > free else inf
     known = sqrt(condition) * o.rank < SINGULAR and factor < inf
     row = 0
     for j in range(n):
@@ -341,7 +346,7 @@ def advance(curve, w, s, o, accepted):
     return propose(curve, w, s, o, accepted)
 
 
-@seldom
+@inner
 def take(curve, w, s, o, found, b, reason):
     """Write what a fit has found."""
     for j in range(w.p.size):
@@ -366,12 +371,10 @@ def elsewhere(x, p, values, jac):
 
 
 @seldom
-def look_again(curve, w, s, o):
+def look_again(w, s):
     """Prepare to linearise once more at the best point, where `w.values` and `w.jac` are."""
     for j in range(w.p.size):
         w.trial[j], w.coming[j] = w.p[j], w.beyond[j]
-    other = w.residuals[1 - s.best]
-    s.trial_cost = cost_of(curve, w.values, other, w.jac[w.p.size], w.factors, o)
     s.radius = max(s.radius, s.size)
 
 
@@ -404,7 +407,7 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
         if span[3] == FRESH:
             for j in range(n):
                 w.trial[j] = found.p[b, j]
-            start(curve, w, s, o)
+            found.reason[b] = start(curve, w, s, o)
             span[3] = TRIAL
         reason = found.reason[b]
         while reason == GOING:
@@ -419,13 +422,16 @@ def fit_curves(model, x, curves, work, state, choices, found, span):
                 if count != curve.y.size:
                     reason = WRONG_SHAPE
                     break
-            if span[3] == AGAIN:
-                look_again(curve, w, s, o)
-            elif span[3] != SLOPES:
-                accepted = judge(curve, w, s, o)
-                if accepted and span[3] == VALUED:
-                    span[3] = SLOPES
-                    return
+            if span[3] != SLOPES:
+                other = w.residuals[1 - s.best]
+                s.trial_cost = cost_of(curve, w.values, other, w.jac[n], w.factors, o)
+                if span[3] == AGAIN:
+                    look_again(w, s)
+                else:
+                    accepted = judge(s)
+                    if accepted and span[3] == VALUED:
+                        span[3] = SLOPES
+                        return
             span[3] = TRIAL
             reason = advance(curve, w, s, o, accepted)
         if found.reason[b] == GOING:

@@ -9,14 +9,14 @@ from math import inf, log1p, sqrt
 
 import numpy as np
 
-from .cache import copied, inner, seldom
-from .triangles import dot
+from .cache import copied, inner
+from .intrinsics import sum_of_products
+from .triangles import TINY, dot
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")
 LINEAR, SOFT_L1, HUBER, CAUCHY, ARCTAN = range(len(LOSSES))
 POISSON = len(LOSSES)  # no loss of a residual, but of the value and the count themselves
 EPS = float(np.finfo(float).eps)
-TINY = float(np.finfo(float).tiny)
 
 
 @inner
@@ -43,7 +43,7 @@ def whiten(root, a):
         a[i] = (a[i] - dot(root[i], a, 0, i)) / root[i, i]
 
 
-@seldom
+@inner
 def cost_of(curve, values, residuals, rows, factors, o):
     """Return the cost of a model's values: half the sum of squares, of losses, or half the deviance.
 
@@ -63,7 +63,7 @@ def cost_of(curve, values, residuals, rows, factors, o):
         for i in range(y.size):
             rows[i] = residuals[i]
     if loss == LINEAR:
-        total = 0.5 * dot(residuals, residuals, 0, y.size)
+        total = 0.5 * sum_of_products(residuals, residuals)
         return total if total < inf else inf
     scale = o.f_scale
     for i in range(y.size):
@@ -107,7 +107,3 @@ def rows_of(curve, jac, factors, columns):
         for i in range(np.uintp(m)):
             factor = factors[i]
             column[i] = column[i] * factor if factor != 0.0 else 0.0
-        for i in range(np.uintp(m), np.uintp(jac.shape[1])):
-            column[i] = 0.0
-    for i in range(np.uintp(m), np.uintp(jac.shape[1])):
-        jac[columns, i] = 0.0

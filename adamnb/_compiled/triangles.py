@@ -1,7 +1,8 @@
-"""QR by Householder's reflections, and triangular systems: matrices stored column by column.
+"""QR by the modified method of Gram and Schmidt, and triangular systems: matrices by columns.
 
 ``a[j]`` is column j of a matrix, and the last one the right-hand side. No product of a matrix with itself is
-formed: that would square its condition.
+formed: that would square its condition. With the right-hand side as a column, R and the projections are as
+exact as by Householder's reflections (Björck, BIT 7, 1967).
 """
 
 from math import sqrt
@@ -9,6 +10,9 @@ from math import sqrt
 import numpy as np
 
 from .cache import inner, seldom
+from .intrinsics import add_multiple, sum_of_products
+
+TINY = float(np.finfo(float).tiny)
 
 
 @inner
@@ -34,26 +38,24 @@ def add(a, factor, b, lo, hi):
 
 
 @seldom
-def triangularise(a, columns, rows):
-    """Make the upper triangle of a matrix in place, and the projections of column number `columns`.
+def triangularise(a, columns, triangle):
+    """Write the upper triangle of a matrix, and the projections of column number `columns` behind it.
 
-    What is below the diagonal is left over, and no part of the triangle. Returns whether all is finite.
+    Columns are arrays of whole vectors, and lost. Returns False where one of them is not finite.
     """
-    finite = True
     for j in range(np.uintp(columns)):
         column = a[j]
-        norm = sqrt(dot(column, column, j, rows))
-        finite = finite and norm < np.inf  # not for NaN either
-        if norm == 0.0:
-            continue
-        first = column[j]
-        diagonal = -norm if first > 0.0 else norm
-        column[j] = first - diagonal  # no cancellation
-        factor = 1.0 / (diagonal * (first - diagonal))
+        square = sum_of_products(column, column)
+        if not square < np.inf:  # not for NaN either
+            return False
+        lost = square < TINY  # no digits are left of it
+        norm = triangle[j, j] = 0.0 if lost else sqrt(square)
+        inverse = 0.0 if lost else 1.0 / square
         for k in range(j + np.uintp(1), np.uintp(columns + 1)):
-            add(a[k], factor * dot(column, a[k], j, rows), column, j, rows)
-        column[j] = diagonal
-    return finite
+            part = inverse * sum_of_products(column, a[k])
+            triangle[k, j] = part * norm
+            add_multiple(a[k], -part, column)
+    return True
 
 
 @inner
@@ -75,10 +77,10 @@ def solve_transposed(a, x, columns):
 
 @seldom
 def invert(a, inverse, columns):
-    """Write the columns of the inverse of the upper triangle of a, zeros below the diagonal."""
+    """Write the columns of the inverse of the upper triangle of a, down to the diagonal."""
     for k in range(columns):
         column = inverse[k]
-        for j in range(columns):
+        for j in range(k):
             column[j] = 0.0
         column[k] = 1.0
         for j in range(k, -1, -1):

@@ -1,6 +1,6 @@
 """A step by Gauss-Newton within a radius and within bounds, after Moré (1978), and how the radius is learnt.
 
-Of the linear model r + J s there is R, a triangle, and the projections q of r: where Q R = J,
+Of the linear model r + J s there is R, a triangle, and behind it the projections q of r: where Q R = J,
 |r + J s|**2 = |q + R s|**2 + a constant. Lengths are those of D s, D the largest norms so far of the
 columns of J: no unit of a parameter matters.
 """
@@ -17,47 +17,57 @@ POOR, GOOD = 0.25, 0.75  # parts of it, at which the radius is changed
 
 
 @inner
-def gather(w):
-    """Write R and q of the free parameters alone, as a triangle again; return how many there are.
-
-    What the others do with their steps, towards a bound, is part of q.
-    """
-    n, reduced = w.p.size, w.reduced
-    right, free, fixed = reduced[n], 0, False
-    for i in range(n):
-        right[i] = w.projected[i]
-    for j in range(n):
-        if w.fixed[j] != 0.0:
-            fixed = True
-            add(right, w.step[j], w.upper[j], 0, j + 1)
-            continue
-        for i in range(n):
-            reduced[free, i] = w.upper[j, i]
-        w.units[free] = w.scale[j]
-        free += 1
-    if fixed:
-        for i in range(n):
-            reduced[free, i] = right[i]
-        triangularise(reduced, free, n)
-    return free
+def stack(w, j, column, rows):
+    """Write column j of a matrix to be made a triangle: so many rows of it, and zeros below."""
+    for i in range(rows):
+        w.stacked[j, i] = column[i]
+    for i in range(rows, w.stacked.shape[1]):
+        w.stacked[j, i] = 0.0
 
 
 @inner
-def drop(w, rank):
+def gather(w):
+    """Return how many parameters are free, and R and q of these alone.
+
+    What the others do with their steps, towards a bound, is part of q.
+    """
+    n, free = w.p.size, 0
+    for j in range(n):
+        if w.fixed[j] == 0.0:
+            w.units[free] = w.scale[j]
+            free += 1
+    if free == n:
+        return free, w.upper
+    right, free = w.direction, 0
+    for i in range(n):
+        right[i] = w.upper[n, i]
+    for j in range(n):
+        if w.fixed[j] != 0.0:
+            add(right, w.step[j], w.upper[j], 0, j + 1)
+        else:
+            stack(w, free, w.upper[j], j + 1)
+            free += 1
+    stack(w, free, right, n)
+    triangularise(w.stacked, free, w.reduced)
+    return free, w.reduced
+
+
+@inner
+def drop(w, a, rank):
     """Fix parameters whose columns depend on those before them, of which only so much is left."""
     place, dropped = 0, False
     for j in range(w.p.size):
         if w.fixed[j] == 0.0:
-            if not abs(w.reduced[place, place]) > rank * w.norms[j]:
+            if not a[place, place] > rank * w.norms[j]:
                 w.fixed[j], dropped = 1.0, True
             place += 1
     return dropped
 
 
 @copied
-def newton(w, a, right, free):
-    """Solve for the free part of a step, with R and q as they are here; return its length."""
-    solve(a, right, w.newton, free)
+def newton(w, a, free):
+    """Solve for the free part of a step, with R and q as they are in a; return its length."""
+    solve(a, a[free], w.newton, free)
     length = 0.0
     for j in range(free):
         w.newton[j] = -w.newton[j]
@@ -66,19 +76,14 @@ def newton(w, a, right, free):
 
 
 @seldom
-def damped(w, free, damping):
-    """Solve for the free part of the step with a damping, R in `w.damped`; return its length."""
-    a = w.damped
+def damped(w, a, free, damping):
+    """Solve for the free part of the step with a damping, R then in `w.damped`; return its length."""
     for j in range(free):
-        for i in range(2 * free):
-            a[j, i] = 0.0
-        for i in range(j + 1):
-            a[j, i] = w.reduced[j, i]
-        a[j, free + j] = sqrt(damping) * w.units[j]
-    for i in range(free):
-        a[free, i], a[free, free + i] = w.reduced[free, i], 0.0
-    triangularise(a, free, 2 * free)
-    return newton(w, a, a[free], free)
+        stack(w, j, a[j], j + 1)
+        w.stacked[j, free + j] = sqrt(damping) * w.units[j]
+    stack(w, free, a[free], free)
+    triangularise(w.stacked, free, w.damped)
+    return newton(w, w.damped, free)
 
 
 @inner
@@ -92,26 +97,26 @@ def growth_of(w, a, free, length):
 
 
 @copied
-def steepest(w, free):
+def steepest(w, a, free):
     """Return |D^-1 R' q|: the damping that leaves a step of length 1 is no larger."""
     total = 0.0
     for j in range(free):
-        total += (dot(w.reduced[j], w.reduced[free], 0, j + 1) / w.units[j]) ** 2
+        total += (dot(a[j], a[free], 0, j + 1) / w.units[j]) ** 2
     return sqrt(total)
 
 
 @seldom
-def restricted(w, s, free, length):
+def restricted(w, s, a, free, length):
     """Damp a step of this length, the free part in `w.newton`, to the radius, but for `SLACK`."""
     radius = s.radius
     excess = length - radius
-    low = excess / radius / growth_of(w, w.reduced, free, length)
-    high = steepest(w, free) / radius
+    low = excess / radius / growth_of(w, a, free, length)
+    high = steepest(w, a, free) / radius
     damping = min(max(s.last_damping, low), high)
     if not damping > 0.0:
         damping = 1e-3 * high
     for _ in range(ROUNDS):
-        length = damped(w, free, damping)
+        length = damped(w, a, free, damping)
         excess = length - radius
         if abs(excess) <= SLACK * radius:
             break
@@ -125,12 +130,12 @@ def restricted(w, s, free, length):
 
 
 @inner
-def within_radius(w, s, free):
+def within_radius(w, s, a, free):
     """Solve for the free part of the step into `w.newton`; return the length that it has without a radius."""
-    length = newton(w, w.reduced, w.reduced[free], free)
+    length = newton(w, a, free)
     s.damping, s.restricted = 0.0, not length <= (1.0 + SLACK) * s.radius
     if s.restricted != 0:
-        restricted(w, s, free, length)
+        restricted(w, s, a, free, length)
     return length
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 
 from .._compiled.functions import first_class
+from .._compiled.intrinsics import filled_up
 from .._compiled.least_squares import (
     AGAIN,
     CHOICES,
@@ -24,7 +25,7 @@ from .._compiled.least_squares import (
     fit_curves,
 )
 from .._compiled.machine_code import array_type, machine_code
-from .._compiled.reasons import BAD_DATA, BAD_START, GOING, RAISED, STUCK
+from .._compiled.reasons import GOING, RAISED, STUCK
 from .._problem.compiled import type_of
 from .._problem.curves import Curves
 from .._problem.model import PythonModel, Rows
@@ -38,16 +39,12 @@ RANK = {"forward": 1e-14, "jac": 1e-14, "cs": 1e-14, "3-point": 1e-9, "2-point":
 
 @dataclass
 class Part:
-    """What has been found for the curves from number `first` on."""
+    """Curves that have been fitted: how many, and more of the last one."""
 
-    first: int
-    found: Found
-    residuals: np.ndarray  # of the last curve
-    triangle: tuple[np.ndarray, np.ndarray]  # of the last curve: R by columns, and projections
+    size: int
+    residuals: np.ndarray
+    triangle: np.ndarray  # R by columns, then projections
     exceptions: dict[int, Exception]
-
-    def __len__(self) -> int:
-        return len(self.found.p)
 
 
 def choices_of(loss: int, f_scale: float, absolute: bool, tolerances: dict[str, Any]) -> np.ndarray:
@@ -61,31 +58,28 @@ def choices_of(loss: int, f_scale: float, absolute: bool, tolerances: dict[str, 
 
 def work_for(m: int, n: int) -> Work:
     """Return room for one curve of m points and n parameters."""
-    of_m, of_n = np.zeros((4, m)), np.zeros((12, n))
-    matrices = np.zeros((n + 1, max(m, n))), np.zeros((n, n)), np.zeros((n + 1, n))
-    room = Work._make([*of_n, *of_m[:2], of_m[2:], *matrices, np.zeros((n + 1, 2 * n))])
+    of_m, of_n, long, short = np.zeros((2, m)), np.zeros((11, n)), filled_up(m), filled_up(2 * n)
+    vectors = np.zeros((2, long)), np.zeros((n + 1, long)), np.zeros((n + 1, short))
+    room = Work._make([*of_n, *of_m, *vectors, *np.zeros((3, n + 1, n))])
     return room._replace(trial=np.zeros(3 * n))
 
 
-def nothing_found(p: np.ndarray, block: Curve) -> Found:
-    """Return what is known before the first step; a curve that cannot be fitted has its reason."""
+def nothing_found(p: np.ndarray) -> Found:
+    """Return room for what is found, with the starts in it."""
     count, n = p.shape
     nfev, njev, reason = np.zeros((3, count), np.int64)
-    counts = np.broadcast_to(block.weights != 0, block.y.shape)
-    reason[~np.isfinite(p).all(axis=1)] = BAD_START
-    reason[(counts & ~np.isfinite(block.y)).any(axis=1) | ~counts.any(axis=1)] = BAD_DATA
-    unknown = np.full((count, n, n), np.nan)
-    return Found(p, unknown, np.full(count, np.nan), nfev, njev, reason, np.zeros((count, n)))
+    unknown, active = np.zeros((count, n, n)), np.zeros((count, n), np.int64)
+    return Found(p, unknown, np.full(count, np.nan), nfev, njev, reason, active)
 
 
 @cache
 def kinds_of() -> tuple[types.Type, ...]:
     """Return the Numba types of a block, of room, state, choices, what is found, and the span."""
     one, two, three = (array_type(np.dtype(float), ndim) for ndim in (1, 2, 3))
-    whole = array_type(np.dtype(np.int64), 1)
+    whole, wholes = (array_type(np.dtype(np.int64), ndim) for ndim in (1, 2))
     curves = types.NamedTuple([two] * 5, Curve)
-    work = types.NamedTuple([one] * 14 + [two] * 5, Work)
-    found = types.NamedTuple([two, three, one, whole, whole, whole, two], Found)
+    work = types.NamedTuple([one] * 13 + [two] * 6, Work)
+    found = types.NamedTuple([two, three, one, whole, whole, whole, wholes], Found)
     return curves, work, array_type(FIT, 1), array_type(CHOICES, 1), found, whole
 
 
@@ -94,6 +88,7 @@ class CompiledFits:
 
     def __init__(self, model: Rows, curves: Curves, choices: np.ndarray) -> None:
         self.model, self.curves, self.choices = model, curves, choices
+        self.found = nothing_found(curves.p)
         kinds = model.type, type_of("xdata", model.x, "f"), *kinds_of()
         self.run = machine_code(fit_curves, kinds)
         choices["rank"] = RANK[model.gradient]
@@ -101,7 +96,7 @@ class CompiledFits:
     def solve(self, first: int, size: int, stopped: Callable[[int], bool]) -> Part:
         """Fit some curves; `stopped` is asked from time to time whether to leave the others."""
         block = self.curves.block(first, size)
-        found = nothing_found(self.curves.p[first : first + size].copy(), block)
+        found = Found(*(array[first : first + size] for array in self.found))
         work, state = work_for(self.curves.m, self.curves.n), np.zeros(1, FIT)
         span, pace = np.array([0, size, 0, 0]), FIRST_STEPS
         exceptions: dict[int, Exception] = {}
@@ -113,12 +108,12 @@ class CompiledFits:
                 )
             except Exception as error:
                 b = int(span[0])
-                exceptions[b], found.reason[b] = error, RAISED
+                exceptions[first + b], found.reason[b] = error, RAISED
                 span[0], span[3] = b + 1, 0
             made = max(1, pace - int(span[2]))
             pace = steps_in(SECONDS, made, time.perf_counter() - begun, GROWTH * pace)
         best = int(state["best"][0])
-        return Part(first, found, work.residuals[best], (work.upper, work.projected), exceptions)
+        return Part(size, work.residuals[best, : self.curves.m], work.upper, exceptions)
 
 
 @cache
@@ -135,6 +130,7 @@ class PythonFits:
 
     def __init__(self, model: PythonModel, curves: Curves, choices: np.ndarray) -> None:
         self.model, self.curves, self.choices = model, curves, choices
+        self.found = nothing_found(curves.p)
         self.work, self.state = work_for(curves.m, curves.n), np.zeros(1, FIT)
         self.kind, self.address = stand_in()
         matrix = array_type(np.dtype(float), 2)
@@ -143,18 +139,18 @@ class PythonFits:
     def solve(self, first: int, size: int, stopped: Callable[[int], bool]) -> Part:
         """Fit some curves; `stopped` is asked before each of them whether to leave the others."""
         block = self.curves.block(first, size)
-        found = nothing_found(self.curves.p[first : first + size].copy(), block)
+        found = Found(*(array[first : first + size] for array in self.found))
         exceptions: dict[int, Exception] = {}
-        for b in np.flatnonzero(found.reason == GOING).tolist():
+        for b in range(size):
             if stopped(b):
                 break
             try:
                 self._fit(block, found, b)
             except Exception as error:
-                exceptions[b], found.reason[b] = error, RAISED
+                exceptions[first + b], found.reason[b] = error, RAISED
         best = int(self.state["best"][0])
-        triangle = self.work.upper, self.work.projected
-        return Part(first, found, self.work.residuals[best], triangle, exceptions)
+        residuals = self.work.residuals[best, : self.curves.m]
+        return Part(size, residuals, self.work.upper, exceptions)
 
     def _fit(self, block: Curve, found: Found, b: int) -> None:
         """Fit a curve; where differences are ours to choose, those of both sides have the last word."""
