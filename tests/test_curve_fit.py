@@ -884,3 +884,15 @@ def test_a_python_model_of_another_shape():
         adamnb.curve_fit(lambda t, a: a * t * 1j, T, CURVES[0])
     with pytest.raises(TypeError, match="`f` must return an array"):
         adamnb.curve_fit(lambda t, a: None, T, CURVES[0])
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-300, 1e160, 1e300])
+@pytest.mark.parametrize("f", [decay, decay.py_func])
+def test_data_whose_squares_have_no_digits_are_refused(f, unit):
+    t = np.linspace(0.0, 4.0, 9)
+    y = unit * (2.0 * np.exp(-0.7 * t) + 0.5)
+    with pytest.raises(RuntimeError, match="take another unit of `ydata`"):
+        adamnb.curve_fit(f, t, y, [unit, 1.0, 0.0])
+    fits = adamnb.curve_fit(f, t, np.stack([y, y / unit]), [1.0, 1.0, 0.0])
+    assert fits.status.tolist() == [3, 0]
+    np.testing.assert_allclose(fits.popt[1], [2.0, 0.7, 0.5], rtol=1e-6)

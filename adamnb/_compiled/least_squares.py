@@ -24,11 +24,12 @@ from .reasons import (
     BY_ROUNDING,
     BY_STEP,
     GOING,
+    OUT_OF_RANGE,
     STUCK,
     WRONG_SHAPE,
 )
 from .records import record
-from .triangles import add, dot, invert, triangularise
+from .triangles import TINY, add, dot, invert, triangularise
 from .trust import drop, gather, learn_radius, within_radius
 
 FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
@@ -132,16 +133,20 @@ def start(curve, w, s, o):
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain, finite, points = o.loss == LINEAR and curve.root.size == 0, True, 0
+    plain, finite, some, points = o.loss == LINEAR and curve.root.size == 0, True, False, 0
     scaled = w.residuals[1]
     for i in range(curve.y.size):
         weight = curve.weights[i]
         scaled[i] = weight * curve.y[i] if weight != 0.0 else 0.0
         finite, plain = finite and abs(scaled[i]) < inf, plain and weight == 1.0
+        some = some or scaled[i] != 0.0
         points += weight != 0.0
     s.plain, s.points, s.freedom = plain, points, max(points - w.p.size, 1.0)
-    s.rounding = 0.5 * ROUNDED * ROUNDED * sum_of_products(scaled, scaled)
-    return GOING if finite and points > 0 else BAD_DATA
+    square = sum_of_products(scaled, scaled)
+    s.rounding = 0.5 * ROUNDED * ROUNDED * square
+    if not finite or points == 0:
+        return BAD_DATA
+    return OUT_OF_RANGE if square == inf or (some and square < TINY) else GOING
 
 
 @inner

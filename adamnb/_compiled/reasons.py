@@ -177,6 +177,11 @@ NOT_LOWER = Reason(
 BAD_DATA = Reason(
     -14, NOT_FINITE, "data not finite", "The data are not finite, or no point counts."
 )
+OUT_OF_RANGE = Reason(
+    -19, NOT_FINITE, "squares of data out of range",
+    "The squares of the data, over their errors, are beyond the range of float64: take another unit of"
+    " `ydata`.",
+)  # fmt: skip
 BY_STANDARD_ERROR = Reason(
     -20, CONVERGED, "within `accuracy`",
     "Converged: over all rows the minimum is {detail} standard errors away.",

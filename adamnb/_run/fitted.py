@@ -16,6 +16,7 @@ from .._compiled.reasons import (
     BY_ROUNDING,
     BY_STEP,
     INTERRUPTED,
+    OUT_OF_RANGE,
     RAISED,
     REASONS,
     STUCK,
@@ -38,6 +39,7 @@ SAID = {
     WRONG_SHAPE: (0, "`f` returned another number of values than `ydata` has."),
     BAD_START: (0, "`p0` is not finite."),
     BAD_DATA: (0, "The data are not finite, or no point counts."),
+    OUT_OF_RANGE: (0, REASONS[OUT_OF_RANGE].message),
     RAISED: (0, "`f` or `jac` raised."),
     INTERRUPTED: (0, "`progress` raised `StopIteration`."),
 }  # fmt: skip
