@@ -97,7 +97,8 @@ def by_hand(fun, x0, steps):
         if better:
             x, f, g, first = new, f1, g1, False
         failures = 0 if better and ratio >= 1e-4 else failures + 1
-        if failures and not looked:
+        mean = (slope + g1 @ s) / 2
+        if failures and not looked and abs(f1 - f - mean) > 0.3 * (abs(f1 - f) + abs(mean)):
             looked = True
             points.append(x * scale)
     return points[:steps]
@@ -336,6 +337,31 @@ def test_noise_is_left_to_averages(noise):
     result = adamnb.minimize(fun, [-1.2, 1.0], jac=True, maxiter=300)
     assert result.noise.fun == pytest.approx(noise[0], rel=0.5)
     assert valley(result.x)[0] < 1e-2
+
+
+def test_f_is_looked_at_again_only_where_slopes_do_not_explain_a_failed_step():
+    """A quadratic is explained by its slopes, however far the first step leads; a kink is not."""
+
+    def looks(fun, x0):
+        values, points = [], []
+
+        def recorded(x):
+            f, g = fun(x)
+            values.append(f)
+            points.append(x.tobytes())
+            return f, g
+
+        adamnb.minimize(recorded, np.array(x0, float), jac=True, maxiter=3)
+        assert (np.diff(values) > 0).any()
+        return len(points) - len(set(points))
+
+    centre, curvature = np.array([0.01, -0.02, 0.03]), np.array([1e3, 3e3, 1e4])
+
+    def bowl(x):
+        return curvature @ (x - centre) ** 2, 2 * curvature * (x - centre)
+
+    assert looks(bowl, [0, 0, 0]) == 0
+    assert looks(lambda x: (np.abs(x).sum(), np.sign(x)), [0.01, 0.1, 1.0]) == 1
 
 
 def test_a_kink_is_left_to_the_method():

@@ -25,7 +25,8 @@ HIDDEN = 1e-9  # part of the fall of f that its noise may hide, as if it were ro
 ROUGHNESS = 1e4  # roundings of the first f from which noise may be more than that
 SIGMAS = 4.0  # of the noise of f that a value may be off by
 PATIENCE = 10  # failed steps after which pairs say nothing
-ROUGH = 0.5  # part of f that its slopes do not explain, from which pairs will never say anything
+SUSPECT = 0.3  # part of f that its slopes do not explain, from which a step may fail for noise
+ROUGH = 0.5  # such a part, in the mean of failed steps, from which pairs will never say anything
 PHASE = 50  # steps of the method then; twice as many the next time
 NEVER = 2**62  # a number of iterations or evaluations that is no limit
 STAY, PAUSE, LEAVE, NOISY = range(4)  # whether to go on by pairs
@@ -46,6 +47,13 @@ def cut_of(rise, fall):
     beyond = rise + fall
     cut = 0.5 * fall / beyond if beyond > 0.0 else CUT_MOST
     return CUT_LEAST if cut < CUT_LEAST else CUT_MOST if cut > CUT_MOST else cut
+
+
+@scalar
+def unexplained(fall, mean):
+    """Return the part of the fall of f that the mean of the slopes at both ends does not explain."""
+    both = abs(fall) + abs(mean)
+    return abs(fall + mean) / both if both > 0.0 else 0.0
 
 
 @scalar
@@ -238,10 +246,9 @@ def judge(x, g, scale, steps, changes, table, metric, free, sums, s, o, finite):
         s.failures, s.mismatch = 0, 0.0
         return STAY
     s.failures += 1
+    doubt = unexplained(fall, s.slope + 0.5 * product) if finite else 1.0
     if not better and finite:
-        mean = s.slope + 0.5 * product  # the change of f as the slopes at both ends say it is
-        both = abs(fall) + abs(mean)
-        s.mismatch += abs(fall + mean) / both if both > 0.0 else 0.0
+        s.mismatch += doubt
     if (
         unfelt
         and fall <= rounded
@@ -252,7 +259,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, sums, s, o, finite):
         s.learning_rate = s.length / root
         forget_pairs(metric, s)
     rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_first)
-    if s.looked == UNSEEN and (s.gradient_error == 0.0 or rough):
+    if doubt > SUSPECT and s.looked == UNSEEN and (s.gradient_error == 0.0 or rough):
         s.looked = LOOKING
     if s.failures < PATIENCE or s.rounding >= RESTED:
         return STAY
