@@ -184,7 +184,8 @@ class BlockAtWork:
             self.functions = self.functions._replace(
                 jac=learnt(block.x0, block.bounds, block.x_scale)
             )
-        self.pace = 1  # evaluations that take `SECONDS`
+        # Evaluations that take `SECONDS`, at first as if they took as much longer than those before.
+        self.pace = max(1, blocks.pace // GROWTH)
         self.exceptions: dict[int, Exception] = {}
 
     def count(self) -> int:
@@ -198,7 +199,7 @@ class BlockAtWork:
         """
         blocks, reasons, size = self.blocks, self.reasons, len(self.block)
         first = int(reasons[-2]) % size
-        ahead = first + np.flatnonzero(reasons[first:size] == GOING)
+        ahead = first + (reasons[first:size] == GOING).nonzero()[0]
         count = max(1, self.pace // span.steps)
         if span.steps <= FIRST_STEPS:
             count = min(count, UNKNOWN)
@@ -230,6 +231,7 @@ class BlockAtWork:
 
     def end(self) -> tuple[State, np.ndarray, dict[int, Exception]]:
         """Return the last state, why each problem stopped, and what was raised."""
+        self.blocks.pace = self.pace
         return self.state, self.reasons[:-2], self.exceptions
 
 
@@ -237,6 +239,7 @@ class CompiledBlocks:
     """Solves blocks in machine code; the first block shows the types of all."""
 
     growth, looks_out = GROWTH, True
+    pace = 1  # of the last block that was solved
 
     def __init__(self, batch: Batch, sample: Block) -> None:
         self.batch, self.n, self.dtype = batch, sample.x0.shape[1], sample.x0.dtype
@@ -302,10 +305,10 @@ class CompiledBlocks:
         if failed is not None:
             exceptions |= dict.fromkeys(np.flatnonzero(reasons == GOING).tolist(), failed)
             reasons[reasons == GOING] = RAISED
-        for b in np.flatnonzero(reasons == WRONG_SHAPE):
+        for b in (reasons == WRONG_SHAPE).nonzero()[0].tolist():
             s = state.records[b]
             error = wrong_shape((int(s.wrong_size),), block.x0.shape[1:], int(s.nit))
-            exceptions[int(b)], reasons[b] = ValueError(error), RAISED
+            exceptions[b], reasons[b] = ValueError(error), RAISED
         errors = self._finish(block, state, reasons, exceptions, stopped)
         solved = self._solved(block, state, reasons, exceptions)
         solved.fun_stderr[list(errors)] = list(errors.values())
@@ -365,7 +368,7 @@ class CompiledBlocks:
         """
         errors: dict[int, float] = {}
         todo = reasons > GOING if self.finishes() else reasons == BY_NOISE
-        for b in np.flatnonzero(todo).tolist():
+        for b in todo.nonzero()[0].tolist():
             run = Run(problem_of(self.batch, block, b, compiled=reasons[b] == BY_NOISE))
             run.state = state.problem(b)
             try:
@@ -390,7 +393,8 @@ class CompiledBlocks:
         fun, nit, nfev, njev = (s[name].copy() for name in ("fun_best", "nit", "nfev", "njev"))
         solved = Solved(block.first, x, fun, jac, nit, nfev, njev, reasons, exceptions)
         unknown = (nfev == 0) | ((reasons == RAISED) & (nit == 0))
-        solved.fun[unknown] = solved.jac[unknown] = np.nan
+        if unknown.any():
+            solved.fun[unknown] = solved.jac[unknown] = np.nan
         return solved
 
 

@@ -47,7 +47,7 @@ def ask(batch: Batch, problems: Problems, solved: Solved) -> None:
             return not batch.late() and _is_wrong(batch, problems, solved, b)
         return False
 
-    few = np.flatnonzero(kinds == IN_DOUBT)[:FEW].tolist()
+    few = (kinds == IN_DOUBT).nonzero()[0][:FEW].tolist()
     if LITTLE * solved.nfev.sum() >= LOOK:
         for kind in (AT_REST, ON_THE_WAY):
             few += np.flatnonzero(kinds == kind)[:1].tolist()

@@ -197,6 +197,13 @@ def rounded(value: float, error: float) -> tuple[str, str]:
     return f"{value:#.{min(max(digits, 1), 17)}g}", f"{error:#.2g}"
 
 
+# By the number of a reason, of which negative ones count from the end.
+LEAST = min(REASONS)
+STATUS, BRIEFS = np.full(64, STOPPED), np.full(64, "", object)
+for _number, _reason in REASONS.items():
+    STATUS[_number], BRIEFS[_number] = _reason.status, _reason.brief
+
+
 class BatchResult(OptimizeResult):
     """Results of `minimize_batch`: arrays with one row per problem.
 
@@ -270,19 +277,17 @@ class BatchResult(OptimizeResult):
     @classmethod
     def of(cls, solved: Any, gradient: str, time: float, compile_time: float) -> "BatchResult":
         """Return the result of problems that stopped for the reasons in `solved`."""
-        kinds, counts = np.unique(solved.reason, return_counts=True)
+        counts = np.bincount(solved.reason - LEAST)
         message: dict[int, str] = {}
-        status = np.full(len(solved.reason), STOPPED)
-        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-            code = REASONS[kind].status
-            status[solved.reason == kind] = code
-            before = f"{message[code]}; " if code in message else ""
-            message[code] = f"{before}{REASONS[kind].brief}: {count:,}"
-        briefs = np.array([REASONS[kind].brief for kind in kinds.tolist()], object)
+        for i in counts.nonzero()[0].tolist():
+            reason = REASONS[i + LEAST]
+            before = f"{message[reason.status]}; " if reason.status in message else ""
+            message[reason.status] = f"{before}{reason.brief}: {counts[i]:,}"
+        status = STATUS[solved.reason]
         result = cls(
             x=solved.x, fun=solved.fun, jac=solved.jac, gradient=gradient, nit=solved.nit,
             nfev=solved.nfev, njev=solved.njev, status=status, success=status == CONVERGED,
-            message=dict(sorted(message.items())), reason=briefs[np.searchsorted(kinds, solved.reason)],
+            message=dict(sorted(message.items())), reason=BRIEFS[solved.reason],
             exceptions=dict(sorted(solved.exceptions.items())), time=time, compile_time=compile_time,
         )  # fmt: skip
         if solved.fun_stderr.any():
