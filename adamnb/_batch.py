@@ -97,7 +97,8 @@ def minimize_batch(
         `threads` is the number of threads over problems. `verify` is 0 unless given: success says
         that a point met its test, and nothing of what is around it, a look at which takes longer than
         the fit. But of problems that end as they do with a wrong `jac`, and where there are many of one
-        of the others, it is asked whether f changes as it says; if it does not, all are asked.
+        of the others, it is asked whether f changes as it says, by evaluations that are not counted; if
+        it does not, all are asked.
     jac : callable, True, "inplace", "forward", "2-point", "3-point", "cs" or None
         As in `minimize`: without one, Numba functions are differentiated in machine code, exactly or by
         differences. "2-point", "3-point" and "cs" are taken in Python, problem by problem.

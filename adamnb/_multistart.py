@@ -17,7 +17,7 @@ from ._problem.flattened import flattened
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
 from ._problem.structure import VECTOR, Structure, Vector, is_tree, structure_of_bounds
-from ._run.doubts import contradicts
+from ._run.contradiction import contradiction
 from ._run.result import BatchResult, MultistartResult, attach
 from ._run.second_order import lower_point, stationary
 
@@ -140,17 +140,12 @@ def _is_minimum(
 
     `size` is that of the variables, as the start has it.
     """
-
-    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
-        g = np.empty_like(x)
-        return objective.evaluate(x, g), g
-
     x, f = found.x[b], float(found.fun[b])
     differences = objective.jac in SCHEMES
     at = stationary(x, f, found.jac[b], size, objective.bounds, differences=differences)
-    if not differences and contradicts(objective, at):
+    if not differences and contradiction(objective.pair, at, 0) is not None:
         return False
-    return lower_point(evaluate, at, verify) is None
+    return lower_point(objective.pair, at, verify) is None
 
 
 def _box(bounds: Any) -> tuple[Vector | Structure, Pair]:

@@ -16,6 +16,11 @@ FORWARD = "forward"  # exact derivatives of a Numba function
 Pair = tuple[np.ndarray, np.ndarray]
 
 
+def is_given(jac: Any) -> bool:
+    """Return whether the gradient is the caller's: by a function, with f, or written in place."""
+    return jac is True or jac == "inplace" or callable(jac)
+
+
 def start_vector(array: np.ndarray, name: str) -> np.ndarray:
     """Return real numbers as a new contiguous vector: float32 stays, all other types become float64.
 

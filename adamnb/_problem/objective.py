@@ -144,6 +144,11 @@ class Objective:
             g[...] = gradient
         return f
 
+    def pair(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return f and its gradient at x, in a new array."""
+        g = np.empty_like(x)
+        return self.evaluate(x, g), g
+
     def value_alone(self, for_fun: ndarray, for_jac: ndarray, g: ndarray) -> Evaluated:
         """Return what `at` does of an f that differences are taken of, but for them: zeros, and counted."""
         self.counts[1] += 1  # one for each iteration, as in machine code

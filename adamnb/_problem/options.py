@@ -16,7 +16,7 @@ import numpy as np
 from .._compiled.rules import HYPERPARAMETERS as DECLARED
 from .._compiled.rules import Hyperparameter
 from ..schedules import Plateau
-from .arguments import PUBLIC_SCHEMES, SCHEMES, Pair, refuse_masked, unbounded
+from .arguments import PUBLIC_SCHEMES, SCHEMES, Pair, is_given, refuse_masked, unbounded
 from .methods import METHODS, Method
 
 
@@ -397,7 +397,7 @@ def check_sharded(o: Mapping[str, Any], given: Mapping[str, Any], jac: Any) -> N
         raise ValueError(
             "`sharded` needs `comm`, the communicator of the ranks that have the parts."
         )
-    if not (jac is True or jac == "inplace" or callable(jac)):
+    if not is_given(jac):
         raise ValueError(
             "`sharded` needs the gradient of f by this rank's part of x: give `jac`, a function, True or"
             " 'inplace'."

@@ -7,29 +7,22 @@ import numpy as np
 
 from .._compiled.elements import sizes_of
 from .._compiled.reasons import BY_MAXITER, CONTRADICTION
+from .._problem.arguments import is_given
 from .._problem.objective import Objective
 from .block import Batch, Solved, problem_of
 from .contradiction import contradiction
 from .finish import DOUBTFUL, MET
 from .problems import Problems
-from .second_order import Stationary, stationary
+from .result import by_reason
+from .second_order import stationary
 
 FEW = 3  # problems that ended as with a wrong gradient, which are asked whether it is
 LITTLE = 0.01  # part of all evaluations that a look at one of the others may take ...
 LOOK = 5  # ... by so many
 AT_REST, ON_THE_WAY, IN_DOUBT = 1, 2, 3
-KINDS = np.zeros(64, np.int8)  # by reason
-KINDS[list(MET)], KINDS[BY_MAXITER], KINDS[list(DOUBTFUL)] = AT_REST, ON_THE_WAY, IN_DOUBT
-
-
-def contradicts(objective: Objective, at: Stationary) -> bool:
-    """Return whether f changes around a point otherwise than its gradient says."""
-
-    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
-        g = np.empty_like(x)
-        return objective.evaluate(x, g), g
-
-    return contradiction(evaluate, at, 0) is not None
+KINDS = by_reason(
+    {BY_MAXITER: ON_THE_WAY} | dict.fromkeys(MET, AT_REST) | dict.fromkeys(DOUBTFUL, IN_DOUBT), 0
+)
 
 
 def ask(batch: Batch, problems: Problems, solved: Solved) -> None:
@@ -37,8 +30,7 @@ def ask(batch: Batch, problems: Problems, solved: Solved) -> None:
 
     A gradient that is wrong leads some uphill, and others to a point where it vanishes.
     """
-    own = callable(batch.jac) or batch.jac is True or batch.jac == "inplace"
-    if not own or problems.on_gpu or batch.options["verify"]:
+    if not is_given(batch.jac) or problems.on_gpu or batch.options["verify"]:
         return
     kinds = KINDS[solved.reason]
 
@@ -64,4 +56,5 @@ def _is_wrong(batch: Batch, problems: Problems, solved: Solved, b: int) -> bool:
     )  # fmt: skip
     size = sizes_of(problem.x0) if problem.x_scale is None else problem.x_scale
     x, f, g = solved.x[b], float(solved.fun[b]), solved.jac[b]
-    return contradicts(objective, stationary(x, f, g, size, problem.bounds))
+    at = stationary(x, f, g, size, problem.bounds)
+    return contradiction(objective.pair, at, 0) is not None

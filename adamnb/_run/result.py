@@ -197,11 +197,19 @@ def rounded(value: float, error: float) -> tuple[str, str]:
     return f"{value:#.{min(max(digits, 1), 17)}g}", f"{error:#.2g}"
 
 
-# By the number of a reason, of which negative ones count from the end.
-LEAST = min(REASONS)
-STATUS, BRIEFS = np.full(64, STOPPED), np.full(64, "", object)
-for _number, _reason in REASONS.items():
-    STATUS[_number], BRIEFS[_number] = _reason.status, _reason.brief
+LEAST, MOST = min(REASONS), max(REASONS)
+
+
+def by_reason(values: Mapping[Any, Any], other: Any) -> np.ndarray:
+    """Return an array of values by the numbers of reasons, of which negative ones count from the end."""
+    table = np.array([other] * (1 + MOST - LEAST))
+    for number, value in values.items():
+        table[number] = value
+    return table
+
+
+STATUS = by_reason({number: reason.status for number, reason in REASONS.items()}, STOPPED)
+BRIEFS = by_reason({number: reason.brief for number, reason in REASONS.items()}, None)
 
 
 class BatchResult(OptimizeResult):
