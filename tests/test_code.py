@@ -12,7 +12,7 @@ from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 
 import adamnb._compiled
-from adamnb._compiled import iteration, loops
+from adamnb._compiled import iteration, kernels, loops
 from adamnb._compiled.cache import JIT, STAMP
 from adamnb._compiled.machine_code import array_type
 from adamnb._compiled.records import OPTIONS
@@ -46,6 +46,24 @@ def test_an_iteration_compares_no_addresses(rate):
     assert len(checks) == (0 if rate is FIXED else 2)
     assert re.search(r"call <\d+ x double> @llvm.sqrt", code)
     assert re.search(r"fdiv <\d+ x double>", code)
+
+
+def test_a_step_within_bounds_is_vectorised():
+    """A kernel is optimised before it is part of an iteration, where elements would be stored one by one.
+
+    A masked store is as bad: what it wrote is read again at once.
+    """
+    code = code_of_an_iteration(FIXED, BOUNDS)
+    assert re.search(r"call <\d+ x double> @llvm.sqrt", code)
+    assert not re.search(r"call .* @llvm.masked.store", code)
+
+
+def test_what_is_inlined_has_no_machine_code_of_its_own():
+    code_of_an_iteration(FIXED)
+    for function, alone in ((kernels.projected, False), (kernels.norm, True)):
+        for compiled in function.overloads.values():
+            address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            assert (address != 0) is alone
 
 
 def test_a_caller_may_let_arrays_overlap():

@@ -9,6 +9,8 @@ import numba
 from numba.core.serialize import dumps
 from numba.extending import register_jitable
 
+from .inlined import PartCompiler
+
 # "numpy": a division by zero is infinite instead of an exception, without which nothing vectorises.
 # No fastmath: contraction would give scalar and vector loops different bits.
 WITH_MEMORY = {"error_model": "numpy"}
@@ -17,7 +19,10 @@ WITH_MEMORY = {"error_model": "numpy"}
 JIT = {"_nrt": False, **WITH_MEMORY}
 # A call would put every array's seven words on the stack.
 SELDOM = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **JIT}
-INLINED = {"forceinline": True, **SELDOM}
+# A loop over elements, optimised before it is part of its callers, when it is plain which arrays it has.
+KERNEL = {"forceinline": True, **SELDOM}
+kernel = numba.njit(**KERNEL)
+INLINED = {"pipeline_class": PartCompiler, **KERNEL}
 inner = numba.njit(**INLINED)
 # Copied into the caller before types are known: no compilation of its own, for what is large and has few
 # callers. Branches on what is None are not pruned in it.

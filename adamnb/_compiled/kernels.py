@@ -5,7 +5,7 @@ Arguments that are None are pruned when a loop is compiled, so what is not asked
 
 import numpy as np
 
-from .cache import inner
+from .cache import inner, kernel
 from .elements import (
     adapted_factor,
     held,
@@ -17,7 +17,7 @@ from .intrinsics import bits_of, disjoint
 from .rules import apply
 
 
-@inner
+@kernel
 def sweep(
     method, lo, hi, x, new, twin, g, slots, factors, previous, scale, lower, upper, c, r, a
 ):  # fmt: skip
@@ -93,7 +93,7 @@ def larger_bits(top, q):
     return bits if bits > top else top
 
 
-@inner
+@kernel
 def norm(lo, hi, x, g, scale, lower, upper):
     """Return the bits of the largest |scaled projected gradient|."""
     top = np.int64(0)
@@ -102,7 +102,7 @@ def norm(lo, hi, x, g, scale, lower, upper):
     return top
 
 
-@inner
+@kernel
 def products(lo, hi, x, g, previous, scale, lower, upper):
     """Return what `norm` does, and the sums of g.previous, g.g and previous.previous.
 
@@ -147,7 +147,7 @@ def apart(x, g):
     return distance == 0 or distance >= x.size * x.itemsize
 
 
-@inner
+@kernel
 def usable(lo, hi, g, limit):
     """Return where the first elements that are finite, and not above the limit, end: hi if all are."""
     top = most = bits_of(limit)
@@ -160,7 +160,7 @@ def usable(lo, hi, g, limit):
     return hi
 
 
-@inner
+@kernel
 def interpolate(lo, hi, rows, a, b, into, part):
     """Write a + part (b - a), of rows number a and b, into one of these rows."""
     share = rows.dtype.type(part)
@@ -169,7 +169,7 @@ def interpolate(lo, hi, rows, a, b, into, part):
         rows[into, i] = p + share * (rows[b, i] - p)
 
 
-@inner
+@kernel
 def largest_move(before, after, scale):
     """Return the largest step between two vectors relative to the size of its variable."""
     top = 0.0

@@ -9,7 +9,7 @@ from math import inf, log1p, sqrt
 
 import numpy as np
 
-from .cache import copied, inner
+from .cache import copied, inner, kernel
 from .intrinsics import sum_of_products
 from .triangles import TINY, dot
 
@@ -36,14 +36,14 @@ def rho(loss, z):
     return np.arctan(z), 1.0 / t, -2.0 * z / (t * t)
 
 
-@inner
+@kernel
 def whiten(root, a):
     """Solve L a = a in place, L the lower triangle `root` of a covariance matrix."""
     for i in range(root.shape[0]):
         a[i] = (a[i] - dot(root[i], a, 0, i)) / root[i, i]
 
 
-@inner
+@kernel
 def cost_of(curve, values, residuals, rows, factors, o):
     """Return the cost of a model's values: half the sum of squares, of losses, or half the deviance.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .cache import INLINED, JIT, SELDOM, inner
+from .cache import INLINED, JIT, SELDOM, kernel
 from .elements import held, within
 from .loops import chunk, chunk_count
 from .ranks import combine
@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 
 def in_chunks(piece, options=INLINED):
     """Return the pass ``(sums, count, n, args)`` that is `piece(lo, hi, sums, *args)` for all."""
-    piece = inner(piece)
+    piece = kernel(piece)
 
     @numba.njit(parallel=True, **JIT)
     def at_once(parts, count, n, args):
@@ -70,7 +70,7 @@ def in_chunks(piece, options=INLINED):
 seldom_in_chunks = partial(in_chunks, options=SELDOM)
 
 
-@inner
+@kernel
 def dot(lo, hi, a, b, free):
     """Return the sum of a[i] b[i] over the free variables: four sums of every fourth element each."""
     t0 = t1 = t2 = t3 = 0.0
@@ -108,7 +108,7 @@ def take_difference(lo, hi, sums, x, best, g, g_best, scale, metric, step, chang
     sums[3] += sds
 
 
-@inner
+@kernel
 def update_metric(lo, hi, step, change, metric, anew, sy, sds, length):
     """Update the diagonal by a pair, as BFGS does with a matrix, and give the pair its unit.
 
@@ -163,7 +163,7 @@ def take_gradient(lo, hi, sums, h, x, g, scale, lower, upper, free):
     sums[1] += changed
 
 
-@inner
+@kernel
 def divide(lo, hi, h, metric, factor, floor):
     """Multiply h by a factor, and divide it by the diagonal, no element of which is below `floor`."""
     for i in range(np.uintp(lo), np.uintp(hi)):
@@ -171,7 +171,7 @@ def divide(lo, hi, h, metric, factor, floor):
         h[i] = factor * h[i] / (d if d > floor else floor)
 
 
-@inner
+@kernel
 def add_multiple(lo, hi, h, a, y, free):
     """Add a multiple of y to h, of the free variables."""
     a = h.dtype.type(a)

@@ -9,13 +9,13 @@ from math import sqrt
 
 import numpy as np
 
-from .cache import inner, seldom
+from .cache import kernel, seldom
 from .intrinsics import add_multiple, sum_of_products
 
 TINY = float(np.finfo(float).tiny)
 
 
-@inner
+@kernel
 def dot(a, b, lo, hi):
     """Return the sum of a[i] b[i]: four sums of every fourth element each, in an order always the same."""
     t0 = t1 = t2 = t3 = 0.0
@@ -30,7 +30,7 @@ def dot(a, b, lo, hi):
     return (t0 + t1) + (t2 + t3)
 
 
-@inner
+@kernel
 def add(a, factor, b, lo, hi):
     """Add a multiple of b to a."""
     for i in range(np.uintp(lo), np.uintp(hi)):
@@ -58,7 +58,7 @@ def triangularise(a, columns, triangle):
     return True
 
 
-@inner
+@kernel
 def solve(a, right, x, columns):
     """Write the solution of R x = right, R the upper triangle of a."""
     for i in range(columns - 1, -1, -1):
@@ -68,7 +68,7 @@ def solve(a, right, x, columns):
         x[i] = total / a[i, i]
 
 
-@inner
+@kernel
 def solve_transposed(a, x, columns):
     """Solve R' x = right in place."""
     for j in range(columns):
