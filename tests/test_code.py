@@ -12,7 +12,7 @@ from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 
 import adamnb._compiled
-from adamnb._compiled import iteration, kernels, loops
+from adamnb._compiled import iteration, kernels, loops, rate
 from adamnb._compiled.cache import JIT, STAMP
 from adamnb._compiled.machine_code import array_type
 from adamnb._compiled.records import OPTIONS
@@ -28,22 +28,22 @@ def one_iteration(method, vectors, state, options):
     return iteration.iterate(method, vectors, state[0], options[0])
 
 
-def code_of_an_iteration(rate, bounds=None, plain=True, method="adam"):
+def code_of_an_iteration(learning_rate, bounds=None, plain=True, method="adam"):
     """Return the optimised code of `iterate`."""
-    state = State(METHODS[method], np.zeros(4), rate, np.ones(4), bounds)
+    state = State(METHODS[method], np.zeros(4), learning_rate, np.ones(4), bounds)
     iterate = numba.njit(**JIT)(one_iteration)
-    kind = METHODS[method].numba_type(rate is None, plain)
+    kind = METHODS[method].numba_type(learning_rate is None, plain)
     iterate.compile(kinds := (kind, *state.types(), array_type(OPTIONS, 1)))
     return iterate.inspect_llvm(kinds)
 
 
-@pytest.mark.parametrize("rate", [FIXED, AUTOMATIC])
-def test_an_iteration_compares_no_addresses(rate):
+@pytest.mark.parametrize("learning_rate", [FIXED, AUTOMATIC])
+def test_an_iteration_compares_no_addresses(learning_rate):
     """Rows of the state do not overlap, and the compiler is told: it vectorises even four elements."""
-    code = code_of_an_iteration(rate)
+    code = code_of_an_iteration(learning_rate)
     checks = re.findall(r"^vector\.memcheck\S*:", code, re.MULTILINE)
     # Of `interpolate`, which writes into a row that it reads.
-    assert len(checks) == (0 if rate is FIXED else 2)
+    assert len(checks) == (0 if learning_rate is FIXED else 2)
     assert re.search(r"call <\d+ x double> @llvm.sqrt", code)
     assert re.search(r"fdiv <\d+ x double>", code)
 
@@ -64,6 +64,14 @@ def test_what_is_inlined_has_no_machine_code_of_its_own():
         for compiled in function.overloads.values():
             address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
             assert (address != 0) is alone
+
+
+def test_what_needs_no_rule_is_compiled_once_for_all_methods():
+    functions, counts = (loops.measure, rate.lowered, rate.drawn_back), []
+    for method in ("adam", "rmsprop"):
+        code_of_an_iteration(AUTOMATIC, method=method)
+        counts.append([len(function.overloads) for function in functions])
+    assert counts[0] == counts[1]
 
 
 def test_a_caller_may_let_arrays_overlap():

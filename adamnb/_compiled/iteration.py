@@ -2,6 +2,7 @@
 
 from .cache import copied, entry, inner
 from .loops import Measured, measure
+from .method import kind_of
 from .rate import Origin, begin, found, judged, stepped
 from .reasons import GOING
 from .sizes import size_all
@@ -15,24 +16,24 @@ def iterate(method, v, s, o):
     Stop tests, best point, learning rate, step, bounds. Returns GOING after a step (the next point is
     then row s.x and `v.spare`), else the reason to stop there.
     """
-    origin = Origin(s.x_before, s.g_best, s.x_before == s.x_best)
+    kind, origin = kind_of(method), Origin(s.x_before, s.g_best, s.x_before == s.x_best)
     if s.nit == 0:
-        size_all(method, v, s, o)
-    m = measure(method, v, s.x, s.g, o)
+        size_all(kind, v, s, o)
+    m = measure(kind, v, s.x, s.g, o)
     s.gradient_norm = m.norm
     reason = not_finite(s, o)
     if s.nit == 0:
         s.fun_first = s.fun_best = s.fun_mark = s.fun
         s.gradient_norm_first = s.gradient_norm_best = s.gradient_norm
-        begin(method, v, s, o)
+        begin(kind, v, s, o)
     else:
-        back, m = judged(method, v, s, o, m, reason)
+        back, m = judged(kind, v, s, o, m, reason)
         if back:
             reason = GOING
         elif reason == GOING:
             keep_best(s)
     if reason == GOING:
-        reason = found(method, s, o)
+        reason = found(kind, s, o)
     if reason != GOING:
         wait(s, m, origin)
         return reason

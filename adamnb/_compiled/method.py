@@ -3,7 +3,7 @@
 from functools import cache
 
 from numba import types
-from numba.extending import NativeValue, models, register_model, unbox
+from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
 from .cache import STAMP
 
@@ -49,8 +49,8 @@ class MethodType(types.Type):
         self.curved = curved
         self.averaged = averaged
         self.between = between
-        flags = f"{automatic}, {plain}, {threads}, {curved}, {averaged}, {between}"
-        super().__init__(f"Method({rule}, {coefficients}, {flags}, {STAMP})")
+        self.flags = automatic, plain, threads, curved, averaged, between
+        super().__init__(f"Method({rule}, {coefficients}, {self.flags}, {STAMP})")
 
 
 register_model(MethodType)(models.OpaqueModel)
@@ -60,3 +60,10 @@ method_type = cache(MethodType)  # equal types are one object all the same, whic
 @unbox(MethodType)
 def _unbox_method(typ, obj, c):
     return NativeValue(c.context.get_dummy_value())
+
+
+@intrinsic
+def kind_of(typingctx, method):
+    """Return a method without its rule and coefficients: what needs no more is compiled once for all."""
+    kind = method_type("", "", *method.flags)
+    return kind(method), lambda context, *_: context.get_dummy_value()

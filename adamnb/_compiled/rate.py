@@ -39,6 +39,7 @@ from .loops import (
     numbers,
     sweep_all,
 )
+from .method import kind_of
 from .passes import Sums
 from .reasons import BY_NOISE, BY_ROUNDING, GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
@@ -179,13 +180,13 @@ def _stepped(method, v, s, o, m, origin):
             take_best(s)
             if rested(s, o):
                 return BY_ROUNDING
-            leave_pairs(method, v, s, o, np.int64(PAUSE))
-            m = measure(method, v, s.x, s.g, o)
+            leave_pairs(kind_of(method), v, s, o, np.int64(PAUSE))
+            m = measure(kind_of(method), v, s.x, s.g, o)
         return by_method(method, v, s, o, m, origin)
 
     def with_mean(method, v, s, o, m, origin):
         by_method(method, v, s, o, m, origin)
-        average_on(method, v, s, o)
+        average_on(kind_of(method), v, s, o)
         return GOING
 
     def between(method, v, s, o, m, origin):
@@ -194,7 +195,7 @@ def _stepped(method, v, s, o, m, origin):
         )  # the step from there overwrites the point at which the gradient is
         _, k = next_step(method, v, s, o, m, origin)
         sweep_all(method, v, s, o, Move(base, s.x, s.g), k)
-        go_between(method, v, s, o, base)
+        go_between(kind_of(method), v, s, o, base)
         s.g = 1 - s.g_best
         return GOING
 
@@ -280,7 +281,7 @@ def _next_step(method, v, s, o, m, origin):
         adapt(m, s, o)
         rows = s.x, s.g
         if origin.best and m.along < 0.0 and s.t > 0 and s.streak == 1:
-            rows = drawn_back(method, v, s, o, origin, m.along)
+            rows = drawn_back(kind_of(method), v, s, o, origin, m.along)
         s.t += 1
         return rows, adapted_numbers(method, v.roots, s, o, m)
 
