@@ -126,15 +126,13 @@ def rounding_of_f(s, o):
 
 
 @inner
-def learn(x, g, scale, steps, changes, table, metric, free, sums, s, o):
+def learn(x, g, scale, p, s, o):
     """Remember the last step and the change of the gradient as a pair; return their product."""
-    m, expected = table.shape[1], -s.part * s.slope
+    m, expected = p.table.shape[1], -s.part * s.slope
     k, count = s.newest + 1 if s.newest + 1 < m else 0, s.pairs + 1 if s.pairs < m else m
-    product, mean, told = remember(
-        steps, changes, table, metric, x[np.uintp(s.x)], x[np.uintp(s.x_best)], g[np.uintp(s.g)],
-        g[np.uintp(s.g_best)], scale, free, sums, k, count, s.part, expected,
-        o.damping * expected if s.modelled else -inf,
-    )  # fmt: skip
+    ends = x[np.uintp(s.x)], x[np.uintp(s.x_best)], g[np.uintp(s.g)], g[np.uintp(s.g_best)]
+    least = o.damping * expected if s.modelled else -inf
+    product, mean, told = remember(p, ends, scale, k, count, s.part, expected, least)
     if told:
         s.newest, s.pairs, s.metric_mean = k, count, mean
     return product
@@ -197,34 +195,52 @@ def look(g, g_best, scale, ranks, s, o, finite):
     return STAY if alike or is_slight(s.fun_error, most, s, o) else NOISY
 
 
+@seldom
+def looked_back(g, scale, ranks, s, o, finite):
+    """Take in what f is when it is evaluated again at the best point; return whether to go on by pairs."""
+    s.looked = SEEN
+    how = STAY
+    now, best = g[np.uintp(s.g)], g[np.uintp(s.g_best)]
+    if not finite or is_other(now, best, scale, ranks, s, o):
+        how = look(now, best, scale, ranks, s, o, finite)
+    take_best(s)
+    return how
+
+
 @alone
-def judge(x, g, scale, steps, changes, table, metric, free, sums, s, o, finite):
+def judge(x, g, frame, pairs, s, o, finite):
     """Learn from the current point, go back to the best if it is not better, and set the radius.
 
     Returns whether to go on by pairs: STAY, or PAUSE, or LEAVE where f is rough, or NOISY.
     """
+    ranks = pairs.sums.ranks
     if s.looked == LOOKING:
-        s.looked = SEEN
-        how = STAY
-        now, best = g[np.uintp(s.g)], g[np.uintp(s.g_best)]
-        if not finite or is_other(now, best, scale, sums.ranks, s, o):
-            how = look(now, best, scale, sums.ranks, s, o, finite)
-        take_best(s)
-        return how
+        return looked_back(g, frame.scale, ranks, s, o, finite)
     noisy = s.looks > 0 and not is_slight(s.fun_error, 0.0, s, o)
     if noisy and (s.rounding >= RESTED or at_rest(s, o) != GOING):
         return NOISY
-    root, fall = sqrt(np.float64(variables(sums.ranks, x.shape[1]))), s.fun_best - s.fun
+    product = learn(x, g, frame.scale, pairs, s, o) if finite else 0.0
+    root = sqrt(np.float64(variables(ranks, x.shape[1])))
+    how, misled = verdict(s, o, root, product, finite, noisy)
+    if misled:
+        forget_pairs(pairs.metric, s)
+    return how
+
+
+@inner
+def verdict(s, o, root, product, finite, noisy):
+    """Set the radius by what a step has led to, whose product with the change of the gradient is known.
+
+    Returns what `judge` does, and whether pairs have misled: they make steps that f does not feel. `root` is
+    that of the number of variables.
+    """
+    fall = s.fun_best - s.fun
     promised, rounded = -(1.0 - 0.5 * s.part) * s.slope, rounding_of_f(s, o)
-    first = s.fun_best == s.fun_first  # no step has been accepted
     # Noise that is measured where f is rough may be overrated: never let f rise above the start for it.
     unfelt = finite and promised <= rounded and -fall <= rounded
     unfelt = unfelt and (s.fun <= s.fun_first or -fall <= rounded - s.fun_error)
     flat = unfelt and s.gradient_norm <= s.gradient_norm_best
     ratio = 1.0 if flat else fall / promised if finite else -1.0
-    product = 0.0
-    if finite:
-        product = learn(x, g, scale, steps, changes, table, metric, free, sums, s, o)
     if ratio < o.ratio_low:
         cut = cut_of(-fall, -s.slope) if finite else CUT_LEAST
         s.learning_rate = cut * s.length_tried / root
@@ -233,6 +249,7 @@ def judge(x, g, scale, steps, changes, table, metric, free, sums, s, o, finite):
         if s.learning_rate < rate < RATE_MOST:
             s.learning_rate = rate
     better = finite and (fall > 0.0 or flat)
+    first = s.fun_best == s.fun_first  # no step has been accepted
     if first and s.failures < FIRST_FAILURES and ratio < o.sufficient_decrease:
         better = False
     # Where f is flat and its gradient has not fallen, x is small beside what f feels, and steps grow.
@@ -244,34 +261,27 @@ def judge(x, g, scale, steps, changes, table, metric, free, sums, s, o, finite):
     take_best(s)
     if better and ratio >= SLIGHTLY:
         s.failures, s.mismatch = 0, 0.0
-        return STAY
+        return STAY, False
     s.failures += 1
     doubt = unexplained(fall, s.slope + 0.5 * product) if finite else 1.0
     if not better and finite:
         s.mismatch += doubt
-    if (
-        unfelt
-        and fall <= rounded
-        and s.modelled
-        and s.gradient_norm > LITTLE * s.gradient_norm_first
-    ):
-        # Pairs of a step that led far off make steps that f does not feel.
+    far = s.gradient_norm > LITTLE * s.gradient_norm_first
+    misled = unfelt and fall <= rounded and s.modelled == 1 and far  # by a step that led far off
+    if misled:
         s.learning_rate = s.length / root
-        forget_pairs(metric, s)
     rough = s.fun_error > ROUGHNESS * o.rounding * abs(s.fun_first)
     if doubt > SUSPECT and s.looked == UNSEEN and (s.gradient_error == 0.0 or rough):
         s.looked = LOOKING
     if s.failures < PATIENCE or s.rounding >= RESTED:
-        return STAY
+        return STAY, misled
     if noisy:
-        return NOISY
-    return LEAVE if s.mismatch > ROUGH * s.failures else PAUSE
+        return NOISY, misled
+    return LEAVE if s.mismatch > ROUGH * s.failures else PAUSE, misled
 
 
 @alone
-def step(
-    x, g, twin, scale, lower, upper, steps, changes, table, order, metric, free, sums, s, o
-):  # fmt: skip
+def step(x, g, twin, frame, pairs, s, o):
     """Write the next point into a free row of x, and into `twin`; return whether there is one."""
     before, row, slope = s.x_best, (s.x_best + 1) % 3, g[np.uintp(s.g_best)]
     point, new, h = x[np.uintp(before)], x[np.uintp(row)], g[np.uintp(1 - s.g_best)]
@@ -281,17 +291,14 @@ def step(
             new[i] = twin[i] = point[i]
         return True
     floor = FLOOR * s.metric_mean if s.pairs > 0 else 0.0
-    modelled, square = direction(
-        steps, changes, table, order, metric, point, slope, scale, lower, upper, free, h, sums, s.pairs,
-        s.newest, o.drift, o.pivot, floor,
-    )  # fmt: skip
-    radius = s.learning_rate * sqrt(np.float64(variables(sums.ranks, new.size)))
+    square = direction(pairs, frame, point, slope, h, floor, s, o)
+    ranks = pairs.sums.ranks
+    radius = s.learning_rate * sqrt(np.float64(variables(ranks, new.size)))
     part, s.slope, s.length_tried, size = go(
-        point, slope, h, new, twin, steps, order, metric, scale, lower, upper, free, sums, radius,
-        floor, modelled, square,
-    )  # fmt: skip
+        pairs, frame, (point, slope), h, (new, twin), radius, floor, square
+    )
     s.modelled = 1 if part > 0.0 else 0
     s.part = part if part > 0.0 else 1.0
     if o.xtol > 0.0:
-        s.largest_step = joined(sums.ranks, largest_move(point, new, scale), MOST)
+        s.largest_step = joined(ranks, largest_move(point, new, frame.scale), MOST)
     return s.slope < 0.0 and s.length_tried > 4.0 * o.rounding * size

@@ -11,11 +11,12 @@ gradients are in units of x_scale, pairs in units of the length of their step.
 """
 
 from math import sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cache import inner, seldom
-from .passes import move, take_difference, take_gradient, take_products, transform
+from .cache import copied, inner, seldom
+from .passes import Sums, move, take_difference, take_gradient, take_products, transform
 from .ranks import SUM, joined, variables
 
 FLOOR = 1e-6  # of the elements of the diagonal, relative to their mean
@@ -24,30 +25,61 @@ SLIGHT = 1e-10  # cosine of step and change from which a pair says something
 EXTRA = 4  # ... these, from row 2 m on
 SCALES, FIRST, SECOND, APART = range(EXTRA)  # the scale of H0 by each pair; coefficients
 NO_UPDATE = (0.0, 0.0, 0.0, 0.0)  # of the diagonal: see `update_metric`
+NO_PAIR = -1.0  # in place of a sum of squares: no pair says anything
+
+
+class Pairs(NamedTuple):
+    """Secant pairs, fields of `Vectors` but for the last."""
+
+    steps: Any
+    changes: Any
+    table: Any
+    order: Any
+    metric: Any
+    free: Any
+    sums: Any  # a `Sums`
+
+
+class Frame(NamedTuple):
+    """The units and the bounds of the variables, fields of `Vectors`."""
+
+    scale: Any
+    lower: Any
+    upper: Any
+
+
+@copied
+def pairs_of(v):
+    """Return the pairs of a run."""
+    sums = Sums(v.sums, v.parts, v.ranks)
+    return Pairs(v.steps, v.changes, v.table, v.order, v.metric, v.free, sums)
+
+
+@copied
+def frame_of(v):
+    """Return units and bounds of a run."""
+    return Frame(v.scale, v.lower, v.upper)
 
 
 # ---------------------------------------------------------------------------------------- a new pair
 
 
 @inner
-def remember(
-    steps, changes, table, metric, x, best, g, g_best, scale, free, sums, k, count, part, expected,
-    least,
-):  # fmt: skip
+def remember(p, ends, scale, k, count, part, expected, least):
     """Remember a step and the change of the gradient as pair k, one of `count`.
 
-    Curvature below `least` is mixed with what was expected (Powell 1978): the product with the step, of
-    which `part` of the whole was made. Returns the product, the mean of the diagonal, and whether the
-    pair says something.
+    `ends` are a point and the best one, and their gradients. Curvature below `least` is mixed with what was
+    expected (Powell 1978): the product with the step, of which `part` of the whole was made. Returns the
+    product, the mean of the diagonal, and whether the pair says something.
     """
-    n, m = x.size, table.shape[1]
-    step, change = steps[np.uintp(k)], changes[np.uintp(k)]
-    take_difference(sums, 4, n, (x, best, g, g_best, scale, metric, step, change))
+    n, m, sums, table = scale.size, p.table.shape[1], p.sums, p.table
+    step, change = p.steps[np.uintp(k)], p.changes[np.uintp(k)]
+    take_difference(sums, 4, n, (*ends, scale, p.metric, step, change))
     ss, sy, yy, sds = sums.total[0], sums.total[1], sums.total[2], sums.total[3]
     product = sy
     if sy < least:
         share = (expected - least) / (expected - sy)
-        sy, yy = least, damp(step, change, g_best, scale, share, part)
+        sy, yy = least, damp(step, change, ends[3], scale, share, part)
         yy = joined(sums.ranks, yy, SUM)
     if not sy > SLIGHT * sqrt(ss) * sqrt(yy):
         for i in range(n):  # the pair that was there has been overwritten
@@ -56,7 +88,7 @@ def remember(
         return product, 0.0, False
     anew = sy / sds if count == 1 else 1.0  # of the diagonal, by the first pair
     numbers = anew, sy, anew * sds, sqrt(ss)
-    ydy, total = note_products(steps, changes, table, metric, free, sums, k, count, numbers)
+    ydy, total = note_products(p, k, count, numbers)
     table[2 * m + SCALES, k] = sy / ydy
     return product, total / variables(sums.ranks, n), True
 
@@ -74,41 +106,40 @@ def damp(step, change, g_best, scale, share, part):
 
 
 @seldom
-def note_products(steps, changes, table, metric, free, sums, k, count, numbers):
+def note_products(p, k, count, numbers):
     """Note the products of pair k with the first `count` pairs, after the diagonal has been updated by it.
 
     `numbers` are those of `update_metric`, whose sums are returned.
     """
-    n = steps.shape[1]
-    take_products(sums, 2 * count + 2, n, (steps, changes, metric, free, k, count, *numbers))
+    n, total = p.steps.shape[1], p.sums.total
+    of_pair = p.steps, p.changes, p.metric, p.free, k, count
+    take_products(p.sums, 2 * count + 2, n, (*of_pair, *numbers))
     for j in range(count):
-        table[k, j] = sums.total[j]
+        p.table[k, j] = total[j]
         if j != k:
-            table[j, k] = sums.total[count + j]
-    return sums.total[2 * count], sums.total[2 * count + 1]
+            p.table[j, k] = total[count + j]
+    return total[2 * count], total[2 * count + 1]
 
 
 # ---------------------------------------------------------------------------- the inverse Hessian
 
 
 @inner
-def direction(
-    steps, changes, table, order, metric, x, g, scale, lower, upper, free, h, sums, count, newest, drift,
-    pivot, floor,
-):  # fmt: skip
-    """Write the inverse Hessian times the gradient into h; return whether there is a pair for it, and h . h.
+def direction(p, frame, x, g, h, floor, s, o):
+    """Write the inverse Hessian times the gradient into h; return h . h, or NO_PAIR.
 
-    Without, h is the gradient, projected and in units of the variables.
+    Without a pair h is the gradient, projected and in units of the variables.
     """
-    m = table.shape[1]
-    take_gradient(sums, 2, h.size, (h, x, g, scale, lower, upper, free))
+    steps, changes, table, order, metric, free, sums = p
+    m, count = table.shape[1], s.pairs
+    take_gradient(sums, 2, h.size, (h, x, g, frame.scale, frame.lower, frame.upper, free))
     most = np.int64(sums.total[0])
     if sums.total[1] > 0.0:
         for k in range(count):
-            note_products(steps, changes, table, metric, free, sums, k, k + 1, NO_UPDATE)
-    r, left = choose(table, order, count, newest, most, drift, pivot)
+            note_products(p, k, k + 1, NO_UPDATE)
+    r, left = choose(table, order, count, s.newest, most, o.drift, o.pivot)
     if r == 0:
-        return False, 0.0
+        return NO_PAIR
     n, a, b = h.size, table[np.uintp(2 * m + FIRST)], table[np.uintp(2 * m + SECOND)]
     apart, no, plain = table[np.uintp(2 * m + APART)], np.int64(0), 0.0
     transform(sums, r, n, (h, free, order, steps, no, no, a, metric, plain, floor, steps, no, r))
@@ -119,7 +150,7 @@ def direction(
         transform(
             sums, 1, n, (h, free, order, steps, no, r, a, metric, plain, floor, steps, no, no)
         )
-        return True, sums.total[0]
+        return sums.total[0]
     size = 0.0
     for i in range(r):
         b[i], size = -a[i], max(size, table[2 * m + SCALES, order[i]])
@@ -145,7 +176,7 @@ def direction(
     for i in range(r):
         b[i] = a[i] - b[i]
     transform(sums, 1, n, (h, free, order, steps, no, r, b, metric, plain, floor, steps, no, no))
-    return True, sums.total[0]
+    return sums.total[0]
 
 
 @inner
@@ -208,17 +239,17 @@ def solve(table, products, into, r):
 
 
 @inner
-def go(
-    x, g, h, new, twin, steps, order, metric, scale, lower, upper, free, sums, radius, floor, modelled,
-    square,
-):  # fmt: skip
+def go(p, frame, at, h, into, radius, floor, square):
     """Step along -h, no further than the radius and within the bounds; return (part, slope, length, size).
 
-    If not `modelled`, h is the gradient, and the step is as long as the radius; else `square` is h . h. The
-    slope is that along the step, the part that of h which is gone, or -1 if h is not modelled, the size the
-    length of x.
+    `at` are x and g, `into` the next point and its twin, `square` is h . h. If that is NO_PAIR, h is the
+    gradient, and the step is as long as the radius. The slope is that along the step, the part that of h
+    which is gone, or -1 if there is no pair, the size the length of x.
     """
+    x, g = at
+    sums, metric, order, steps, free = p.sums, p.metric, p.order, p.steps, p.free
     part, slope, size, n, no = 1.0, 0.0, 0.0, h.size, np.int64(0)
+    modelled = square != NO_PAIR
     for _ in range(2):
         if not modelled:
             transform(
@@ -229,10 +260,14 @@ def go(
         part, length = 1.0, sqrt(square)
         if length > radius or not modelled:
             part = radius / length if length > 0.0 else 0.0
-        move(sums, 3, n, (x, g, h, x.dtype.type(part), new, twin, scale, lower, upper))
+        move(
+            sums, 3, n, (x, g, h, x.dtype.type(part), *into, frame.scale, frame.lower, frame.upper)
+        )
         slope, square, size = sums.total[0], sums.total[1], sums.total[2]
         if slope < 0.0 or not modelled:
             break
-        take_gradient(sums, 2, n, (h, x, g, scale, lower, upper, free))  # bounds have spoilt it
+        take_gradient(
+            sums, 2, n, (h, x, g, frame.scale, frame.lower, frame.upper, free)
+        )  # bounds have spoilt it
         modelled = False
     return part if modelled else -1.0, slope, sqrt(square), sqrt(size)

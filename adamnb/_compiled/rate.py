@@ -40,7 +40,7 @@ from .loops import (
     sweep_all,
 )
 from .method import kind_of
-from .passes import Sums
+from .pairs import frame_of, pairs_of
 from .reasons import BY_NOISE, BY_ROUNDING, GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
 from .sizes import outgrown
@@ -97,10 +97,8 @@ def judged(method, v, s, o, m, reason):
 def _judged(method, v, s, o, m, reason):
     def by_pairs(method, v, s, o, m, reason):
         if s.curved:
-            how = v.algebra.judge(
-                v.x, v.g, v.scale, v.steps, v.changes, v.table, v.metric, v.free,
-                Sums(v.sums, v.parts, v.ranks), s, o, reason == GOING,
-            )  # fmt: skip
+            finite = reason == GOING
+            how = v.algebra.judge(v.x, v.g, frame_of(v), pairs_of(v), s, o, finite)
             if how == NOISY and o.looks_out > 0.0:
                 s.stop = BY_NOISE
                 return True, m
@@ -172,10 +170,7 @@ def _stepped(method, v, s, o, m, origin):
 
     def by_pairs(method, v, s, o, m, origin):
         if s.curved:
-            if v.algebra.step(
-                v.x, v.g, v.spare, v.scale, v.lower, v.upper, v.steps, v.changes, v.table, v.order, v.metric,
-                v.free, Sums(v.sums, v.parts, v.ranks), s, o,
-            ):  # fmt: skip
+            if v.algebra.step(v.x, v.g, v.spare, frame_of(v), pairs_of(v), s, o):
                 return GOING
             take_best(s)
             if rested(s, o):

@@ -14,7 +14,7 @@ from .._compiled.elements import sizes_of
 from .._compiled.functions import first_class
 from .._compiled.loops import chunk_count
 from .._compiled.machine_code import array_type, machine_code
-from .._compiled.pairs import EXTRA
+from .._compiled.pairs import EXTRA, Frame, Pairs
 from .._compiled.passes import Sums
 from .._compiled.ranks import Exchange
 from .._compiled.rate import AUTOMATIC
@@ -372,10 +372,11 @@ def algebra_of(
     own = array_type(np.dtype(float), 1), parts, EXCHANGE if shared else types.none
     sums = types.NamedTuple(own, Sums)
     order, records = array_type(np.dtype(np.int64), 1), (from_dtype(STATE), from_dtype(OPTIONS))
+    pairs = types.NamedTuple((rows, rows, table, order, vector, low, sums), Pairs)
+    given = types.BaseTuple.from_types((vector, low, low), Frame), pairs, *records
     signatures = Algebra(
-        judge=(rows, rows, vector, rows, rows, table, vector, low, sums, *records, types.boolean),
-        step=(rows, rows, *2 * (vector,), low, low, rows, rows, table, order, vector, low, sums, *records),
-    )  # fmt: skip
+        judge=(rows, rows, *given, types.boolean), step=(rows, rows, vector, *given)
+    )
     found = []
     for function, signature in zip((judge, step), signatures, strict=True):
         machine_code(function, signature)
