@@ -199,7 +199,7 @@ def minimize(
         if value is not None:
             text = f"Method {solver.method.name} does not use Hessian{what} information ({name})."
             _warn(text, RuntimeWarning)
-    return solver.solve(fun, x0, args, jac, bounds, constraints, tol, callback, given)
+    return solver.solve((fun, x0, args, jac), bounds, constraints, tol, callback, given)
 
 
 class _CustomMethod(str):
@@ -259,13 +259,14 @@ class Solver:
             _warn(
                 f"Unknown solver options: {name}.{_options.suggest(name, known)}", OptimizeWarning
             )
-        return self.solve(fun, x0, args, jac, bounds, constraints, tol, callback, options)
+        return self.solve((fun, x0, args, jac), bounds, constraints, tol, callback, options)
 
-    def solve(
-        self, fun, x0, args, jac, bounds, constraints, tol, callback, given
-    ) -> Result:  # fmt: skip
-        """Check everything, then minimise, with the other ranks if there are some."""
-        start, clock = (fun, x0, args, jac), (time.perf_counter(), code.seconds)
+    def solve(self, start, bounds, constraints, tol, callback, given) -> Result:
+        """Check everything, then minimise, with the other ranks if there are some.
+
+        `start` is (fun, x0, args, jac).
+        """
+        clock = time.perf_counter(), code.seconds
         if (comm := given.get("comm")) is None:
             problem = self.checked(start, bounds, constraints, tol, callback, given)
             problem.started, problem.compile_before = clock

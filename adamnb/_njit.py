@@ -211,19 +211,8 @@ def _differentiated(fun, args):
     return None, refusal
 
 
-def _python_value(argument: Any) -> Any:
-    """Return the value of an argument that is known when the calling code is compiled."""
-    for name in ("literal_value", "value"):
-        if hasattr(argument, name):
-            return getattr(argument, name)
-    return None if isinstance(argument, types.NoneType) else argument
-
-
-@overload(njit_minimize, prefer_literal=True, jit_options=WITH_MEMORY)
-def _njit_minimize(
-    fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12,
-    verify=32,
-):  # fmt: skip
+def _checked(x0, method, learning_rate):
+    """Return the row of the table of methods, and whether the rate is automatic; raise for other types."""
     name = _python_value(method)
     if name not in METHODS:
         raise TypingError(f"`method` must be a literal, one of {', '.join(METHODS)}.")
@@ -234,19 +223,13 @@ def _njit_minimize(
         raise TypingError(
             f"`learning_rate` must be a number or None within compiled code; got {learning_rate}."
         )
-    row, automatic = METHODS[name], rate is None
-    given = complete(row, {} if automatic else {"learning_rate": 1.0})
-    defaults = settings(row, given, np.dtype(float))
-    curved = pairs_of(given | {"learning_rate": None if automatic else 1.0}, 1) > 0
-    kind = row.numba_type(automatic, is_plain(given), False, curved)
-    slot_count, start = row.slots, row.start
+    return METHODS[name], rate is None
+
+
+def _vectors_for(automatic, curved):
+    """Return the function that makes the vectors of a run: with pairs, without, or of a given rate."""
     after_four, after_seven = nothing_after(4), nothing_after(7)
 
-    @intrinsic
-    def this_method(typingctx):
-        return kind(), lambda context, builder, signature, arguments: context.get_dummy_value()
-
-    # One of the three is compiled: the state of an automatic learning rate with pairs, without, or of none.
     @part
     def of_pairs(x0, x, g, slots, states, rate):
         states[0].learning_rate = FIRST_RATE
@@ -270,7 +253,34 @@ def _njit_minimize(
         states[0].learning_rate = rate
         return Vectors(x, g, slots, x0.copy(), *after_four)
 
-    vectors = of_pairs if curved else of_automatic if automatic else of_given
+    return of_pairs if curved else of_automatic if automatic else of_given
+
+
+def _python_value(argument: Any) -> Any:
+    """Return the value of an argument that is known when the calling code is compiled."""
+    for name in ("literal_value", "value"):
+        if hasattr(argument, name):
+            return getattr(argument, name)
+    return None if isinstance(argument, types.NoneType) else argument
+
+
+@overload(njit_minimize, prefer_literal=True, jit_options=WITH_MEMORY)
+def _njit_minimize(
+    fun, x0, args=(), jac=None, method="adam", learning_rate=None, maxiter=10_000, gtol=1e-8, ftol=1e-12,
+    verify=32,
+):  # fmt: skip
+    row, automatic = _checked(x0, method, learning_rate)
+    given = complete(row, {} if automatic else {"learning_rate": 1.0})
+    defaults = settings(row, given, np.dtype(float))
+    curved = pairs_of(given | {"learning_rate": None if automatic else 1.0}, 1) > 0
+    kind = row.numba_type(automatic, is_plain(given), False, curved)
+    slot_count, start = row.slots, row.start
+
+    @intrinsic
+    def this_method(typingctx):
+        return kind(), lambda context, builder, signature, arguments: context.get_dummy_value()
+
+    vectors = _vectors_for(automatic, curved)
     functions_of = _functions_for(fun, jac, args)
 
     # A record does not keep its array alive: it is taken in functions that have the array as an argument.

@@ -17,8 +17,11 @@ def _never() -> bool:
     return False
 
 
+Solve = Callable[[int, int, Callable[[int], bool]], Any]
+
+
 def handed_out(
-    solve: Callable[[int, int, Callable[[int], bool]], Any],
+    solve: Solve,
     count: int,
     threads: int | None,
     stopped: Callable[..., bool],
@@ -34,79 +37,110 @@ def handed_out(
     there are few more, these are as well, and no thread is started.
     """
     threads = min(threads or numba.config.NUMBA_NUM_THREADS, count)
-    queue: SimpleQueue = SimpleQueue()
-    lock, leave = threading.Lock(), threading.Event()
-    next_problem, started = 0, time.perf_counter()
-    team: list[threading.Thread] = []
+    team = _Team(solve, count, threads, stopped, late)
+    try:
+        yield from team.solved_here()
+        yield from team.solved_there()
+    finally:
+        team.end()
+    if team.failure is not None:
+        raise team.failure
 
-    def take(size: int) -> tuple[int, int]:
+
+class _Team:
+    """Threads that solve `count` problems, and what they have in common."""
+
+    def __init__(
+        self,
+        solve: Solve,
+        count: int,
+        threads: int,
+        stopped: Callable[..., bool],
+        late: Callable[[], bool],
+    ) -> None:
+        self.solve, self.count, self.threads = solve, count, threads
+        self.stopped, self.late = stopped, late
+        self.queue: SimpleQueue = SimpleQueue()  # of blocks, of errors, of threads that have ended
+        self.lock, self.leave = threading.Lock(), threading.Event()
+        self.next_problem, self.started = 0, time.perf_counter()
+        self.members: list[threading.Thread] = []
+        self.failure: BaseException | None = None
+
+    def take(self, size: int) -> tuple[int, int]:
         """Return the first and the number of the problems that are next, (.., 0) if there are none."""
-        nonlocal next_problem
-        if late():
-            return next_problem, 0
-        with lock:
-            left = count - next_problem
-            share = max(1, left // (2 * threads)) if team else left
-            first, size = next_problem, min(size, share, left)
-            next_problem += size
+        if self.late():
+            return self.next_problem, 0
+        with self.lock:
+            left = self.count - self.next_problem
+            share = max(1, left // (2 * self.threads)) if self.members else left
+            first, size = self.next_problem, min(size, share, left)
+            self.next_problem += size
         return first, size
 
-    def work() -> None:
+    def work(self) -> None:
+        """Solve blocks as long as there are some."""
         size = FIRST_BLOCK
         try:
-            while not leave.is_set() and (block := take(size))[1]:
+            while not self.leave.is_set() and (block := self.take(size))[1]:
                 begun = time.perf_counter()
-                queue.put(solve(*block, lambda done: leave.is_set()))
+                self.queue.put(self.solve(*block, lambda done: self.leave.is_set()))
                 if time.perf_counter() - begun < LONG:
                     size = min(4 * size, LARGEST_BLOCK)
         except BaseException as error:
-            queue.put(error)
-        queue.put(threading.current_thread())
+            self.queue.put(error)
+        self.queue.put(threading.current_thread())
 
-    def start() -> None:
-        team.extend(threading.Thread(target=work, daemon=True) for _ in range(threads))
-        for thread in team:
+    def start(self) -> None:
+        """Start the threads."""
+        members = [threading.Thread(target=self.work, daemon=True) for _ in range(self.threads)]
+        self.members.extend(members)
+        for thread in self.members:
             thread.start()
 
-    def alone(done: int) -> bool:
-        """Start the team if this takes long, and return whether to stop."""
-        if not team and time.perf_counter() - started > INSTANT:
-            start()
-        return stopped(done)
+    def alone(self, done: int) -> bool:
+        """Start the threads if this takes long, and return whether to stop."""
+        if not self.members and time.perf_counter() - self.started > INSTANT:
+            self.start()
+        return self.stopped(done)
 
-    failure: BaseException | None = None
-    try:
+    def solved_here(self) -> Iterator[Any]:
+        """Solve what is the work of an instant, or the first problem, and start the threads for the rest."""
         size = 1
         try:
-            while not team and (block := take(size))[1]:
-                yield solve(*block, alone)
-                left = count - next_problem
-                each = (time.perf_counter() - started) / next_problem
-                if not team and left and (left > FIRST_BLOCK or left * each > INSTANT):
-                    start()
+            while not self.members and (block := self.take(size))[1]:
+                yield self.solve(*block, self.alone)
+                left = self.count - self.next_problem
+                each = (time.perf_counter() - self.started) / self.next_problem
+                if not self.members and left and (left > FIRST_BLOCK or left * each > INSTANT):
+                    self.start()
                 size = FIRST_BLOCK
         except KeyboardInterrupt as interrupt:
-            failure = interrupt
-            leave.set()
-        working = set(team)
+            self.failure = interrupt
+            self.leave.set()
+
+    def solved_there(self) -> Iterator[Any]:
+        """Yield what the threads have solved, to their end."""
+        working = set(self.members)
         while working:
             try:
-                part = queue.get(timeout=0.2)  # a wait without end would not see Ctrl-C everywhere
+                part = self.queue.get(
+                    timeout=0.2
+                )  # a wait without end would not see Ctrl-C everywhere
             except Empty:
                 part = None
             except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
                 part = interrupt
             if isinstance(part, BaseException):
-                failure = part
+                self.failure = part
             elif isinstance(part, threading.Thread):
                 working.discard(part)
             elif part is not None:
                 yield part
-            if failure is not None or stopped():
-                leave.set()
-    finally:
-        leave.set()
-        for thread in team:
+            if self.failure is not None or self.stopped():
+                self.leave.set()
+
+    def end(self) -> None:
+        """Let the threads leave, and wait until they have."""
+        self.leave.set()
+        for thread in self.members:
             thread.join()
-    if failure is not None:
-        raise failure
