@@ -80,34 +80,39 @@ def first_pairs(v, s):
 
 
 @seldom
-def return_to_pairs(v, s, o):
+def return_to_pairs(metric, s, o):
     """Take up steps by pairs again, from the best point."""
     rate = 10.0 * s.learning_rate
     if o.rate_per_gradient > 0.0:
         rate *= s.gradient_norm_best
     s.learning_rate = within(rate, RATE_LEAST, o.first_rate)
     take_best(s)
-    begin_pairs(v.metric, s)
+    begin_pairs(metric, s)
 
 
 @seldom
 def leave_pairs(method, v, s, o, how):
-    """Go on with the method itself from the best point: for a while (PAUSE), or for good."""
+    """Go on with the method itself from the best point, with an empty memory."""
+    leave(s, o, how, sqrt(np.float64(variables(v.ranks, v.spare.size))))
+    forget_all(method, v)
+    for i in range(v.factors.size):
+        v.factors[i] = 1
+
+
+@inner
+def leave(s, o, how, root):
+    """Do without pairs for a while (PAUSE), or for good; `root` is that of the number of variables."""
     fallen = s.fun_left - s.fun_best > o.ftol * abs(s.fun_best)
     s.fruitless = 0 if fallen or how != PAUSE else s.fruitless + 1
     s.curved, s.fun_left, s.nit_pairs = 0, s.fun_best, NEVER
     if how == PAUSE:
         s.nit_pairs, s.phase = s.nit + s.phase, 2 * s.phase
     s.failures = s.t = s.streak = s.rounding = 0
-    root = sqrt(np.float64(variables(v.ranks, v.spare.size)))
     rate = o.first_rate if how == NOISY else s.length / root
     rate = within(rate, RATE_LEAST, o.first_rate)
     if o.rate_per_gradient > 0.0 and s.gradient_norm_best > 0.0:
         rate /= s.gradient_norm_best
     s.learning_rate = rate
-    forget_all(method, v)
-    for i in range(v.factors.size):
-        v.factors[i] = 1
 
 
 @inner

@@ -110,7 +110,7 @@ def _judged(method, v, s, o, m, reason):
         back, m = taken_back(method, v, s, o, m, reason)
         if s.nit >= s.nit_pairs and (back or reason == GOING):
             keep_best(s)
-            return_to_pairs(v, s, o)
+            return_to_pairs(v.metric, s, o)
             back = True
         return back, m
 
