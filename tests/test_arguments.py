@@ -775,9 +775,11 @@ def test_what_compiled_functions_do_not_take(fun, args, texts):
 
 
 def test_a_default_may_be_given():
-    assert adamnb.minimize(around_default, X0, (2.0,), jac=True).success
-    zero_d = adamnb.minimize(around_default, X0, (np.array(2.0),), jac=True)
-    assert zero_d.x.tobytes() == adamnb.minimize(around_default, X0, (2.0,), jac=True).x.tobytes()
+    given = {"jac": True, "learning_rate": 0.1}
+    number = adamnb.minimize(around_default, X0, (2.0,), **given)
+    zero_d = adamnb.minimize(around_default, X0, (np.array(2.0),), **given)
+    assert number.success
+    assert zero_d.x.tobytes() == number.x.tobytes()
 
 
 def test_arguments_of_python_functions_are_handed_on():
@@ -822,8 +824,9 @@ def test_args_in_a_list():
 )
 def test_arguments_that_compiled_functions_take(fun, argument):
     """Whatever Numba has a type for, things with a share in memory included."""
-    result = adamnb.minimize(fun, np.zeros(2), (argument,), jac=True)
+    given = {"jac": True, "learning_rate": 0.1}  # compiled for each of them: no automatic one
+    result = adamnb.minimize(fun, np.zeros(2), (argument,), **given)
     assert result.compiled
     np.testing.assert_allclose(result.x, 2.0, atol=1e-6)
-    fits = adamnb.minimize_batch(fun, np.zeros((3, 2)), (argument,), jac=True)
+    fits = adamnb.minimize_batch(fun, np.zeros((3, 2)), (argument,), **given)
     assert fits.x[1].tobytes() == result.x.tobytes()

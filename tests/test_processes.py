@@ -34,7 +34,7 @@ def fun(x, a):
 def jac(x, a):
     return 2 * a * x
 """
-FIT = """
+AUTOMATIC = """
 import sys
 import adamnb, numpy as np, user
 A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
@@ -43,6 +43,9 @@ assert result.compiled
 assert "adamnb._forward" not in sys.modules  # which teaches Numba, for whom there is something to learn
 print("X", result.x.tobytes().hex())
 """
+# What the cache does with the machine code does not depend on what is in it: where it is compiled anew, this
+# one is, in a fifth of the time.
+FIT = AUTOMATIC.replace("maxiter=100", "maxiter=100, learning_rate=0.1")
 COUNT = """
 import numba.core.event as event
 class Count(event.Listener):
@@ -95,6 +98,14 @@ def warm(tmp_path_factory):
     return folder, run(FIT, folder)
 
 
+@pytest.fixture(scope="module")
+def automatic(tmp_path_factory):
+    """The same of a run with the automatic learning rate."""
+    folder = tmp_path_factory.mktemp("automatic")
+    (folder / "user.py").write_text(MODULE)
+    return folder, run(AUTOMATIC, folder)
+
+
 @pytest.fixture
 def used(warm, tmp_path):
     """A copy of the warm folder that may be spoiled; Numba keeps its cache by path and date."""
@@ -106,9 +117,12 @@ def used(warm, tmp_path):
 # ----------------------------------------------------------------------------------- the disk cache
 
 
-def test_a_second_process_compiles_nothing(warm):
-    folder, first = warm
-    out = run(COUNT + FIT + "print(Count.names)", folder)
+@pytest.mark.parametrize(
+    ("fit", "cache"), [(FIT, "warm"), (AUTOMATIC, "automatic")], ids=["given", "automatic"]
+)
+def test_a_second_process_compiles_nothing(fit, cache, request):
+    folder, first = request.getfixturevalue(cache)
+    out = run(COUNT + fit + "print(Count.names)", folder)
     assert out == first + "[]\n"
 
 
@@ -119,13 +133,13 @@ def test_the_count_of_compilations_counts(warm, tmp_path):
     assert int(out.split()[-1]) >= 3
 
 
-def test_an_interpreted_run_compiles_nothing_twice(warm):
+def test_an_interpreted_run_compiles_nothing_twice(automatic):
     code = """
     result = adamnb.minimize(lambda x: float(x @ x), [1.0, 2.0], jac=lambda x: 2 * x, maxiter=9)
     optimizer = adamnb.Optimizer(np.ones(3))
     optimizer.step(np.ones(3))
     """
-    folder, _ = warm
+    folder, _ = automatic
     code = textwrap.dedent(PREAMBLE) + COUNT + textwrap.dedent(code)
     run(code, folder)
     assert run(code + "print(Count.names)", folder) == "[]\n"
@@ -133,7 +147,9 @@ def test_an_interpreted_run_compiles_nothing_twice(warm):
 
 BATCH = """
     import user
-    fits = adamnb.minimize_batch(user.fun, [3.0, -2.0], data=(np.ones((5, 2)),), jac=user.jac)
+    fits = adamnb.minimize_batch(
+        user.fun, [3.0, -2.0], data=(np.ones((5, 2)),), jac=user.jac, learning_rate=0.1
+    )
     assert fits.success.all()
 """
 
@@ -147,12 +163,12 @@ def test_a_second_batch_compiles_nothing(warm):
 
 DERIVATIVES = """
 import adamnb, numpy as np, plain
-X0, T = np.array([3.0, -2.0]), np.ones(2)
+X0, T, GIVEN = np.array([3.0, -2.0]), np.ones(2), {"learning_rate": 0.1, "maxiter": 20}
 print("X", adamnb.jacobian(plain.model)(X0, T))
-fit = adamnb.minimize(adamnb.value_and_grad(plain.fun), X0, (T,), jac=True, maxiter=20)
+fit = adamnb.minimize(adamnb.value_and_grad(plain.fun), X0, (T,), jac=True, **GIVEN)
 assert fit.compiled
 print("X", fit.x)
-own = adamnb.minimize(plain.fun, X0, (T,), maxiter=20)
+own = adamnb.minimize(plain.fun, X0, (T,), **GIVEN)
 assert own.gradient == "forward"
 assert own.x.tobytes() == fit.x.tobytes()
 """
@@ -231,19 +247,22 @@ def test_twins_have_their_own_derivatives(tmp_path):
     assert run(code + both, tmp_path) == "(4.0, array([-6.])) (14.0, array([-12.]))\n"
 
 
+RULE = "a = a / correction(step.log_beta1, step.t)"  # of Adam
+
+
 def test_changed_sources_are_not_served_stale(used, tmp_path):
     """A coefficient is changed in a file that is not the one of the cached entry points."""
     folder, first = used
     shutil.copytree(PACKAGE, tmp_path / "adamnb", ignore=shutil.ignore_patterns("__pycache__"))
     env = {"root": tmp_path, "PYTHONDONTWRITEBYTECODE": "1"}
     assert run(FIT, folder, **env) == first
-    passes = tmp_path / "adamnb" / "_compiled" / "passes.py"
-    source = passes.read_text()
-    changed = source.replace("q = p - part * h[i] * unit", "q = p - part * h[i] * unit / 2")
+    rules = tmp_path / "adamnb" / "_compiled" / "rules.py"
+    source = rules.read_text()
+    changed = source.replace(RULE, RULE + " / 2")
     assert changed != source
-    passes.write_text(changed)
+    rules.write_text(changed)
     assert run(FIT, folder, **env) != first
-    passes.write_text(source)
+    rules.write_text(source)
     assert run(FIT, folder, **env) == first
 
 
@@ -278,15 +297,15 @@ def test_damaged_cache_files(used, which, damage):
 def test_cache_files_of_another_signature(used):
     """Two processes that write at once can leave an index that points to the other's code."""
     folder, first = used
-    single = FIT.replace("maxiter=100", "maxiter=100, learning_rate=0.1")
-    second = run(single, folder)
+    clipped = FIT.replace("maxiter=100", "maxiter=100, clip_norm=1.0")
+    second = run(clipped, folder)
     files = sorted((folder / "cache").rglob("run.run-*.nbc"))
     assert len(files) == 2
     one, two = (path.read_bytes() for path in files)
     files[0].write_bytes(two)
     files[1].write_bytes(one)
     assert run(FIT, folder) == first
-    assert run(single, folder) == second != first
+    assert run(clipped, folder) == second != first
 
 
 def test_a_full_disk(used):
@@ -343,7 +362,7 @@ try:
 except KeyboardInterrupt as stop:
     kept = stop.adamnb_result.nit > 0 and stop.adamnb_result.status == 5
     print("interrupted", kept and time.perf_counter() - sent < 10)
-after = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100)
+after = adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=100, learning_rate=0.1)
 print("X", after.x.tobytes().hex())
 """
     )
@@ -370,7 +389,8 @@ def fun(x, g, rounds, calls):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 rounds, calls = np.full(20_000, 300_000), np.zeros(1, int)
-solve = lambda rounds: adamnb.minimize_batch(fun, [1.0], (calls,), (rounds,), jac="inplace")
+given = dict(jac="inplace", learning_rate=0.1, maxiter=50)
+solve = lambda rounds: adamnb.minimize_batch(fun, [1.0], (calls,), (rounds,), **given)
 solve(rounds[:1])
 calls[0] = 0
 os.system(f"(sleep 0.25; kill -INT {os.getpid()}) &")
@@ -384,16 +404,17 @@ except KeyboardInterrupt as stop:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_no_leak(warm):
-    """Ten thousand small fits, a third of each kind, after a warm-up."""
+def test_no_leak(automatic):
+    """Ten thousand small fits, a quarter of each kind, after a warm-up."""
     code = (
         PREAMBLE
         + """
 import user
 A, X0 = np.array([1.0, 10.0]), np.array([3.0, -2.0])
 def fits(count):
-    for i in range(count // 3 + 1):
-        adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=3, history=True)
+    for i in range(count // 4 + 1):
+        adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=3)
+        adamnb.minimize(user.fun, X0, (A,), jac=user.jac, maxiter=3, learning_rate=0.1, history=True)
         adamnb.minimize(lambda x: float(x @ x), X0, jac=lambda x: 2 * x, maxiter=3)
         optimizer = adamnb.Optimizer(np.ones(100))
         optimizer.step(np.ones(100))
@@ -406,7 +427,7 @@ fits(10_000)
 print((resident() - before) / 1e6)
 """
     )
-    assert float(run(code, warm[0])) < 5
+    assert float(run(code, automatic[0])) < 5
 
 
 # ------------------------------------------------------------------------- forks and Python threads
@@ -459,7 +480,9 @@ def test_batch_after_fork(layer, warm):
     if __name__ == "__main__":
         def solve():
             y = np.random.default_rng(0).uniform(1, 2, (500, 2))
-            fits = adamnb.minimize_batch(user.fun, [3.0, -2.0], data=(y,), jac=user.jac, threads=2)
+            fits = adamnb.minimize_batch(
+                user.fun, [3.0, -2.0], data=(y,), jac=user.jac, learning_rate=0.1, threads=2
+            )
             return fits.x.tobytes()
         here = solve()
         adamnb.Optimizer(np.ones(300_000)).step(np.ones(300_000))  # starts Numba's threads
@@ -543,9 +566,9 @@ def fun(x):
 
 @numba.njit
 def go():
-    return adamnb.njit_minimize(fun, np.zeros(3), (), True)
+    return adamnb.njit_minimize(fun, np.zeros(3), (), True, "adam", 0.1)
 
-found, expected = go(), adamnb.minimize(fun, np.zeros(3), jac=True)
+found, expected = go(), adamnb.minimize(fun, np.zeros(3), jac=True, learning_rate=0.1)
 assert found.x.tobytes() == expected.x.tobytes() and found.nit == expected.nit
 """
 

@@ -335,7 +335,7 @@ FIT = """
 import numpy as np, adamnb, user
 x0 = user.Line(3.0, np.zeros((1, 2)))
 for fun in (user.two, user.four):
-    r = adamnb.minimize(fun, x0, (np.ones((1, 2)),), maxiter=3, verify=0)
+    r = adamnb.minimize(fun, x0, (np.ones((1, 2)),), learning_rate=0.1, maxiter=3, verify=0)
     assert r.compiled and r.gradient == "forward"
     print("X", r.x.tobytes().hex())
 """
@@ -360,7 +360,7 @@ ROWS = np.stack([X0, 1.1 * X0, X0 + 0.1])
 def test_batch(fun):
     data = T * np.array([[1.0], [1.1], [0.9]])
     one, flat_fun = as_tuple(X0), flat if fun is spectrum else flat.py_func
-    options = {"maxiter": 12}
+    options = {"learning_rate": 0.01, "maxiter": 12}
     for x0, start in ((one, X0), (by_row(ROWS), ROWS)):
         found = adamnb.minimize_batch(fun, x0, data=data, bounds=PAIRS, **options)
         expected = adamnb.minimize_batch(flat_fun, start, data=data, bounds=LIMITS, **options)

@@ -11,7 +11,7 @@ import numpy as np
 compiled = numba.njit(cache=True, error_model="numpy")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """Minimise ``fun(x, g, *args)``, which returns f and writes the gradient into g.
 
