@@ -225,6 +225,29 @@ def test_as_few_gradients_as_bfgs():
     assert ratio.max() < 3
 
 
+@pytest.mark.parametrize("seed", [None, 0, 1])  # where to start: as the problem says, or anywhere
+@pytest.mark.parametrize("name", CORRELATED)
+def test_to_see_that_it_is_a_minimum_takes_few_gradients(name, seed):
+    """Some for each variable, on both sides where f may be flat: not a descent for each flat way.
+
+    What rounding leaves of a gradient looks like one of float32, so that curvature is hard to tell.
+    """
+    fun, x0 = CORRELATED[name]
+    if seed is not None:
+        x0 = np.random.default_rng(seed).normal(size=x0.size)
+    result = adamnb.minimize(fun, x0, jac=True)
+    assert result.success
+    assert result.nfev - result.nit <= 4 * x0.size + 10
+
+
+def test_where_newton_says_that_the_minimum_is_far_the_gradient_falls_further():
+    fun, x0 = CORRELATED["polynomial of degree 6 from 0"]
+    result = adamnb.minimize(fun, x0, jac=True, gtol=1e-6)
+    lowest = optimize.minimize(fun, x0, jac=True, method="BFGS", options={"gtol": 1e-12}).fun
+    assert result.success
+    assert result.fun == pytest.approx(lowest, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", [name for name in CORRELATED if "quadratic" in name])
 def test_with_active_bounds(name):
     """Every point is feasible, and the constrained minimum is that of a method of active sets."""

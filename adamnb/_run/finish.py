@@ -84,9 +84,10 @@ class Finish:
         """Return the best point with what is known of its surroundings."""
         s, v, gtol = self.s, self.run.state.vectors, self.o["gtol"]
         x, g = v.x[s.x_best].copy(), v.g[s.g_best].copy()
-        part = max(gtol, 16 * SINGLE if in_single(x, g) else 0.0)
+        f = float(s.fun_best)
+        part = max(gtol, 16 * SINGLE if in_single(x, f, g) else 0.0)
         at = stationary(
-            x, float(s.fun_best), g, self.size, self.bounds, push=gtol * s.gradient_norm_first,
+            x, f, g, self.size, self.bounds, push=gtol * s.gradient_norm_first,
             vanished=part**2 * abs(s.fun_first), differences=self.differs,
         )  # fmt: skip
         elsewhere = UNFINISHED if self.high else max(at.elsewhere, 10.0 * gtol**0.5)

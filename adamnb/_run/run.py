@@ -41,7 +41,7 @@ from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
 from .checkpoint import Checkpoint
-from .finish import ESCAPES
+from .finish import ESCAPES, HIGH
 from .noise import UnderNoise
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Point
@@ -52,6 +52,8 @@ from .settings import is_plain, pairs_of, settings
 from .spans import advance_of, coming_rates, infinite_here, span_type
 from .state import State, on_threads
 from .threads import PARALLEL_REGION, thread_count, use_threads
+
+NEARER = 1e-3  # part of a gradient that passed, from which the next one does, where a minimum was too far off
 
 
 class Run:
@@ -443,8 +445,8 @@ class Run:
     def leave_for(self, lower: Lower) -> bool:
         """Go on from a point lower than the best one; return whether this run can.
 
-        Unless that is a saddle, the start was so high that nothing counts beside it: the best point is
-        taken for the start.
+        Unless that is a saddle, the gradient has to fall further than was asked for, as the minimum was far
+        off where it passed. From a start so high that nothing counts beside it, the best point is the start.
         """
         if self.state.vectors.steps is None:
             return False
@@ -457,7 +459,11 @@ class Run:
         s.slope, s.part, s.modelled, s.nit = 2.0 * (lower.f - s.fun_best), 1.0, 0, s.nit + 1
         s.length_tried = float(np.linalg.norm((v.spare - v.x[s.x_best]) / v.scale))
         if not lower.saddle:
-            s.fun_first, s.gradient_norm_first = s.fun_best, s.gradient_norm_best
+            if abs(s.fun_first) > HIGH:
+                s.fun_first, s.gradient_norm_first = s.fun_best, s.gradient_norm_best
+            elif o.gtol > 0.0:
+                most = NEARER / o.gtol * s.gradient_norm_best
+                s.gradient_norm_first = min(s.gradient_norm_first, most)
         s.learning_rate = AUTOMATIC["first_rate"]
         return True
 

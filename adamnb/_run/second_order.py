@@ -13,6 +13,8 @@ from .._compiled.stops import ROUNDINGS, SINGLE
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]  # f and its gradient
 
 PROBES = (-0.1, 0.1, -0.01, 0.01)  # how far to go along a flat direction, in units of x_scale
+CLOSER = 0.01  # how far, to see whether it is flat
+ROUNDED = 7  # errors of a difference that its largest may have
 DESCENT = 200  # iterations of a descent
 HOPELESS = 5  # of them in which f has fallen so little that it will never be low enough
 ELSEWHERE = 0.1  # Newton's step, in units of x_scale, from which the minimum is elsewhere ...
@@ -67,7 +69,7 @@ def stationary(
     if bounds is not None:
         low, high = bounds
         held = (low == high) | (((x <= low) | (x >= high)) & (np.abs(g) * scale > push))
-    error = SINGLE if in_single(x, g) else DOUBLE
+    error = SINGLE if in_single(x, f, g) else DOUBLE
     least = least_fall(f) + vanished
     return Stationary(
         x,
@@ -83,9 +85,13 @@ def stationary(
     )
 
 
-def in_single(x: np.ndarray, g: np.ndarray) -> bool:
-    """Return whether a gradient at x has been computed in float32."""
-    return x.dtype == np.float32 or all(map(is_single, g))
+def in_single(x: np.ndarray, f: float, g: np.ndarray) -> bool:
+    """Return whether f and its gradient at x have been computed in float32.
+
+    The gradient alone does not tell: what rounding leaves of one that vanishes are a few bits.
+    """
+    telling = [value for value in (f, *g) if value != 0]
+    return x.dtype == np.float32 or (bool(telling) and all(map(is_single, telling)))
 
 
 def is_single(value: float) -> bool:
@@ -138,19 +144,26 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
         if value < -doubt:
             return below(evaluate, at, direction)
         return unfinished(evaluate, at, -slope / unit**2)
-    rows = hessian(evaluate, at)
-    # x**3 curves upwards on one side alone, and a start may be where it does not curve.
-    other = rows if at.g.any() else hessian(evaluate, at, -1.0)
+    way, rounded = at.error**0.5, at.error**0.5
+    if not at.g.any():  # a start may be where f does not curve
+        way = max(way, SINGLE**0.5)
+        rounded = at.error / way
+    rows = hessian(evaluate, at, way)
+    other = rows if at.g.any() else hessian(evaluate, at, -way)  # x**3 curves upwards on one alone
     if not (np.isfinite(rows).all() and np.isfinite(other).all()):
         return None
     unit = np.sqrt(np.abs(rows.diagonal()))
     unit[unit == 0] = np.sqrt(np.abs(rows).max()) or 1.0
     units = unit[:, None] * unit
-    values, vectors, doubt = eigen(rows / units, other / units, at.error**0.5)
+    values, vectors, doubt = eigen(rows / units, other / units, rounded)
     if values[0] < -doubt:
         return below(evaluate, at, of_length_one(vectors[:, 0] / unit))
-    curved, along = values > doubt, slope / unit @ vectors
-    step = -slope / unit**2
+    curved = values > doubt
+    if curved.any() and not curved.all():
+        closer = looked_closer(evaluate, at, unit, (values, vectors), curved)
+        if closer is not None:
+            (values, vectors), curved = closer, np.full(curved.shape, True)
+    along, step = slope / unit @ vectors, -slope / unit**2
     if curved.any():
         step = -(vectors[:, curved] @ (along[curved] / values[curved])) / unit
     lower = unfinished(evaluate, at, step)
@@ -181,13 +194,12 @@ def found_again(evaluate: Evaluate, at: Stationary) -> Lower | None:
     return None if found is None else Lower(*found, saddle=False)
 
 
-def hessian(evaluate: Evaluate, at: Stationary, side: float = 1.0) -> np.ndarray:
-    """Return the Hessian of the free variables in units of their scale, by differences to a side.
+def hessian(evaluate: Evaluate, at: Stationary, h: float) -> np.ndarray:
+    """Return the Hessian of the free variables in units of their scale, by differences over a way h.
 
     It is not yet symmetric, and NaN where it is not finite.
     """
     rows = np.empty((at.free.size, at.free.size))
-    h = side * at.error**0.5
     with np.errstate(all="ignore"):
         for row, i in zip(rows, at.free, strict=True):
             shifted = at.x.copy()
@@ -203,13 +215,47 @@ def eigen(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the eigenvalues of a Hessian, its eigenvectors, and what the former are uncertain by.
 
-    `other` is the same of the other side. Both have been divided by the roots of the diagonal: the signs
+    It is that in the middle of `rows` and `other`, those of the other side. Both have been divided by the roots of the diagonal: the signs
     of eigenvalues stay (Sylvester), and a variable of small curvature is not lost in the rounding of
     another.
     """
-    values, vectors = np.linalg.eigh((rows + rows.T) / 2)
-    apart = max(np.abs(rows - rows.T).max(), np.abs(rows - other).max())
-    return values, vectors, max(apart, 7 * error) * len(rows)
+    middle = (rows + other) / 2
+    values, vectors = np.linalg.eigh((middle + middle.T) / 2)
+    apart = max(np.abs(middle - middle.T).max(), np.abs(rows - middle).max())
+    return values, vectors, max(apart, ROUNDED * error) * len(rows)
+
+
+def looked_closer(
+    evaluate: Evaluate,
+    at: Stationary,
+    unit: np.ndarray,
+    spectrum: tuple[np.ndarray, np.ndarray],
+    curved: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return a spectrum if the values that may be 0 are positive, as a longer way along them tells, or None.
+
+    What rounding makes of differences is less there, by the ratio of the ways: f of condition 1e10 is told
+    from one that is flat.
+    """
+    values, vectors = spectrum
+    flat, stiff, count = vectors[:, ~curved], vectors[:, curved], len(values)
+    sides, error = [], at.error / CLOSER
+    for side in (CLOSER, -CLOSER):
+        rows, across = np.empty((flat.shape[1],) * 2), np.empty(flat.T.shape[:1] + stiff.shape[1:])
+        for k, v in enumerate(flat.T):
+            shifted = at.moved(side, of_length_one(v / unit))
+            moved = ((shifted - at.x)[at.free] / at.scale[at.free] * unit) @ v
+            with np.errstate(all="ignore"):
+                change = (evaluate(shifted)[1] - at.g)[at.free] * at.scale[at.free] / unit / moved
+            rows[k], across[k] = change @ flat, change @ stiff
+            if not rows[k, k] - across[k] ** 2 @ (1 / values[curved]) > ROUNDED * error * count:
+                return None
+        # What is left of it where the others follow: the Schur complement.
+        sides.append(rows - across / values[curved] @ across.T)
+    lowest, turned, doubt = eigen(sides[0], sides[1], error)
+    if not lowest[0] > doubt * count:
+        return None
+    return np.append(lowest, values[curved]), np.hstack([flat @ turned, stiff])
 
 
 def product(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> np.ndarray:
@@ -256,7 +302,7 @@ def lanczos(
     basis, products = basis[:steps], products[:steps]
     ritz = products @ basis.T
     values, vectors = np.linalg.eigh((ritz + ritz.T) / 2)
-    doubt = max(np.abs(ritz - ritz.T).max(), 7 * at.error**0.5 * np.abs(values).max())
+    doubt = max(np.abs(ritz - ritz.T).max(), ROUNDED * at.error**0.5 * np.abs(values).max())
     return values[0], of_length_one(basis.T @ vectors[:, 0] / unit), doubt
 
 
