@@ -260,14 +260,12 @@ def go(p, frame, at, h, into, radius, floor, square):
         part, length = 1.0, sqrt(square)
         if length > radius or not modelled:
             part = radius / length if length > 0.0 else 0.0
-        move(
-            sums, 3, n, (x, g, h, x.dtype.type(part), *into, frame.scale, frame.lower, frame.upper)
-        )
+        step = x.dtype.type(part)
+        move(sums, 3, n, (x, g, h, step, *into, frame.scale, frame.lower, frame.upper))
         slope, square, size = sums.total[0], sums.total[1], sums.total[2]
         if slope < 0.0 or not modelled:
             break
-        take_gradient(
-            sums, 2, n, (h, x, g, frame.scale, frame.lower, frame.upper, free)
-        )  # bounds have spoilt it
+        # Bounds have spoilt it.
+        take_gradient(sums, 2, n, (h, x, g, frame.scale, frame.lower, frame.upper, free))
         modelled = False
     return part if modelled else -1.0, slope, sqrt(square), sqrt(size)

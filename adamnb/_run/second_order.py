@@ -215,9 +215,9 @@ def eigen(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the eigenvalues of a Hessian, its eigenvectors, and what the former are uncertain by.
 
-    It is that in the middle of `rows` and `other`, those of the other side. Both have been divided by the roots of the diagonal: the signs
-    of eigenvalues stay (Sylvester), and a variable of small curvature is not lost in the rounding of
-    another.
+    It is the mean of `rows` and `other`, those of the other side. Both have been divided by the roots of
+    the diagonal: the signs of eigenvalues stay (Sylvester), and a variable of small curvature is not lost in
+    the rounding of another.
     """
     middle = (rows + other) / 2
     values, vectors = np.linalg.eigh((middle + middle.T) / 2)
