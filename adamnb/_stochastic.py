@@ -187,20 +187,7 @@ def minimize_stochastic(
     """
     clock = time.perf_counter(), code.seconds
     given = merged(options, option)
-    for name in OF_VALUES:
-        if given.get(name) is not None:
-            raise ValueError(
-                f"`{name}` speaks of single values of f, and these are means over a few rows, of which none"
-                f" is believed; got {given[name]!r}: leave it out. `gtol` is judged over all rows."
-            )
-    if given.get("comm") is not None:
-        raise ValueError("`comm` is of `minimize`; leave it out.")
-    if "progress" in given:
-        raise TypeError(
-            "`progress` is an argument of `minimize_stochastic`, not one of its options."
-        )
-    if on_device(x0):
-        raise TypeError("`x0` must be in the host's memory; it is on a GPU: pass a NumPy array.")
+    _refuse(given, x0)
     structure, vector = start_of(x0)
     given, bounds = structure.options(given), structure.bounds(bounds)
     row = solver_of("adam" if method is None else method).method
@@ -253,6 +240,24 @@ def minimize_stochastic(
     if o["disp"]:
         report(result)
     return result
+
+
+def _refuse(given: Mapping[str, Any], x0: Any) -> None:
+    """Raise if what belongs to other calls is given."""
+    for name in OF_VALUES:
+        if given.get(name) is not None:
+            raise ValueError(
+                f"`{name}` speaks of single values of f, and these are means over a few rows, of which none"
+                f" is believed; got {given[name]!r}: leave it out. `gtol` is judged over all rows."
+            )
+    if given.get("comm") is not None:
+        raise ValueError("`comm` is of `minimize`; leave it out.")
+    if "progress" in given:
+        raise TypeError(
+            "`progress` is an argument of `minimize_stochastic`, not one of its options."
+        )
+    if on_device(x0):
+        raise TypeError("`x0` must be in the host's memory; it is on a GPU: pass a NumPy array.")
 
 
 def _require_whole(name: str, value: Any, low: int) -> None:
