@@ -36,7 +36,15 @@ from .._problem.arguments import SCHEMES
 from .._problem.shards import ALONE
 from .contradiction import contradiction, ways
 from .escape import falls_for_ever, unchanged
-from .second_order import UNFINISHED, Lower, Stationary, in_single, lower_point, stationary
+from .second_order import (
+    UNFINISHED,
+    Lower,
+    Stationary,
+    in_single,
+    least_fall,
+    lower_point,
+    stationary,
+)
 
 ESCAPES = 5  # saddles that are left, at most
 # Tests that a saddle meets as well.
@@ -119,8 +127,11 @@ class Finish:
             run.detail = f"{run.problem.structure.name_of(i)} {'grows' if up else 'falls'}"
             if fall > at.least:
                 return FALLS, None
-            lower = lower_point(self.evaluate, at, self.o["verify"]) if self.high else None
-            return AT_LIMIT if lower is None else LOWER, lower
+            if not self.high:
+                return AT_LIMIT, None
+            lower = lower_point(self.evaluate, at, self.o["verify"])
+            on = lower is not None or fall > least_fall(at.f)
+            return LOWER if on else AT_LIMIT, lower
         if not self.differs:
             found = contradiction(self.evaluate, at, self.o["verify"])
             if found is not None:
