@@ -15,9 +15,9 @@ import numpy as np
 
 import adamnb
 
-INTERPRETED = {"callback": lambda x: None}  # every iteration is wanted in Python
-
 SAVED = Path(__file__).with_name("data") / "bits.json"
+INTERPRETED = {"callback": lambda x: None}  # every iteration is wanted in Python
+FEW = 10  # problems of a set
 RUNS = {
     "automatic": {"maxiter": 2_000},
     "without pairs": {"maxiter": 2_000, "memory": 0},
@@ -44,9 +44,6 @@ def evaluated(problem):
         with np.errstate(all="ignore"):
             values += [np.array([own.fun(x, g, *own.args)]), g]
     return digest(*values)
-
-
-FEW = 10  # problems of a set
 
 
 def bits_of(name, problems):

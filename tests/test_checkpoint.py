@@ -241,7 +241,7 @@ def test_saved_on_the_way(interpreted, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "write", lambda path, state: kept.append(pickle.dumps(state)))
     options = {"interpreted": interpreted, "history": True}
     whole = quartics(**options, checkpoint=tmp_path / "run", checkpoint_every=0)
-    assert len(kept) > (15 if interpreted else 2)
+    assert len(kept) > (30 if interpreted else 2)
     for state in map(pickle.loads, kept[:: max(1, len(kept) // 8)]):
         state = {name: value for name, value in state.items() if not name.startswith("label.")}
         assert_same(quartics(**options, state=state), whole)
