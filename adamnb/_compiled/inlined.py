@@ -1,7 +1,7 @@
 """Functions that are compiled into others alone: neither optimised nor made machine code by themselves.
 
 Numba does both to every function, and once more to its code in each caller that inlines it: a third of the
-time to the first result.
+time to the first result. By Numba's own classes, which are not public: a new release may change them.
 """
 
 from typing import Any

@@ -49,14 +49,14 @@ class Frame(NamedTuple):
 
 
 @copied
-def pairs_of(v):
+def as_pairs(v):
     """Return the pairs of a run."""
     sums = Sums(v.sums, v.parts, v.ranks)
     return Pairs(v.steps, v.changes, v.table, v.order, v.metric, v.free, sums)
 
 
 @copied
-def frame_of(v):
+def as_frame(v):
     """Return units and bounds of a run."""
     return Frame(v.scale, v.lower, v.upper)
 

@@ -40,7 +40,7 @@ from .loops import (
     sweep_all,
 )
 from .method import kind_of
-from .pairs import frame_of, pairs_of
+from .pairs import as_frame, as_pairs
 from .reasons import BY_NOISE, BY_ROUNDING, GOING, HIGHER
 from .rules import Coefficients, Step, coefficients
 from .sizes import outgrown
@@ -98,7 +98,7 @@ def _judged(method, v, s, o, m, reason):
     def by_pairs(method, v, s, o, m, reason):
         if s.curved:
             finite = reason == GOING
-            how = v.algebra.judge(v.x, v.g, frame_of(v), pairs_of(v), s, o, finite)
+            how = v.algebra.judge(v.x, v.g, as_frame(v), as_pairs(v), s, o, finite)
             if how == NOISY and o.looks_out > 0.0:
                 s.stop = BY_NOISE
                 return True, m
@@ -170,7 +170,7 @@ def _stepped(method, v, s, o, m, origin):
 
     def by_pairs(method, v, s, o, m, origin):
         if s.curved:
-            if v.algebra.step(v.x, v.g, v.spare, frame_of(v), pairs_of(v), s, o):
+            if v.algebra.step(v.x, v.g, v.spare, as_frame(v), as_pairs(v), s, o):
                 return GOING
             take_best(s)
             if rested(s, o):

@@ -104,7 +104,7 @@ class Finish:
     @property
     def high(self) -> bool:
         """Whether f started so high that nothing counts beside it."""
-        return abs(self.s.fun_first) > HIGH
+        return began_high(self.s)
 
     def lower_point(self) -> Lower | None:
         """Return a point near the best that shows it to be no minimum, if it is none."""
@@ -185,6 +185,11 @@ class Finish:
             scaled, x / size, method=method, jac=True, bounds=box, options=options
         )
         return result.status != 1
+
+
+def began_high(s: Any) -> bool:
+    """Return whether f started so high that nothing counts beside it."""
+    return bool(abs(s.fun_first) > HIGH)
 
 
 def lost(run: Any, reason: int) -> bool:

@@ -41,7 +41,7 @@ from .._problem.objective import Objective, wrong_shape
 from .._problem.options import checked_rate
 from .._problem.problem import Problem
 from .checkpoint import Checkpoint
-from .finish import ESCAPES, HIGH
+from .finish import ESCAPES, began_high
 from .noise import UnderNoise
 from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS_ALONE, steps_in
 from .progress import Point
@@ -459,7 +459,7 @@ class Run:
         s.slope, s.part, s.modelled, s.nit = 2.0 * (lower.f - s.fun_best), 1.0, 0, s.nit + 1
         s.length_tried = float(np.linalg.norm((v.spare - v.x[s.x_best]) / v.scale))
         if not lower.saddle:
-            if abs(s.fun_first) > HIGH:
+            if began_high(s):
                 s.fun_first, s.gradient_norm_first = s.fun_best, s.gradient_norm_best
             elif o.gtol > 0.0:
                 most = NEARER / o.gtol * s.gradient_norm_best

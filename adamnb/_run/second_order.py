@@ -144,10 +144,8 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
         if value < -doubt:
             return below(evaluate, at, direction)
         return unfinished(evaluate, at, -slope / unit**2)
-    way, rounded = at.error**0.5, at.error**0.5
-    if not at.g.any():  # a start may be where f does not curve
-        way = max(way, SINGLE**0.5)
-        rounded = at.error / way
+    # Where no gradient is left, as at a start, f may curve further off alone.
+    way = (at.error if at.g.any() else max(at.error, SINGLE)) ** 0.5
     rows = hessian(evaluate, at, way)
     other = rows if at.g.any() else hessian(evaluate, at, -way)  # x**3 curves upwards on one alone
     if not (np.isfinite(rows).all() and np.isfinite(other).all()):
@@ -155,7 +153,7 @@ def lower_point(evaluate: Evaluate, at: Stationary, gradients: int) -> Lower | N
     unit = np.sqrt(np.abs(rows.diagonal()))
     unit[unit == 0] = np.sqrt(np.abs(rows).max()) or 1.0
     units = unit[:, None] * unit
-    values, vectors, doubt = eigen(rows / units, other / units, rounded)
+    values, vectors, doubt = eigen(rows / units, other / units, at.error / way)
     if values[0] < -doubt:
         return below(evaluate, at, of_length_one(vectors[:, 0] / unit))
     curved = values > doubt
@@ -241,13 +239,11 @@ def looked_closer(
     flat, stiff, count = vectors[:, ~curved], vectors[:, curved], len(values)
     sides, error = [], at.error / CLOSER
     for side in (CLOSER, -CLOSER):
-        rows, across = np.empty((flat.shape[1],) * 2), np.empty(flat.T.shape[:1] + stiff.shape[1:])
+        rows = np.empty((flat.shape[1], flat.shape[1]))
+        across = np.empty((flat.shape[1], stiff.shape[1]))
         for k, v in enumerate(flat.T):
-            shifted = at.moved(side, of_length_one(v / unit))
-            moved = ((shifted - at.x)[at.free] / at.scale[at.free] * unit) @ v
-            with np.errstate(all="ignore"):
-                change = (evaluate(shifted)[1] - at.g)[at.free] * at.scale[at.free] / unit / moved
-            rows[k], across[k] = change @ flat, change @ stiff
+            curvature = product(evaluate, at, v / unit, side) / unit
+            rows[k], across[k] = curvature @ flat, curvature @ stiff
             if not rows[k, k] - across[k] ** 2 @ (1 / values[curved]) > ROUNDED * error * count:
                 return None
         # What is left of it where the others follow: the Schur complement.
@@ -258,12 +254,12 @@ def looked_closer(
     return np.append(lowest, values[curved]), np.hstack([flat @ turned, stiff])
 
 
-def product(evaluate: Evaluate, at: Stationary, direction: np.ndarray) -> np.ndarray:
+def product(evaluate: Evaluate, at: Stationary, direction: np.ndarray, way: float) -> np.ndarray:
     """Return the Hessian of the free variables, in units of their scale, times a direction.
 
-    It is a forward difference, NaN where that cannot be had.
+    It is a difference over a way in these units, NaN where that cannot be had.
     """
-    shifted = at.moved(at.error**0.5 / np.abs(direction).max(), direction)
+    shifted = at.moved(way / np.abs(direction).max(), direction)
     moved = (shifted - at.x)[at.free] / at.scale[at.free]
     with np.errstate(all="ignore"):
         change = (evaluate(shifted)[1] - at.g)[at.free] * at.scale[at.free]
@@ -274,7 +270,8 @@ def row_norms(evaluate: Evaluate, at: Stationary) -> np.ndarray:
     """Return estimates of the norms of the rows of the Hessian, by products with random signs."""
     rng, squares = np.random.default_rng(0), np.zeros(at.free.size)
     for _ in range(SIGNS):
-        squares += product(evaluate, at, rng.choice([-1.0, 1.0], at.free.size)) ** 2 / SIGNS
+        signs = rng.choice([-1.0, 1.0], at.free.size)
+        squares += product(evaluate, at, signs, at.error**0.5) ** 2 / SIGNS
     return np.sqrt(squares)
 
 
@@ -296,7 +293,7 @@ def lanczos(
             steps = k
             break
         basis[k] = q / norm
-        products[k] = q = product(evaluate, at, basis[k] / unit) / unit
+        products[k] = q = product(evaluate, at, basis[k] / unit, at.error**0.5) / unit
         if not np.isfinite(q).all():
             return 1.0, q, 0.0
     basis, products = basis[:steps], products[:steps]

@@ -123,9 +123,8 @@ class _Team:
         working = set(self.members)
         while working:
             try:
-                part = self.queue.get(
-                    timeout=0.2
-                )  # a wait without end would not see Ctrl-C everywhere
+                # A wait without end would not see Ctrl-C everywhere.
+                part = self.queue.get(timeout=0.2)
             except Empty:
                 part = None
             except KeyboardInterrupt as interrupt:  # what has been found is to be had all the same
