@@ -1,7 +1,8 @@
 """Fits of curves with standard errors, by `curve_fit` here and by SciPy's: time a fit.
 
-Both get the same model, a Numba function of arrays, and the same starts. That both find the same is
-asserted, parameters within a thousandth of their standard errors, and these to 1e-4.
+Both get the same model, a Numba function of arrays, and the same starts; ours gets tolerances with which it
+ends as near to the minimum, and as it comes it is a row more. How far from the minimum they end, in standard
+errors, is shown, and asserted: of nine in ten curves and of the farthest. Standard errors agree to 1e-4.
 """
 
 import warnings
@@ -16,6 +17,7 @@ import adamnb
 
 SUBSET = 300  # curves that SciPy fits one by one
 COUNTED = 100  # photons of a spot, at its peak
+TOLERANCES = {"ftol": 1e-8, "xtol": 1e-8}  # those of SciPy are 1.49e-8
 GPUFIT = 1 / 61_000  # seconds a fit, its CPU version, as published (Przybylski et al. 2017)
 
 
@@ -32,17 +34,30 @@ def _one_by_one(fit, **options):
     return loop
 
 
-def _all_at_once(fit, threads):
-    return lambda: adamnb.curve_fit(fit.model, fit.args[0], fit.data[0], fit.x0, threads=threads)
+def _all_at_once(fit, threads, **options):
+    return lambda: adamnb.curve_fit(
+        fit.model, fit.args[0], fit.data[0], fit.x0, threads=threads, **options
+    )
 
 
-def _check(ours, theirs):
-    """Assert that both have found the same, where SciPy has."""
+def _distances(fit, popt):
+    """How far some of the curves end from their minimum, in standard errors of the parameter farthest off."""
+    some = slice(None, len(popt))
+    minimum = adamnb.curve_fit(
+        fit.model, fit.args[0], fit.data[0][some], popt, ftol=0, xtol=0, gtol=1e-10
+    )
+    return np.abs((popt - minimum.popt) / minimum.perr).max(axis=1)
+
+
+def _check(fit, ours, theirs):
+    """Assert that ours ends as near to the minimum as SciPy's; return both distances, of the median."""
     popt, perr = theirs
-    apart = np.abs(ours.popt[:SUBSET] - popt) / perr
-    assert np.median(apart.max(axis=1)) < 1e-3
+    near, far = _distances(fit, ours.popt[:SUBSET]), _distances(fit, popt)
+    assert np.quantile(near, 0.9) <= 1.1 * np.quantile(far, 0.9)
+    assert near.max() <= 1.1 * far.max()
     assert np.median(np.abs(ours.perr[:SUBSET] / perr - 1).max(axis=1)) < 1e-4
     assert ours.success.mean() > 0.999
+    return np.median(near), np.median(far)
 
 
 def _counted(fit):
@@ -61,9 +76,10 @@ def rows(effort, threads):
         assert make in FITS
         fit = make(count)
         calls = [
-            _all_at_once(fit, threads),
+            _all_at_once(fit, threads, **TOLERANCES),
             _one_by_one(fit, jac=fit.jacobian),
             _one_by_one(fit),
+            _all_at_once(fit, threads),
             lambda fit=fit: adamnb.minimize_batch(
                 fit.inplace, fit.x0, fit.args, fit.data, jac="inplace", threads=threads
             ),
@@ -71,19 +87,26 @@ def rows(effort, threads):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # curve_fit: no covariance
             samples = alternate_processes(calls, effort)
-            ours = calls[0]()
-            _check(ours, calls[1]())
+            ours, theirs = _check(fit, calls[0](), calls[1]())
         work = f"a fit with standard errors, {fit.name}, {count:,} of them"
         for k, (rival, least) in enumerate(
             (("curve_fit, compiled Jacobian", reach[0]), ("curve_fit, no Jacobian", reach[1])), 1
         ):
             yield Row(
-                work, "curve_fit", f"SciPy's {rival}", samples[0] / count, samples[k] / SUBSET,
+                work, f"curve_fit, ftol=xtol=1e-8 ({ours:.0e} of the error)",
+                f"SciPy's {rival} ({theirs:.0e})", samples[0] / count, samples[k] / SUBSET,
                 at_least=least,
             )  # fmt: skip
+            yield Row(
+                work,
+                "curve_fit, default",
+                f"SciPy's {rival}",
+                samples[3] / count,
+                samples[k] / SUBSET,
+            )
         yield Row(
-            work, "curve_fit", "minimize_batch of the misfit, gradient by hand, no errors",
-            samples[0] / count, samples[3] / count,
+            work, "curve_fit, default", "minimize_batch of the misfit, gradient by hand, no errors",
+            samples[3] / count, samples[4] / count,
         )  # fmt: skip
     yield from _counts(effort, threads, spots(count))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .cache import alone, copied, inner, seldom
 from .intrinsics import lend, sum_of_products
-from .misfit import LINEAR, cost_of, rows_of
+from .misfit import LINEAR, cost_of, rows_of, weigh
 from .reasons import (
     BAD_DATA,
     BAD_FUN,
@@ -30,7 +30,7 @@ from .reasons import (
 )
 from .records import record
 from .triangles import TINY, add, dot, invert, triangularise
-from .trust import drop, gather, learn_radius, within_radius
+from .trust import drop, gather, independent, learn_radius, within_radius
 
 FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
 BEFORE = 0.95  # part of the way to a bound that a first step across it makes
@@ -48,6 +48,9 @@ FIT = record(
         "best",  # row of the residuals at p; the other one is for the trial point
         "begun",  # whether the first point has been evaluated
         "restricted", "bounded",  # whether the radius, or a bound, shortened the step
+        "open",  # whether no parameter has a bound
+        "full",  # whether no column of the Jacobian depends on others
+        "fixed",  # how many parameters are
         "plain",  # whether rows of the Jacobian are in the right units as they are
         "direct",  # whether the last accepted step was not restricted
         "points",  # that count
@@ -91,8 +94,8 @@ class Work(NamedTuple):
     newton: Any  # free part of a step
     units: Any  # scale of the free parameters
     direction: Any
-    scale: Any  # D
-    norms: Any  # of the columns of the Jacobian
+    scale: Any  # squares of D
+    squares: Any  # of the norms of the Jacobian's columns
     fixed: Any  # 1.0 where a parameter does not move, or moves to its bound
     beyond: Any  # where the last accepted step would have crossed a bound: -1.0 the lower one, 1.0 the upper
     coming: Any  # the same of the next step
@@ -127,26 +130,29 @@ def start(curve, w, s, o):
     s.nfev = s.njev = s.best = s.begun = s.restricted = s.bounded = s.direct = 0
     s.cost = s.predicted = s.actual = s.slope = inf
     s.radius = s.length = s.damping = s.last_damping = s.size = s.gain = 0.0
+    s.open, s.fixed = 1, w.p.size
     for j in range(w.p.size):
         if not abs(w.trial[j]) < inf:
             return BAD_START
         w.scale[j] = w.coming[j] = 0.0
         w.p[j] = w.trial[j]
         w.trial[w.p.size + j], w.trial[2 * w.p.size + j] = curve.low[j], curve.high[j]
-    plain, finite, some, points = o.loss == LINEAR and curve.root.size == 0, True, False, 0
+        if curve.low[j] > -inf or curve.high[j] < inf:
+            s.open = 0
     scaled = w.residuals[1]
-    for i in range(curve.y.size):
-        weight = curve.weights[i]
-        scaled[i] = weight * curve.y[i] if weight != 0.0 else 0.0
-        finite, plain = finite and abs(scaled[i]) < inf, plain and weight == 1.0
-        some = some or scaled[i] != 0.0
-        points += weight != 0.0
-    s.plain, s.points, s.freedom = plain, points, max(points - w.p.size, 1.0)
+    s.points, ones = weigh(curve.y, curve.weights, scaled)
+    s.plain = o.loss == LINEAR and curve.root.size == 0 and ones == curve.y.size
+    s.freedom = max(s.points - w.p.size, 1.0)
     square = sum_of_products(scaled, scaled)
     s.rounding = 0.5 * ROUNDED * ROUNDED * square
-    if not finite or points == 0:
-        return BAD_DATA
-    return OUT_OF_RANGE if square == inf or (some and square < TINY) else GOING
+    if s.points > 0 and TINY <= square < inf:
+        return GOING
+    largest = 0.0
+    for i in range(curve.y.size):
+        if not abs(scaled[i]) < inf:
+            return BAD_DATA
+        largest = max(largest, abs(scaled[i]))
+    return BAD_DATA if s.points == 0 else GOING if largest == 0.0 else OUT_OF_RANGE
 
 
 @inner
@@ -159,7 +165,7 @@ def judge(s):
 
 
 @copied
-def linearise(curve, w, s):
+def linearise(curve, w, s, o):
     """Go to the trial point, with the Jacobian there in `w.jac`; return False if that is not finite."""
     n, jac = w.p.size, w.jac
     if s.plain == 0:
@@ -171,16 +177,18 @@ def linearise(curve, w, s):
         return False
     s.actual, s.direct = s.cost - s.trial_cost, s.restricted == 0
     s.cost, s.best = s.trial_cost, 1 - s.best
-    size = 0.0
+    size, s.full = 0.0, 1
     for j in range(n):
         w.p[j], w.upper[n, j], w.beyond[j] = w.trial[j], w.damped[n, j], w.coming[j]
         square = 0.0
         for i in range(j + 1):
             element = w.upper[j, i] = w.damped[j, i]
             square += element * element
-        w.norms[j] = sqrt(square)
-        w.scale[j] = max(w.scale[j], w.norms[j])
-        size += (w.scale[j] * w.p[j]) ** 2
+        w.squares[j] = square
+        w.units[j] = w.scale[j] = max(w.scale[j], square)
+        if not independent(w.upper[j, j], square, o.rank):
+            s.full = 0
+        size += w.scale[j] * w.p[j] * w.p[j]
     s.size = sqrt(size)
     if s.begun == 0:
         s.begun = 1
@@ -189,15 +197,20 @@ def linearise(curve, w, s):
 
 
 @inner
-def hold(curve, w):
+def hold(curve, w, s):
     """Hold the parameters at a bound that the cost falls beyond; no other has a step yet."""
+    if s.open != 0 and s.fixed == 0:
+        return
+    s.fixed = 0
     for j in range(w.p.size):
         w.fixed[j] = w.step[j] = w.coming[j] = 0.0
+        w.units[j] = w.scale[j]
         at_low, at_high = w.p[j] <= curve.low[j], w.p[j] >= curve.high[j]
         if at_low or at_high:
             slope = dot(w.upper[j], w.upper[w.p.size], 0, j + 1)
             if (at_low and slope >= 0.0) or (at_high and slope <= 0.0):
                 w.fixed[j] = 1.0
+                s.fixed += 1
 
 
 @copied
@@ -219,26 +232,29 @@ def to_bounds(curve, w, s):
             side = -1.0 if new < curve.low[j] else 1.0
             way = (curve.low[j] if side < 0.0 else curve.high[j]) - w.p[j]
             falls = side * dot(w.upper[j], w.upper[w.p.size], 0, j + 1) < 0.0
-            ends = falls and w.beyond[j] == side and abs(way) * w.scale[j] <= NEAR * s.size
+            ends = falls and w.beyond[j] == side and abs(way) * sqrt(w.scale[j]) <= NEAR * s.size
             w.step[j] = way if ends else BEFORE * way
             w.coming[j], w.fixed[j], crossed = side, 1.0, True
+            s.fixed += 1
     return crossed
 
 
 @copied
-def promised(curve, w, s):
+def promised(curve, w, s, step, whole):
     """Write the trial point, and what the model promises of it; return whether it is another point."""
     n, length, slope, bend, moved = w.p.size, 0.0, 0.0, 0.0, False
     for j in range(n):
-        w.trial[j] = min(max(w.p[j] + w.step[j], curve.low[j]), curve.high[j])
+        w.trial[j] = min(max(w.p[j] + step[j], curve.low[j]), curve.high[j])
         moved = moved or w.trial[j] != w.p[j]
-        length += (w.scale[j] * w.step[j]) ** 2
-    s.length, s.slope, s.predicted = sqrt(length), -2.0 * s.gain, s.gain
+    s.length, s.slope, s.predicted = whole, -2.0 * s.gain, s.gain
     if s.restricted != 0 or s.bounded != 0:  # else R s = -q
+        for j in range(n):
+            length += w.scale[j] * step[j] * step[j]
+        s.length = sqrt(length)
         for i in range(n):
             w.direction[i] = 0.0
         for j in range(n):
-            add(w.direction, w.step[j], w.upper[j], 0, j + 1)
+            add(w.direction, step[j], w.upper[j], 0, j + 1)
         for i in range(n):
             slope += w.direction[i] * w.upper[n, i]
             bend += w.direction[i] * w.direction[i]
@@ -276,10 +292,10 @@ def propose(curve, w, s, o, accepted):
     if s.begun == 0:
         return BAD_JAC if s.trial_cost < inf else BAD_FUN
     tested, s.bounded = False, 0
-    hold(curve, w)
+    hold(curve, w, s)
     while s.radius > SMALLEST * s.size:
-        free, a = gather(w)
-        if drop(w, a, o.rank):
+        free, a = gather(w, s)
+        if drop(w, s, a, o.rank):
             continue
         whole = within_radius(w, s, a, free)
         if not tested:
@@ -287,17 +303,20 @@ def propose(curve, w, s, o, accepted):
             tested, reason = True, at_rest(s, o, whole, accepted)
             if reason != GOING:
                 return reason
-        if to_bounds(curve, w, s):
-            s.bounded = 1
-            continue
-        if not promised(curve, w, s):
+        step = w.newton
+        if s.open == 0 or s.fixed != 0:
+            step = w.step
+            if to_bounds(curve, w, s):
+                s.bounded = 1
+                continue
+        if not promised(curve, w, s, step, whole):
             return STUCK
         if s.predicted > 0.0:
             if s.njev == 1:
                 s.radius = min(s.radius, s.length)
             return BY_MAXFUN if s.nfev >= o.max_nfev else GOING
         s.radius, s.bounded = 0.25 * s.radius, 0
-        hold(curve, w)
+        hold(curve, w, s)
     return STUCK
 
 
@@ -310,15 +329,16 @@ def covariance(curve, w, s, o, matrix):
 
     A parameter whose bounds are equal is none: it varies with nothing.
     """
-    n, condition, inverse = w.p.size, 0.0, w.damped
+    n, condition, inverse, s.fixed = w.p.size, 0.0, w.damped, 0
     for j in range(n):
         w.fixed[j], w.step[j] = 1.0 if curve.low[j] == curve.high[j] else 0.0, 0.0
-    free, a = gather(w)
+        s.fixed += curve.low[j] == curve.high[j]
+    free, a = gather(w, s)
     invert(a, inverse, free)
     for j in range(free):
-        norm = sqrt(dot(a[j], a[j], 0, j + 1))
+        square = dot(a[j], a[j], 0, j + 1)
         for i in range(j, free):
-            condition += (norm * inverse[i, j]) ** 2
+            condition += square * inverse[i, j] * inverse[i, j]
     factor = 1.0
     if o.absolute == 0:
         factor = 2.0 * s.cost / (s.points - free) if s.points > free else inf
@@ -345,7 +365,7 @@ def advance(curve, w, s, o, accepted):
     """Linearise if the point is accepted, and propose the next one; return why there is none, or `GOING`."""
     if accepted:
         s.njev += 1
-        accepted = linearise(curve, w, s)
+        accepted = linearise(curve, w, s, o)
         if not accepted:
             s.radius = 0.1 * min(s.radius, s.length)
     return propose(curve, w, s, o, accepted)

@@ -10,7 +10,7 @@ from math import inf, log1p, sqrt
 import numpy as np
 
 from .cache import copied, inner, kernel
-from .intrinsics import sum_of_products
+from .intrinsics import disjoint, sum_of_products
 from .triangles import TINY, dot
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")
@@ -44,6 +44,31 @@ def whiten(root, a):
 
 
 @kernel
+def weigh(y, weights, scaled):
+    """Write the weighted data; return how many points have a weight, and how many the weight 1."""
+    disjoint()
+    points = ones = 0
+    for i in range(np.uintp(y.size)):
+        w = weights[i]
+        r = w * y[i]
+        scaled[i] = r if w != 0.0 else 0.0
+        points += w != 0.0
+        ones += w == 1.0
+    return points, ones
+
+
+@kernel
+def subtract(values, y, weights, residuals, rows, factors):
+    """Write the weighted residuals twice, and the weights; a value without a weight may be NaN."""
+    disjoint()
+    for i in range(np.uintp(y.size)):
+        w = weights[i]
+        r = (values[i] - y[i]) * w
+        residuals[i] = rows[i] = r if w != 0.0 else 0.0
+        factors[i] = w
+
+
+@kernel
 def cost_of(curve, values, residuals, rows, factors, o):
     """Return the cost of a model's values: half the sum of squares, of losses, or half the deviance.
 
@@ -53,11 +78,7 @@ def cost_of(curve, values, residuals, rows, factors, o):
     y, weights, loss, total = curve.y, curve.weights, o.loss, 0.0
     if loss == POISSON:
         return half_deviance(curve, values, residuals, rows, factors)
-    for i in range(y.size):
-        w = weights[i]
-        r = (values[i] - y[i]) * w if w != 0.0 else 0.0
-        residuals[i] = rows[i] = r
-        factors[i] = w
+    subtract(values, y, weights, residuals, rows, factors)
     if curve.root.size > 0:
         whiten(curve.root, residuals)
         for i in range(y.size):

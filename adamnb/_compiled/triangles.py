@@ -65,14 +65,14 @@ def solve(a, right, x, columns):
         total = right[i]
         for k in range(i + 1, columns):
             total -= a[k, i] * x[k]
-        x[i] = total / a[i, i]
+        x[i] = total * (1.0 / a[i, i])  # no division waits for another
 
 
 @kernel
 def solve_transposed(a, x, columns):
     """Solve R' x = right in place."""
     for j in range(columns):
-        x[j] = (x[j] - dot(a[j], x, 0, j)) / a[j, j]
+        x[j] = (x[j] - dot(a[j], x, 0, j)) * (1.0 / a[j, j])
 
 
 @seldom
@@ -82,7 +82,8 @@ def invert(a, inverse, columns):
         column = inverse[k]
         for j in range(k):
             column[j] = 0.0
-        column[k] = 1.0
-        for j in range(k, -1, -1):
-            column[j] = column[j] / a[j, j]
+        column[k] = 1.0 / a[k, k]
+        add(column, -column[k], a[k], 0, k)
+        for j in range(k - 1, -1, -1):
+            column[j] = column[j] * inverse[j, j]
             add(column, -column[j], a[j], 0, j)

@@ -26,19 +26,15 @@ def stack(w, j, column, rows):
 
 
 @inner
-def gather(w):
+def gather(w, s):
     """Return how many parameters are free, and R and q of these alone.
 
     What the others do with their steps, towards a bound, is part of q.
     """
     n, free = w.p.size, 0
-    for j in range(n):
-        if w.fixed[j] == 0.0:
-            w.units[free] = w.scale[j]
-            free += 1
-    if free == n:
-        return free, w.upper
-    right, free = w.direction, 0
+    if s.fixed == 0:
+        return n, w.upper
+    right = w.direction
     for i in range(n):
         right[i] = w.upper[n, i]
     for j in range(n):
@@ -46,6 +42,7 @@ def gather(w):
             add(right, w.step[j], w.upper[j], 0, j + 1)
         else:
             stack(w, free, w.upper[j], j + 1)
+            w.units[free] = w.scale[j]
             free += 1
     stack(w, free, right, n)
     triangularise(w.stacked, free, w.reduced)
@@ -53,13 +50,22 @@ def gather(w):
 
 
 @inner
-def drop(w, a, rank):
-    """Fix parameters whose columns depend on those before them, of which only so much is left."""
+def independent(left, square, rank):
+    """Return whether a column is more than its error where so much is left of it; `square`, of its norm."""
+    return left * left > rank * rank * square
+
+
+@inner
+def drop(w, s, a, rank):
+    """Fix parameters whose columns depend on those before them; return whether there are any."""
+    if s.fixed == 0 and s.full != 0:
+        return False
     place, dropped = 0, False
     for j in range(w.p.size):
         if w.fixed[j] == 0.0:
-            if not a[place, place] > rank * w.norms[j]:
+            if not independent(a[place, place], w.squares[j], rank):
                 w.fixed[j], dropped = 1.0, True
+                s.fixed += 1
             place += 1
     return dropped
 
@@ -71,7 +77,7 @@ def newton(w, a, free):
     length = 0.0
     for j in range(free):
         w.newton[j] = -w.newton[j]
-        length += (w.units[j] * w.newton[j]) ** 2
+        length += w.units[j] * w.newton[j] * w.newton[j]
     return sqrt(length)
 
 
@@ -80,7 +86,7 @@ def damped(w, a, free, damping):
     """Solve for the free part of the step with a damping, R then in `w.damped`; return its length."""
     for j in range(free):
         stack(w, j, a[j], j + 1)
-        w.stacked[j, free + j] = sqrt(damping) * w.units[j]
+        w.stacked[j, free + j] = sqrt(damping * w.units[j])
     stack(w, free, a[free], free)
     triangularise(w.stacked, free, w.damped)
     return newton(w, w.damped, free)
@@ -89,9 +95,9 @@ def damped(w, a, free, damping):
 @inner
 def growth_of(w, a, free, length):
     """Return |R'^-1 D D s / |D s||**2, by which the length falls with the damping."""
-    u = w.direction
+    u, inverse = w.direction, 1.0 / length
     for j in range(free):
-        u[j] = w.units[j] * w.units[j] * w.newton[j] / length
+        u[j] = w.units[j] * w.newton[j] * inverse
     solve_transposed(a, u, free)
     return dot(u, u, 0, free)
 
@@ -101,7 +107,8 @@ def steepest(w, a, free):
     """Return |D^-1 R' q|: the damping that leaves a step of length 1 is no larger."""
     total = 0.0
     for j in range(free):
-        total += (dot(a[j], a[free], 0, j + 1) / w.units[j]) ** 2
+        slope = dot(a[j], a[free], 0, j + 1)
+        total += slope * (slope / w.units[j])
     return sqrt(total)
 
 
@@ -142,8 +149,7 @@ def within_radius(w, s, a, free):
 @copied
 def learn_radius(s, actual):
     """Learn the radius from what a step achieved; return whether the point is better."""
-    ratio = actual / s.predicted
-    if not ratio > POOR:  # or the cost is infinite
+    if not actual > POOR * s.predicted:  # or the cost is infinite
         bend = -actual - s.slope  # of the parabola along the step, whose lowest point is taken
         factor = min(max(-0.5 * s.slope / bend, 0.1), 0.5) if bend > 0.0 else 0.5
         s.radius = factor * min(s.radius, s.length)
@@ -151,7 +157,7 @@ def learn_radius(s, actual):
     elif s.restricted == 0 and s.bounded == 0:
         s.radius = 2.0 * s.length
         s.last_damping = 0.0
-    elif ratio >= GOOD:
+    elif actual >= GOOD * s.predicted:
         s.radius = max(s.radius, 2.0 * s.length)
         s.last_damping = 0.5 * s.damping
-    return ratio >= ACCEPTED
+    return actual >= ACCEPTED * s.predicted
