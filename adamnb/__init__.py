@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # "as" makes a name public to type checkers
     from ._njit import Solution as Solution
     from ._njit import njit_minimize as njit_minimize
     from ._optimizer import Optimizer as Optimizer
+    from ._run.batch_result import BatchResult as BatchResult
     from ._run.checkpoint import CheckpointError as CheckpointError
     from ._run.fitted import CurveFit as CurveFit
-    from ._run.result import BatchResult as BatchResult
-    from ._run.result import MultistartResult as MultistartResult
+    from ._run.multistart_result import MultistartResult as MultistartResult
     from ._run.result import Result as Result
     from ._statsmodels import statsmodels_fit as statsmodels_fit
     from ._stochastic import minimize_stochastic as minimize_stochastic
@@ -47,11 +47,11 @@ __version__ = "0.1.0"
 # Imported at first use: SciPy's optimize package and Numba's decorators each take as long as the rest. What
 # else the package has by name are the methods, callables of SciPy's protocol.
 _LATER = {
-    "BatchResult": "_run.result",
+    "BatchResult": "_run.batch_result",
     "CheckpointError": "_run.checkpoint",
     "CurveFit": "_run.fitted",
     "GradientCheck": "_check_gradient",
-    "MultistartResult": "_run.result",
+    "MultistartResult": "_run.multistart_result",
     "check_gradient": "_check_gradient",
     "curve_fit": "_curve_fit",
     "hessian": "_derivatives",

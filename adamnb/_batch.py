@@ -33,6 +33,7 @@ from ._problem.rows import several
 from ._problem.structure import starts_of
 from ._run import doubts
 from ._run import progress as shown
+from ._run.batch_result import BatchResult
 from ._run.block import Batch, Solved
 from ._run.checkpoint import (
     Checkpoint,
@@ -44,7 +45,7 @@ from ._run.checkpoint import (
     read,
 )
 from ._run.problems import Problems
-from ._run.result import BatchResult, attach
+from ._run.result import attach
 
 ARGUMENTS = {"workers", "progress"}  # options of `minimize` that are arguments here
 

@@ -17,8 +17,10 @@ from ._problem.flattened import flattened
 from ._problem.objective import Objective
 from ._problem.options import OPTIONS, check
 from ._problem.structure import VECTOR, Structure, Vector, is_tree, structure_of_bounds
+from ._run.batch_result import BatchResult
 from ._run.contradiction import contradiction
-from ._run.result import BatchResult, MultistartResult, attach
+from ._run.multistart_result import MultistartResult
+from ._run.result import attach
 from ._run.second_order import lower_point, stationary
 
 SAMPLERS = {"sobol": qmc.Sobol, "halton": qmc.Halton, "lhs": qmc.LatinHypercube}

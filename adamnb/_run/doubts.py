@@ -9,11 +9,11 @@ from .._compiled.elements import sizes_of
 from .._compiled.reasons import BY_MAXITER, CONTRADICTION
 from .._problem.arguments import is_given
 from .._problem.objective import Objective
+from .batch_result import by_reason
 from .block import Batch, Solved, problem_of
 from .contradiction import contradiction
 from .finish import DOUBTFUL, MET
 from .problems import Problems
-from .result import by_reason
 from .second_order import stationary
 
 FEW = 3  # problems that ended as with a wrong gradient, which are asked whether it is
