@@ -1,5 +1,6 @@
 """The caller's data, starts and bounds of one curve or many: checked, and cut into blocks."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,7 +207,7 @@ def starts_and_bounds(
 
     Without `p0` it is 1 where there are no bounds, and within them else, as SciPy chooses it.
     """
-    count = int(np.prod(lead))
+    count = math.prod(lead)
     low, high = (_side(side, n, lead) for side in _sides(bounds))
     require_room(*((low, high) if lead else (low[0], high[0])))
     p = _feasible(low, high) if p0 is None else np.asarray(real_array(p0, "p0"), float)
@@ -239,6 +240,8 @@ def _sides(bounds: Any) -> tuple[Any, Any]:
 def _side(bound: Any, n: int, lead: tuple[int, ...]) -> np.ndarray:
     """Return one side of the bounds, shape (1, n) or (B, n)."""
     array = np.asarray(real_array(bound, "bounds"), float)
+    if array.ndim == 0:
+        return np.full((1, n), array)
     if array.ndim > 1 and array.shape[:-1] == lead and array.shape[-1] in (1, n):
         array = array.reshape(-1, array.shape[-1])
     elif array.ndim > 1 or array.size not in (1, n):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ from numba.core import types
 from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher
 
-from .._compiled.functions import FunctionType, first_class
+from .._compiled.functions import FunctionType as MachineCode
+from .._compiled.functions import first_class
 from .._compiled.machine_code import array_type, compile_or_load, machine_code
 from .arguments import ADAPTIVE, FORWARD, Pair, real_array
 from .compiled import main_reason, type_of
@@ -24,12 +26,10 @@ AGREEMENT = 1e-10  # of values point by point with those of the whole array, rel
 
 def count_parameters(f: Callable, p0: Any) -> int:
     """Return how many parameters a model has beside x: as many as are in `p0`, or as its signature says."""
-    try:
-        signature = inspect.signature(getattr(f, "py_func", f))
-    except (TypeError, ValueError):
-        signature = None
+    f = getattr(f, "py_func", f)
     if p0 is not None:
-        return _count_starts(p0, signature)
+        return _count_starts(p0, f)
+    signature = _signature_of(f)
     parameters = list(signature.parameters.values()) if signature else []
     named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:]
     if not named:
@@ -39,13 +39,31 @@ def count_parameters(f: Callable, p0: Any) -> int:
     return len(named)
 
 
-def _count_starts(p0: Any, signature: inspect.Signature | None) -> int:
+def _signature_of(f: Callable) -> inspect.Signature | None:
+    try:
+        return inspect.signature(f)
+    except (TypeError, ValueError):
+        return None
+
+
+def _plainly_takes(f: Callable, count: int) -> bool:
+    """Return whether it is plain that f takes so many arguments; to bind its signature takes longer."""
+    if not isinstance(f, FunctionType) or vars(f):  # attributes may tell of another signature
+        return False
+    code = f.__code__
+    least = code.co_argcount - len(f.__defaults__ or ())
+    return least <= count <= code.co_argcount and code.co_kwonlyargcount == 0
+
+
+def _count_starts(p0: Any, f: Callable) -> int:
     """Return how many starts there are; refuse a number of them that `f` is not called with."""
     n = np.atleast_1d(real_array(p0, "p0")).shape[-1]
     if n == 0:
         raise ValueError(f"`p0` must have a number for each parameter of `f`; got {p0!r}.")
+    if _plainly_takes(f, 1 + n):
+        return n
     try:
-        if signature:
+        if signature := _signature_of(f):
             signature.bind("x", *range(n))
     except TypeError as error:
         raise TypeError(
@@ -58,7 +76,7 @@ def _count_starts(p0: Any, signature: inspect.Signature | None) -> int:
 class Rows(NamedTuple):
     """Machine code that gives values and Jacobian at once (`_forward.models`)."""
 
-    type: FunctionType
+    type: MachineCode
     address: int
     x: Any  # as it takes x
     gradient: str
@@ -155,6 +173,8 @@ def _agree(made: Rows, f: CPUDispatcher, x: Any, places: tuple, m: int) -> bool:
             return False
         if whole.shape not in ((), (m,)):
             return False
+        if (values == whole).all():
+            continue
         size = np.abs(whole[np.isfinite(whole)]).max(initial=0.0)
         with np.errstate(invalid="ignore"):  # of two infinities
             same = (values == whole) | (np.abs(values - whole) <= AGREEMENT * size)
@@ -172,8 +192,9 @@ class PythonModel:
 
     def begin(self, bounds: Pair) -> None:
         """Begin a fit within these bounds."""
-        self.bounds, self.scheme = bounds, "2-point" if self.gradient == ADAPTIVE else self.gradient
-        self.norms: np.ndarray | None = None  # of the columns of the last Jacobian
+        self.low, self.high = (side.tolist() for side in bounds)
+        self.scheme = "2-point" if self.gradient == ADAPTIVE else self.gradient
+        self.rows: np.ndarray | None = None  # of the last Jacobian, one for each parameter
         self.further = 0  # evaluations for differences
 
     def refined(self) -> bool:
@@ -191,11 +212,11 @@ class PythonModel:
         m, n = len(values), len(p)
         if callable(self.jac):
             return _numbers("jac", self.jac(self.x, *p), (m, n), "the values and `p0`")
-        columns, steps = np.empty((m, n)), self._steps(p, values)
+        rows, steps = np.empty((n, m)), self._steps(p, values).tolist()
         for j in range(n):
-            columns[:, j] = self._slope(p, j, values, steps[j])
-        self.norms = np.linalg.norm(columns, axis=0)
-        return columns
+            rows[j] = self._slope(p, j, values, steps[j])
+        self.rows = rows
+        return rows.T
 
     def _steps(self, p: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Return the steps of differences: those of SciPy, or, of both sides, by what changes the curve.
@@ -203,11 +224,11 @@ class PythonModel:
         A parameter that is large beside that, as the place of a peak, would be moved too far.
         """
         size = np.where(p == 0, 1.0, np.abs(p))
-        if self.scheme == "3-point" and self.norms is not None:
+        if self.scheme == "3-point" and self.rows is not None:
             spread = np.linalg.norm(values - values.mean())
             spread = max(spread, SMALLEST * np.linalg.norm(values))  # a curve may be level
             with np.errstate(divide="ignore", invalid="ignore"):
-                length = spread / self.norms
+                length = spread / np.linalg.norm(self.rows, axis=1)
             known = (length > UNFELT * np.abs(p)) & (length < np.inf)
             size = np.where(known, np.clip(np.abs(p), SMALLEST * length, length), size)
         return EPS ** STEPS.get(self.scheme, 1.0) * size
@@ -216,14 +237,14 @@ class PythonModel:
         """Return the derivatives with respect to parameter j, by differences within the bounds."""
         if self.scheme == "cs":
             return self._moved(p.astype(complex), j, p[j] + COMPLEX_STEP * 1j, len(values), np.imag)
-        up, down = self.bounds[1][j] - p[j], p[j] - self.bounds[0][j]
-        below, at = values, p[j]
+        below, at = values, p[j].item()
+        up, down = self.high[j] - at, at - self.low[j]
         if self.scheme == "3-point" and min(up, down) >= h:
-            at = p[j] - h
+            at -= h
             below = self._moved(p.copy(), j, at, len(values))
         elif up < h:
             h = -h if down >= h else up if up >= down else -down
-        moved = p[j] + h
+        moved = p[j].item() + h
         if moved == at:  # its bounds are equal
             return np.zeros(len(values))
         return (self._moved(p.copy(), j, moved, len(values)) - below) / (moved - at)
@@ -242,6 +263,8 @@ def _numbers(name: str, returned: Any, shape: tuple[int, ...], of: str) -> np.nd
     """Return what a function of the caller's returned as real numbers of this shape."""
     if returned is None:
         raise TypeError(f"`{name}` must return an array; it returned None.")
+    if type(returned) is np.ndarray and returned.shape == shape and returned.dtype == float:
+        return returned
     if np.ma.is_masked(returned):
         raise TypeError(f"`{name}` must return all values; it returned a masked array.")
     array = np.asarray(returned)

@@ -147,7 +147,8 @@ def said_of_many(
     """Return which curves are known, their status, SciPy's numbers, and why those of each status ended."""
     message: dict[int, str] = {}
     known, (status, numbers) = np.zeros(reasons.shape, bool), np.zeros((2, *reasons.shape), int)
-    for kind, count in zip(*np.unique(reasons, return_counts=True), strict=True):
+    kinds, counts = np.unique(reasons, return_counts=True) if reasons.size > 1 else (reasons, (1,))
+    for kind, count in zip(kinds, counts, strict=True):
         code, here = REASONS[int(kind)].status, reasons == kind
         numbers[here], words = said_of(int(kind), tolerances)
         known[here], status[here] = kind in KNOWN, code
