@@ -202,6 +202,19 @@ def test_a_start_at_the_minimum_is_no_contradiction():
     assert found.f <= mean_logistic(x, g, a, y) + 1e-14
 
 
+def test_no_step_is_made_where_only_rounding_is_left_of_the_gradient():
+    """Where rows are repeated, the minimum of a sample is that of all; no step makes less of it."""
+    a, x, rng = features(7, 2_000, 3)
+    y = a @ x + rng.standard_normal(2_000)
+    x, *_ = np.linalg.lstsq(a, y)
+    data = np.tile(a, (10, 1)), np.tile(y, 10)
+    found = solve(python_mean, x, data, order=np.arange(20_000), jac=True)
+    assert found.reason == BY_STANDARD_ERROR
+    assert found.nit == 0
+    assert found.passes < 3
+    np.testing.assert_array_equal(found.x, x)
+
+
 def test_few_rows_are_all_evaluated_as_minimize_does():
     a, y = logistic(count=500)
     found = solve(mean_logistic, np.zeros(VARIABLES), (a, y))
@@ -395,6 +408,14 @@ def test_what_curvature_says_nothing_of(kind):
     found = solve(fun, np.zeros(VARIABLES), (a, y), jac=True)
     assert found.reason == UNSUITED
     assert kind != "matched" or found.x == pytest.approx(x, rel=1e-4)
+
+
+def test_a_sample_whose_rows_agree_exactly_leads_to_its_minimum():
+    """There f and all gradients are 0, and nothing scatters."""
+    a, x = np.random.default_rng(0).integers(-4, 5, (20_000, 3)).astype(float), [2.0, -1.0, 3.0]
+    found = solve(python_mean, np.zeros(3), (a, a @ x), jac=True)
+    assert found.reason == UNSUITED
+    np.testing.assert_allclose(found.x, x, rtol=1e-12)
 
 
 def test_rows_that_are_not_finite_are_named():

@@ -986,8 +986,9 @@ def growing(kind):
         y = np.where(rng.random(5_000) < 0.5, -2.0, 2.0) + rng.normal(size=5_000)
         return two_groups, [1.0, 1.0], (y,)
     a, y = data(5_000)
-    if kind == "matched":  # exactly, so that rows do not scatter, and batches go on
+    if kind == "matched":  # exactly by a first sample, so that it does not scatter; batches go on
         y = a @ TRUE
+        y[-1] += 1
     if kind == "single":
         return python_mean, np.zeros(3, np.float32), (a.astype(np.float32), y.astype(np.float32))
     return python_mean, np.zeros(3), (a, y)

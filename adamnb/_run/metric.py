@@ -63,6 +63,10 @@ class Metric:
         """Return which variables the rows feel."""
         return np.diag(self.matrix) > 0
 
+    def scatter(self) -> ndarray:
+        """Return the standard deviation of the gradients of single rows."""
+        return np.sqrt(np.diag(self.covariance))
+
     def solve(self, some: ndarray, right: ndarray) -> ndarray:
         """Return the inverse of the rows and columns of some variables, times a vector or matrix."""
         if self._factored is None or (self._factored[0] != some).any():

@@ -324,6 +324,12 @@ class Growing:
         part = self.limits.gtol**2
         return self.metric.square(self.g, free) <= part * self.metric.square(self.g_first, free)
 
+    def vanished(self) -> bool:
+        """Return whether nothing is left of the gradient but its rounding, which no step takes away."""
+        free = self.metric.free(self.x, self.g, self.box)
+        rounded = ROUNDINGS * float(np.finfo(self.dtype).eps)
+        return bool((np.abs(self.g) <= rounded * self.metric.scatter())[free].all())
+
     def hopeless(self) -> bool:
         """Return whether the scatter of the gradients says nothing of the curvature, as it seems.
 
@@ -336,14 +342,15 @@ class Growing:
         """Make steps over the first rows until their minimum is near; in the first stage it may be far."""
         anew = stage == ANEW
         if self.stage != stage:
-            self.look(rows)
+            # At once: whatever the look says, the stage before has led here.
             self.stage, self.made, self.idle, self.before = stage, 0, 0, np.nan
+            self.look(rows)
             self.radius = REACH / self.metric.scale**0.5 if anew else np.inf
         while self.made < (FEW if anew else EVALUATIONS) and self.idle < IDLE:
             self.sample.begin_anew(self.memory())
             self.off = self.distance()
-            # A distance that falls slowly is longer than it seems.
-            left = 1 - self.off / self.before
+            # A distance that falls slowly is longer than it seems, unless it is all rounding.
+            left = 1.0 if self.vanished() else 1 - self.off / self.before
             if self.off == 0.0 or (left > 0 and self.near(goal * left**2)):
                 return
             if anew and self.hopeless():
@@ -419,10 +426,11 @@ class Growing:
         metric, free = self.metric, self.metric.free(self.x, self.g, self.box)
         if not free.any():
             return None
-        root, curvature = np.sqrt(np.diag(metric.covariance)), np.diag(metric.matrix)
+        root, curvature = metric.scatter(), np.diag(metric.matrix)
         scale = np.divide(root, curvature, where=curvature > 0, out=np.ones(root.size))
         slight = 4 * metric.square(self.g, free)  # more than what is still promised
-        at = stationary(self.x, self.f, self.g, scale, self.box, vanished=slight)
+        x = self.x.astype(self.dtype)  # which tells what f is rounded to
+        at = stationary(x, self.f, self.g, scale, self.box, vanished=slight)
         return lower_point(lambda x: self.evaluate(x, rows), at, VERIFY)
 
     def robust(self, rows: int, most: float) -> tuple[int, str]:
