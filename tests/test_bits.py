@@ -41,7 +41,8 @@ def schedule(t):
     return 0.1 / t**0.5
 
 
-BOUNDED = {"bounds": Bounds(-0.5, [0.1, 0.2, 0.3, 0.4, 9.0])}
+LONG = {"gtol": 0.0, "ftol": 0.0}  # to the last iteration that is allowed
+BOUNDED = {"bounds": Bounds(-0.5, [0.1, 0.2, 0.3, 0.4, 9.0])} | LONG
 SCALED = {"x_scale": [1e-2, 1e-1, 1.0, 10.0, 100.0], "learning_rate": 0.01}
 VARIANTS = {
     "automatic": {},
@@ -54,7 +55,7 @@ VARIANTS = {
     "bounded, clipped, scaled": BOUNDED | SCALED | {"clip_norm": 3.0},
     "xtol": {"xtol": 1e-4},
     "float32": {"dtype": np.float32},
-    "float32, bounded": {"dtype": np.float32, "gtol": 0.0} | BOUNDED,
+    "float32, bounded": {"dtype": np.float32} | BOUNDED,
     "history": {"history": True},
     "decay": {"weight_decay": 0.1},
     "eps 0": {"eps": 0.0},

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from objectives import QUARTIC, decays, inplace, python_both, quartic, quartic_problem
 from scipy.optimize import rosen, rosen_der
-from test_bits import KINDS, VARIANTS
+from test_bits import KINDS, LONG, VARIANTS
 from test_bits import minimize as quartics
 
 import adamnb
@@ -239,7 +239,7 @@ def test_saved_on_the_way(interpreted, tmp_path, monkeypatch):
     """Every state that is written on the way goes on as the whole does."""
     kept = []
     monkeypatch.setattr(files, "write", lambda path, state: kept.append(pickle.dumps(state)))
-    options = {"interpreted": interpreted, "history": True}
+    options = {"interpreted": interpreted, "history": True} | LONG
     whole = quartics(**options, checkpoint=tmp_path / "run", checkpoint_every=0)
     assert len(kept) > (30 if interpreted else 2)
     for state in map(pickle.loads, kept[:: max(1, len(kept) // 8)]):

@@ -191,6 +191,7 @@ def test_data_and_arguments_of_many_kinds(n):
             device=device,
             clip_norm=3.0,
             memory=0,
+            x_scale=np.abs(x0),  # sizes are learnt on the host alone
         )
         for device in ("cuda", "cpu")
     ]

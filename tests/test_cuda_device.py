@@ -390,6 +390,7 @@ def test_many_elements_on_few_threads():
     n = 70 if SIMULATED else 100_003
     size = np.linspace(1, 3, n)
     x0 = np.linspace(-2, 2, n)
+    options = {"maxiter": 8, "x_scale": np.abs(x0) + (x0 == 0)}  # learnt on the host alone
 
     def fun(x):
         return float(np.sum(size * (x.copy_to_host() - 0.3) ** 4))
@@ -401,11 +402,11 @@ def test_many_elements_on_few_threads():
         lambda x: fun(OnHost(x)),
         x0,
         jac=lambda x: 4 * size * (x - 0.3) ** 3,
-        maxiter=8,
         threads=1,
         memory=0,
+        **options,
     )
-    device = adamnb.minimize(fun, put(x0), jac=jac, maxiter=8)
+    device = adamnb.minimize(fun, put(x0), jac=jac, **options)
     np.testing.assert_allclose(device.x.copy_to_host(), host.x, rtol=1e-10)
     assert device.nit == host.nit
 

@@ -73,6 +73,20 @@ def test_variables_that_start_small_beside_one_that_starts_at_zero(size):
     np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B)[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_variables_that_start_small_by_chance_are_as_large_as_the_others(seed):
+    """Or the condition of a sphere would be that of the squares of random numbers."""
+
+    def sphere(x):
+        return 0.5 * (x - 1) @ (x - 1), x - 1
+
+    x0 = np.random.default_rng(seed).normal(size=100)
+    result = adamnb.minimize(sphere, x0, jac=True)
+    assert result.success
+    assert result.nit < 60
+    assert result.state["scale"].min() > 0.1
+
+
 @pytest.mark.parametrize("power", [-1000, -700, 664, 996])
 def test_f_has_a_unit_of_its_own(power):
     """Squares of the gradient have no digits, or are infinite: the bits are those of another unit of f."""

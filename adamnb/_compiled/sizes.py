@@ -13,14 +13,17 @@ from .ranks import MOST, SUM, anywhere, joined, variables
 
 LARGEST = 1e3  # most of a size that is learnt, in units of the mean of all or of 1: where f is flat, x drifts
 SMALL = 1e-3  # part of the others' size, and of f, from which a start may be a mere placeholder
+RATHER_SMALL = 0.2  # part of the others' size from which a start may be small by chance
 
 
 def size_all(method, v, s, o):
     """Size the variables that start small beside the others, where f hardly feels them.
 
-    Such a variable is smaller than `SMALL` of the root mean square of all sizes, and a step of its size would
-    change f by less than `SMALL` of its share of f. It is taken for as large as the others, or for so
-    large that f could vanish. Compiled by `_size_all`.
+    A variable is rather small by chance, as in a random start, if a step of its size changes f by less than
+    such steps of the others do. It is taken for as large as they are, or for as large as f feels as much:
+    the root mean square of all is meant. Where it is smaller than `SMALL` of them, its unit may be another;
+    a step of its size must then change f by less than `SMALL` of its share of f, and it is taken for so large
+    that f could vanish at most. Compiled by `_size_all`.
     """
 
 
@@ -30,18 +33,23 @@ def _size_all(method, v, s, o):
         disjoint()
         if o.growth == inf:
             return
-        x, g, scale, square = v.x[s.x], v.g[s.g], v.scale, 0.0
+        x, g, scale, square, felt = v.x[s.x], v.g[s.g], v.scale, 0.0, 0.0
         for i in range(x.size):
-            square += np.float64(scale[i]) * np.float64(scale[i])
+            size, slope = np.float64(scale[i]), np.float64(g[i])
+            square, felt = square + size * size, felt + (slope * size) * (slope * size)
         real, n = scale.dtype.type, variables(v.ranks, x.size)
         mean, height = real(sqrt(joined(v.ranks, square, SUM) / n)), real(abs(s.fun))
         s.size_limit = LARGEST * (mean if mean > real(1) else real(1))
+        level = real(sqrt(joined(v.ranks, felt, SUM) / n))
         small, little, zero = real(SMALL) * mean, real(SMALL * abs(s.fun) / n), real(0)
         for i in range(x.size):
-            slope, size = abs(g[i]), abs(x[i])
-            if zero < size < small and zero < slope * size < little:
-                most = height / slope
-                scale[i] = mean if mean < most else most
+            slope, size, most = abs(g[i]), abs(x[i]), zero
+            if small <= size < real(RATHER_SMALL) * mean and slope * size < level:
+                most = level
+            elif zero < size < small and zero < slope * size < little:
+                most = height
+            if most > zero:
+                scale[i] = mean if slope * mean < most else most / slope
 
     return sized if method.automatic and on_host(v) else lambda method, v, s, o: None
 
