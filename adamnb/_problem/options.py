@@ -136,7 +136,8 @@ OPTIONS = {
         None, "be None, a number > 0 or an array of them",
         lambda value: _finite_numbers(value, positive=True),
         "typical size of each variable; None: 1, with an automatic learning rate \\|x0\\| (1 where it is 0),"
-        " until a variable turns out to be larger, or small beside the others while f feels it less",
+        " until a variable turns out to be larger, or small beside the others while f feels it less (on a GPU"
+        " it stays)",
     ),
     "clip_norm": Option(math.inf, "be a number > 0", _positive, "largest Euclidean norm of a gradient"),
     "maxiter": Option(10_000, _NOT_NEGATIVE, _at_least(0), "largest number of iterations"),
