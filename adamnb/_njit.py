@@ -14,11 +14,13 @@ from ._compiled.cache import INLINED, WITH_MEMORY
 from ._compiled.curvature import NEVER, judge, step
 from ._compiled.differences import Learnt
 from ._compiled.elements import sizes_of
+from ._compiled.evaluation import Functions
+from ._compiled.intrinsics import lend
 from ._compiled.pairs import EXTRA
 from ._compiled.rate import AUTOMATIC
 from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
 from ._compiled.records import STATE
-from ._compiled.run import Functions, Span, run
+from ._compiled.run import Span, iterate_on
 from ._compiled.saddle import is_saddle
 from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors, nothing_after
 from ._minimize import minimize
@@ -135,7 +137,14 @@ FIRST_RATE = AUTOMATIC["first_rate"]
 LENGTHS = "`jac` returned a vector of another length than `x0`."
 
 part = numba.njit(**INLINED | {"_nrt": True})  # of the caller's code, which makes arrays
-run_here = numba.njit(**INLINED)(run.py_func)
+
+
+@numba.njit(**INLINED)
+def run_here(method, functions, vectors, state, options, span):
+    """Do what the compiled loop does, with functions that are known here."""
+    return iterate_on(
+        method, functions, lend(vectors), lend(state)[0], lend(options)[0], lend(span)
+    )
 
 
 def _functions_for(fun, jac, args):

@@ -11,9 +11,9 @@ from devices import CAPABILITIES, INSTALLED, assembled, compiles
 from numba import types
 from objectives import TUPLES, both
 
+from adamnb._compiled.evaluation import Functions
 from adamnb._compiled.machine_code import array_type
 from adamnb._compiled.rules import RULES
-from adamnb._compiled.run import Functions
 from adamnb._compiled.vectors import Vectors
 from adamnb._forward import derivatives
 from adamnb._forward.named import derivative

@@ -1,4 +1,4 @@
-"""What the language has no words for: bits, vectors, arrays that do not overlap, rows, calls to C."""
+"""What the language has no words for: bits, vectors, arrays that do not overlap, rows, addresses, calls."""
 
 from contextlib import contextmanager
 
@@ -6,7 +6,16 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.cpu import CPUContext
-from numba.extending import intrinsic, lower_builtin, type_callable
+from numba.extending import (
+    NativeValue,
+    box,
+    intrinsic,
+    lower_builtin,
+    models,
+    register_model,
+    type_callable,
+    unbox,
+)
 from numba.np.arrayobj import populate_array
 
 
@@ -18,23 +27,24 @@ def lend(typingctx, value):
     that count those to one array wait for each other. What else a tuple holds keeps its share.
     """
 
-    def lent(context, builder, kind, value):
-        if isinstance(kind, types.BaseTuple):
-            for i, part in enumerate(kind):
-                one = builder.extract_value(value, i)
-                value = builder.insert_value(value, lent(context, builder, part, one), i)
-        elif isinstance(kind, types.Array):
-            view = context.make_array(kind)(context, builder, value)
-            view.meminfo = view.meminfo.type(None)
-            value = view._getvalue()
-        elif context.enable_nrt:
-            context.nrt.incref(builder, kind, value)
-        return value
-
     def codegen(context, builder, signature, arguments):
-        return lent(context, builder, signature.args[0], arguments[0])
+        return _lent(context, builder, signature.args[0], arguments[0])
 
     return value(value), codegen
+
+
+def _lent(context, builder, kind, value):
+    if isinstance(kind, types.BaseTuple):
+        for i, part in enumerate(kind):
+            one = builder.extract_value(value, i)
+            value = builder.insert_value(value, _lent(context, builder, part, one), i)
+    elif isinstance(kind, types.Array):
+        view = context.make_array(kind)(context, builder, value)
+        view.meminfo = view.meminfo.type(None)
+        value = view._getvalue()
+    elif context.enable_nrt:
+        context.nrt.incref(builder, kind, value)
+    return value
 
 
 @intrinsic
@@ -228,3 +238,91 @@ def problem_of(typingctx, arrays, b):
         return context.make_tuple(builder, result, rows)
 
     return result(arrays, types.intp), codegen
+
+
+class Address(types.Type):
+    """The address of a value, of a type that is known or not; an int in Python."""
+
+    def __init__(self, kind: types.Type | None = None) -> None:
+        self.kind = kind
+        super().__init__(f"Address({kind})")
+
+
+register_model(Address)(models.OpaqueModel)
+
+
+@unbox(Address)
+def _unbox_address(typ, obj, c):
+    return NativeValue(c.pyapi.long_as_voidptr(obj))
+
+
+@intrinsic
+def address_of(typingctx, value):
+    """Return the address of a copy of a value, good until the calling function returns."""
+
+    def codegen(context, builder, signature, arguments):
+        place = cgutils.alloca_once_value(builder, arguments[0])
+        return builder.bitcast(place, context.get_value_type(Address()))
+
+    return Address()(value), codegen
+
+
+@intrinsic
+def lent_at(typingctx, address):
+    """Return the value at an address, as `lend` does."""
+    kind = address.kind
+
+    def codegen(context, builder, signature, arguments):
+        place = builder.bitcast(arguments[0], context.get_value_type(kind).as_pointer())
+        return _lent(context, builder, kind, builder.load(place))
+
+    return kind(address), codegen
+
+
+@intrinsic
+def or_empty(typingctx, array, like):
+    """Return an array, or for None an empty one of another's type."""
+    if not isinstance(array, types.NoneType):
+        return array(array, like), lambda context, builder, signature, arguments: arguments[0]
+    return like(array, like), lambda context, *_: context.get_constant_null(like)
+
+
+class Callback(types.Type):
+    """A Python function for `call_back`, and what it returns."""
+
+    def __init__(self) -> None:
+        super().__init__("Callback")
+
+
+register_model(Callback)(models.OpaqueModel)
+
+
+@unbox(Callback)
+def _unbox_callback(typ, obj, c):
+    return NativeValue(obj)
+
+
+@box(Callback)
+def _box_callback(typ, value, c):
+    return value
+
+
+@intrinsic
+def call_back(typingctx, function, first, second):
+    """Call a Python function with two addresses, under Python's lock; return what it returns."""
+
+    def codegen(context, builder, signature, arguments):
+        api = context.get_python_api(builder)
+        function, *addresses = arguments
+        numbers = [
+            api.long_from_ssize_t(builder.ptrtoint(address, api.py_ssize_t))
+            for address in addresses
+        ]
+        result = api.call_function_objargs(function, numbers)
+        for number in numbers:
+            api.decref(number)
+        with cgutils.if_unlikely(builder, cgutils.is_null(builder, result)):
+            context.call_conv.return_exc(builder)
+        return result
+
+    return function(function, first, second), codegen

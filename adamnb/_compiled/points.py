@@ -6,8 +6,8 @@ from numba import types
 from numba.extending import overload
 
 from .cache import INLINED, alone
+from .evaluation import Functions, evaluate
 from .intrinsics import lend, problem_of
-from .run import Functions, evaluate
 
 WORK, END = 0, 1  # in `span`: the place at work, should the user's function raise; the end
 

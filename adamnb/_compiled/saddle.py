@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from .cache import INLINED
-from .run import evaluate
+from .evaluation import evaluate
 
 # Relative steps of differences of gradients, and their relative errors: of exact gradients the root of the
 # rounding of a float64, and what is right where these are differences themselves.

@@ -6,7 +6,7 @@ Nothing has to be lifted, as no array is made on a device: Numba finds by itself
 from functools import lru_cache
 from typing import Any
 
-from .._compiled.run import Functions
+from .._compiled.evaluation import Functions
 from .._forward import preferred
 from .._forward.derivatives import PARTS, passes
 from .._forward.methods import Methods

@@ -15,10 +15,10 @@ from numba.core.registry import CPUDispatcher
 from numpy import ndarray
 
 from .._compiled.differences import KNOWN, Learnt
+from .._compiled.evaluation import Functions, evaluated
 from .._compiled.functions import first_class
 from .._compiled.machine_code import array_type, compile_or_load, machine_code
 from .._compiled.records import STATE
-from .._compiled.run import Functions, evaluated
 from .arguments import COMPILED, FORWARD, refuse_masked
 from .differences import Steps, learnt
 

@@ -10,9 +10,9 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 from numpy import ndarray
 
+from .._compiled.evaluation import evaluated
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.records import STATE
-from .._compiled.run import evaluated
 from .arguments import COMPILED
 from .compiled import CompiledObjective, called
 from .differences import Steps, learnt

@@ -11,6 +11,7 @@ import numpy as np
 from numba import types
 
 from .._compiled.curvature import SEEN
+from .._compiled.evaluation import Functions
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.points import evaluate_problems
 from .._compiled.problems import run_problems
@@ -24,7 +25,7 @@ from .._compiled.reasons import (
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS, STATE
-from .._compiled.run import Functions, Span
+from .._compiled.run import Span
 from .._problem.arguments import COMPILED, unbounded
 from .._problem.compiled import (
     CompiledObjective,
@@ -47,7 +48,7 @@ from .pace import FIRST_STEPS, GROWTH, GROWTH_AHEAD, MOST_STEPS, SECONDS, steps_
 from .points import BlockPoints
 from .run import Run
 from .settings import is_plain, pairs_of, settings
-from .spans import coming_rates, infinite_here, span_type
+from .spans import coming_rates, infinite_here, loop_around, span_type
 from .state import State, vectors_type
 
 UNKNOWN = 256  # most problems of a call before it is known of each that it is quick
@@ -208,7 +209,7 @@ class BlockAtWork:
         before, begun = counts.sum(), time.perf_counter()
         try:
             blocks.run(
-                None, self.functions, self.block.data, reasons, self.vectors, self.state.records,
+                self.functions, self.block.data, reasons, self.vectors, self.state.records,
                 options, span,
             )  # fmt: skip
         except Exception as error:
@@ -252,12 +253,12 @@ class CompiledBlocks:
         )
         whole, work = array_type(np.dtype(np.int64), 1), BlockAtWork(self, sample)
         signature = (
-            self.method, self.functions_type, tuple_type(types_of("data", sample.data)), whole,
+            self.functions_type, tuple_type(types_of("data", sample.data)), self.method, whole,
             vectors_type(work.vectors), array_type(STATE, 1), array_type(OPTIONS, 1),
             span_type(callable(rate)),
         )  # fmt: skip
         self.begun: Any = sample, work  # the first block, which has been begun to see its types
-        self.run = machine_code(run_problems, signature)
+        self.run = loop_around(run_problems, *signature)
 
     def _take(self, own: CompiledObjective) -> None:
         """Take over the user's functions."""

@@ -49,7 +49,7 @@ from .result import Result, attach, outcome
 from .resume import goes_on, knowledge, named, restore, snapshot
 from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
-from .spans import advance_of, coming_rates, infinite_here, span_type
+from .spans import NO_DATA, advance_of, coming_rates, infinite_here, loop_around, span_type
 from .state import State, on_threads
 from .threads import PARALLEL_REGION, thread_count, use_threads
 
@@ -389,12 +389,12 @@ class Run:
         objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
         scheduled, vectors = callable(self.rate), state.types()
         span_kind = span_type(scheduled, noted)
-        signature = self.method, objective.type, *vectors, array_type(OPTIONS, 1), span_kind
         functions = objective.functions
         if problem.jac == COMPILED:
             known = self.begin_to_learn() if self.learnt is None else self.learnt
             functions = functions._replace(jac=known)
-        loop = partial(machine_code(run, signature), None, functions)
+        kinds = self.method, *vectors, array_type(OPTIONS, 1), span_kind
+        loop = partial(loop_around(run, objective.type, NO_DATA, *kinds), functions, ())
         steps = 1 if scheduled else FIRST_STEPS
         while True:
             begun = time.perf_counter()

@@ -7,12 +7,34 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from .._compiled.held import CALLBACK, HELD, hold
 from .._compiled.iteration import advance
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.records import OPTIONS
 from .._compiled.run import RATES, TRACE, Span
 from .._problem.options import checked_rate
 from .state import State
+
+NO_DATA = types.Tuple(())  # of a single problem
+
+
+def loop_around(
+    loop: Callable, functions: types.Type, data: types.Type, method: types.Type, *others: types.Type
+) -> Callable:
+    """Return a loop as Python calls it, for types: ``call(functions, data, *others)``.
+
+    Its machine code is that of all functions and data; what is compiled for theirs is small.
+    """
+    around = machine_code(hold, (functions, data, CALLBACK))
+    inner = machine_code(loop, (method, HELD, *others))
+
+    def call(functions: Any, data: tuple, *others: Any) -> Any:
+        def then(code: int, place: int) -> Any:
+            return inner(None, (code, place), *others)
+
+        return around(functions, data, then)
+
+    return call
 
 
 def advance_of(method: types.Type, state: State) -> Callable:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._compiled.batches import run_batches
 from .._compiled.differences import Learnt
-from .._compiled.machine_code import array_type, machine_code
+from .._compiled.machine_code import array_type
 from .._compiled.rate import AUTOMATIC
 from .._compiled.reasons import (
     ALL_FIXED,
@@ -47,7 +47,7 @@ from .resume import checked, goes_on, group_of, named, require, require_same
 from .run import HISTORY, Run
 from .samples import MARK, Limits, minimize_by_samples
 from .settings import is_plain, settings
-from .spans import coming_rates, span_type
+from .spans import coming_rates, loop_around, span_type
 from .state import State, on_threads
 from .threads import use_threads
 
@@ -348,12 +348,9 @@ class StochasticRun(Run):
         fun, jac, _ = machine.type
         kinds = types_of("data", tuple(a[np.newaxis] for a in self.plan.rows.buffers(1)))
         scheduled = callable(self.rate)
-        entry = machine_code(
-            run_batches,
-            (
-                self.method, functions_type(fun, jac, types_of("args", args)), tuple_type(kinds),
-                *self.state.types(), array_type(OPTIONS, 1), span_type(scheduled, traced=True),
-            ),
+        loop = loop_around(
+            run_batches, functions_type(fun, jac, types_of("args", args)), tuple_type(kinds), self.method,
+            *self.state.types(), array_type(OPTIONS, 1), span_type(scheduled, traced=True),
         )  # fmt: skip
         functions = machine.functions._replace(args=args)
 
@@ -367,7 +364,7 @@ class StochasticRun(Run):
                 steps, rates = coming_rates(self.rate, self.settings, steps, s.nit, s.learning_rate)
                 part = tuple(array[done : done + steps] for array in piece)
                 span = Span(steps, rates, np.empty((steps, 3)))
-                reason = self.run_span(partial(entry, None, functions, part), span)
+                reason = self.run_span(partial(loop, functions, part), span)
                 if reason != GOING:
                     return reason
                 made = s.njev - before  # fewer than `steps` where f was infinite
