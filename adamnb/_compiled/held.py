@@ -20,18 +20,11 @@ from .machine_code import array_type
 from .records import STATE
 
 
-class Held(NamedTuple):
-    """The user's functions, and data of many problems or batches, as a loop gets them."""
-
-    code: Any  # of `evaluate_at`, for their types
-    place: Any  # where they are
-
-
 class Evaluation(NamedTuple):
     """What is held, at the current point of a problem or batch."""
 
-    code: Any
-    place: Any
+    code: Any  # of `evaluate_at`, for the types of functions and data
+    place: Any  # where these are
     problem: int  # its number
     point: Any  # where the `Point` is
 
@@ -46,16 +39,15 @@ class Point(NamedTuple):
     s: Any
 
 
-CODE = FunctionType(types.boolean(Address(), types.intp, Address()))
-HELD = types.NamedTuple((CODE, Address()), Held)
+CODE, PLACE = FunctionType(types.boolean(Address(), types.intp, Address())), Address()
 CALLBACK = Callback()
 
 
 @copied
-def evaluation_of(held, problem, v, s):
+def evaluation_of(code, place, problem, v, s):
     """Return what evaluates at the current point of a problem, good until the calling function returns."""
     point = Point(v.x, v.g, v.spare, or_empty(v.scale, v.spare), s)
-    return Evaluation(held.code, held.place, problem, address_of(point))
+    return Evaluation(code, place, problem, address_of(point))
 
 
 def evaluate_here(functions, v, s):
@@ -105,5 +97,5 @@ def code_for(typingctx, functions, data):
 
 @alone(_nrt=True)  # arguments may be lists, or what else shares in memory
 def hold(functions, data, then):
-    """Return ``then(code, place)`` of a Python function, the two of what is `Held` as long as it runs."""
+    """Return ``then(code, place)`` of a Python function, two addresses that are good as long as it runs."""
     return call_back(then, code_for(functions, data), address_of((functions, data)))

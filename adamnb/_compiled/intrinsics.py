@@ -240,6 +240,41 @@ def problem_of(typingctx, arrays, b):
     return result(arrays, types.intp), codegen
 
 
+def of_problems(vectors: types.NamedTuple) -> types.NamedTuple:
+    """Return the type of the `Vectors` of many problems from that of one; they share the `roots`."""
+    kinds = [
+        kind.copy(ndim=kind.ndim + 1) if isinstance(kind, types.Array) and name != "roots" else kind
+        for name, kind in zip(vectors.fields, vectors, strict=True)
+    ]
+    return types.NamedTuple(kinds, vectors.instance_class)
+
+
+@intrinsic
+def as_problems(typingctx, vectors):
+    """Return the `Vectors` of a problem as those of many, of which it is the only one."""
+    result = of_problems(vectors)
+
+    def with_axis(context, builder, kind, value, target):
+        if kind is target:
+            return value
+        array = context.make_array(kind)(context, builder, value)
+        shape, strides = (cgutils.unpack_tuple(builder, a) for a in (array.shape, array.strides))
+        one = ir.Constant(shape[0].type, 1)
+        whole = builder.mul(shape[0], strides[0])
+        view = context.make_array(target)(context, builder)
+        populate_array(view, array.data, [one, *shape], [whole, *strides], array.itemsize, None)
+        return view._getvalue()
+
+    def codegen(context, builder, signature, arguments):
+        parts = [
+            with_axis(context, builder, kind, builder.extract_value(arguments[0], i), target)
+            for i, (kind, target) in enumerate(zip(vectors, result, strict=True))
+        ]
+        return context.make_tuple(builder, result, parts)
+
+    return result(vectors), codegen
+
+
 class Address(types.Type):
     """The address of a value, of a type that is known or not; an int in Python."""
 

@@ -2,24 +2,23 @@
 
 from .cache import entry
 from .held import evaluation_of
-from .intrinsics import lend, problem_of
+from .intrinsics import problem_of
 from .reasons import GOING
 from .run import iterate_on
 
 
 @entry(nogil=True)
-def run_problems(method, held, reasons, vectors, state, options, span):
+def run_problems(method, reasons, vectors, state, options, span, code, place):
     """Iterate the problems from `reasons[-2]` to `reasons[-1]` that are going, to the end of the span.
 
     Arrays have one axis more than in `run`, the problems; `reasons` has two elements more. The first of
-    them becomes the number of the problem at work, should the user's function raise.
+    them becomes the number of the problem at work, should the user's function raise. What that gets is its
+    own during the call alone.
     """
-    v, s = lend(vectors), lend(state)
-    o, span = lend(options)[0], lend(span)
-    place = reasons.size - 2
-    for b in range(reasons[place], reasons[place + 1]):
+    o, first = options[0], reasons.size - 2
+    for b in range(reasons[first], reasons[first + 1]):
         if reasons[b] == GOING:
-            reasons[place] = b
-            own = problem_of(v, b)
-            evaluation = evaluation_of(held, b, own, s[b])
-            reasons[b] = iterate_on(method, evaluation, own, s[b], o, span)
+            reasons[first] = b
+            v, s = problem_of(vectors, b), state[b]
+            own = evaluation_of(code, place, b, v, s)
+            reasons[b] = iterate_on(method, own, v, s, o, span)

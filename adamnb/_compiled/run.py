@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 from numba import types
 
 from .cache import copied, entry, inner
-from .held import evaluate_here, evaluation_of
-from .intrinsics import lend
+from .held import evaluate_here
+from .intrinsics import as_problems
 from .iteration import copy, iterate
 from .reasons import GOING, WRONG_SHAPE
 
@@ -61,12 +61,11 @@ def iterate_on(method, functions, v, s, o, span):
 
 
 @entry
-def run(method, held, vectors, state, options, span):
+def run(method, loop, reasons, vectors, state, options, span, code, place):
     """Iterate until a stop test is met, or to the end of the span; return the reason.
 
-    `state` and `options` are arrays of one record. What the user's functions get is theirs during the
-    call alone.
+    By the machine code of `run_problems`, `loop`, for the only problem there is. `reasons` are three numbers
+    of its own, `state` and `options` arrays of one record; `code` and `place` are those of an `Evaluation`.
     """
-    v, s = lend(vectors), lend(state)[0]
-    own = evaluation_of(held, 0, v, s)
-    return iterate_on(method, own, v, s, lend(options)[0], lend(span))
+    loop(method, reasons, as_problems(vectors), state, options, span, code, place)
+    return reasons[0]

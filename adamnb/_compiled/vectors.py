@@ -15,7 +15,7 @@ class Vectors(NamedTuple):
     scale: Any = None  # typical size of each variable
     lower: Any = None
     upper: Any = None
-    roots: Any = None  # shape (m,), float64: a table of root corrections that problems share
+    roots: Any = None  # shape (m,), float64: root corrections that problems share; m = 0 for one
     steps: Any = None  # shape (m, n), in units of scale: see `pairs`
     changes: Any = None  # shape (m, n), of the gradient
     table: Any = None  # shape (2 m + 4, m), float64

@@ -23,10 +23,10 @@ from .._compiled.machine_code import array_type
 from .._compiled.method import MethodType
 from .._compiled.reasons import BAD_START, GOING, RAISED
 from .._compiled.records import OPTIONS, REAL, STATE, WHOLE
-from .._compiled.run import iterate_on, run
+from .._compiled.run import iterate_on
 from .._compiled.vectors import G_ROWS, X_ROWS, Vectors, nothing_after
 from .._problem.compiled import CompiledObjective
-from .._run.spans import NO_DATA, loop_around, span_type
+from .._run.spans import run_of, span_type
 from .._run.state import vectors_type
 from .driver import DEVICE, KERNEL, SIMULATED, cuda, on_host
 
@@ -157,11 +157,9 @@ def _iterate_simulated(method, functions, vectors, words, options, span):
     records, settings = np.zeros(1, STATE), np.array([tuple(options)], OPTIONS)
     records.view(np.int64)[:] = on_host(words)
     kind = span_type(span.rates is not None)
-    signature = (
-        own.type, NO_DATA, method, vectors_type(here), array_type(STATE, 1), array_type(OPTIONS, 1), kind
-    )  # fmt: skip
+    run = run_of(own.type, method, vectors_type(here), kind)
     span = span._replace(rates=on_host(span.rates))
-    reason = loop_around(run, *signature)(own.functions, (), here, records, settings, span)
+    reason = run(own.functions, here, records, settings, span)
     on_host(words)[:] = records.view(np.int64)
     for new, old in zip(here, there, strict=True):
         if old is not None:

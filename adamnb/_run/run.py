@@ -32,7 +32,7 @@ from .._compiled.reasons import (
     WRONG_SHAPE,
 )
 from .._compiled.records import OPTIONS
-from .._compiled.run import Span, run
+from .._compiled.run import Span
 from .._compiled.vectors import X_ROWS
 from .._problem.arguments import COMPILED, SCHEMES, gradient_name
 from .._problem.compiled import CompiledObjective, explain_division
@@ -49,8 +49,8 @@ from .result import Result, attach, outcome
 from .resume import goes_on, knowledge, named, restore, snapshot
 from .second_order import Lower
 from .settings import is_plain, pairs_of, settings
-from .spans import NO_DATA, advance_of, coming_rates, infinite_here, loop_around, span_type
-from .state import State, on_threads
+from .spans import advance_of, coming_rates, infinite_here, run_of, span_type
+from .state import State, on_threads, vectors_type
 from .threads import PARALLEL_REGION, thread_count, use_threads
 
 NEARER = 1e-3  # part of a gradient that passed, from which the next one does, where a minimum was too far off
@@ -387,14 +387,13 @@ class Run:
     def compiled_loop(self) -> int:
         problem, s, state, noted = self.problem, self.s, self.state, self.noted
         objective = CompiledObjective(problem.fun, problem.jac, problem.args, problem.x0.dtype)
-        scheduled, vectors = callable(self.rate), state.types()
+        scheduled, vectors = callable(self.rate), vectors_type(state.vectors)
         span_kind = span_type(scheduled, noted)
         functions = objective.functions
         if problem.jac == COMPILED:
             known = self.begin_to_learn() if self.learnt is None else self.learnt
             functions = functions._replace(jac=known)
-        kinds = self.method, *vectors, array_type(OPTIONS, 1), span_kind
-        loop = partial(loop_around(run, objective.type, NO_DATA, *kinds), functions, ())
+        loop = partial(run_of(objective.type, self.method, vectors, span_kind), functions)
         steps = 1 if scheduled else FIRST_STEPS
         while True:
             begun = time.perf_counter()

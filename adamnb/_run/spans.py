@@ -1,21 +1,27 @@
 """Spans of iterations in machine code: their types, the learning rates of one, and one iteration alone."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from .._compiled.held import CALLBACK, HELD, hold
+from .._compiled.functions import first_class
+from .._compiled.held import CALLBACK, CODE, PLACE, hold
+from .._compiled.intrinsics import of_problems
 from .._compiled.iteration import advance
 from .._compiled.machine_code import array_type, machine_code
-from .._compiled.records import OPTIONS
-from .._compiled.run import RATES, TRACE, Span
+from .._compiled.problems import run_problems
+from .._compiled.reasons import GOING
+from .._compiled.records import OPTIONS, STATE
+from .._compiled.run import RATES, TRACE, Span, run
 from .._problem.options import checked_rate
 from .state import State
 
 NO_DATA = types.Tuple(())  # of a single problem
+NUMBERS = array_type(np.dtype(np.int64), 1)
+ONE = np.array([GOING, 0, 1])  # what `run_problems` is told of one problem
 
 
 def loop_around(
@@ -26,15 +32,39 @@ def loop_around(
     Its machine code is that of all functions and data; what is compiled for theirs is small.
     """
     around = machine_code(hold, (functions, data, CALLBACK))
-    inner = machine_code(loop, (method, HELD, *others))
+    inner = machine_code(loop, (method, *others, CODE, PLACE))
 
     def call(functions: Any, data: tuple, *others: Any) -> Any:
-        def then(code: int, place: int) -> Any:
-            return inner(None, (code, place), *others)
-
-        return around(functions, data, then)
+        return around(functions, data, partial(inner, None, *others))
 
     return call
+
+
+# By the addresses of the types, which it keeps: to hash them takes longer than all else here.
+_known: dict[tuple[int, ...], tuple] = {}
+
+
+def run_of(
+    functions: types.Type, method: types.Type, vectors: types.Type, span: types.Type
+) -> Callable:
+    """Return the loop over iterations for types: ``call(functions, vectors, state, options, span)``.
+
+    Its machine code is that of the loop over problems, of which there is one.
+    """
+    given = functions, method, vectors, span
+    key = tuple(map(id, given))
+    if key not in _known:
+        rest = array_type(STATE, 1), array_type(OPTIONS, 1), span
+        signature = method, NUMBERS, of_problems(vectors), *rest, CODE, PLACE
+        machine_code(run_problems, signature)
+        kind, address = first_class(run_problems.overloads[signature])
+        loop = loop_around(run, functions, NO_DATA, method, kind, NUMBERS, vectors, *rest)
+
+        def call(functions: Any, *others: Any) -> int:
+            return loop(functions, (), address, ONE.copy(), *others)
+
+        _known[key] = given, call
+    return _known[key][-1]
 
 
 def advance_of(method: types.Type, state: State) -> Callable:

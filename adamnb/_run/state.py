@@ -25,6 +25,7 @@ from .._problem.shards import ALONE, Alone
 from ..schedules import Plateau
 
 Pair = tuple[Any, Any]
+NO_ROOTS = np.zeros(0)  # `Vectors.roots`: a single problem shares none
 
 
 class Memory(Protocol):
@@ -243,7 +244,7 @@ class State:
         self.shards, ranks = shards, shards.exchange
         further = of_pairs(x0, pairs, bounds is not None, ranks is not None) if pairs else {}
         self.vectors = first_vectors(
-            Host(x0), method, given, x_scale, bounds, ranks=ranks, **further
+            Host(x0), method, given, x_scale, bounds, roots=NO_ROOTS, ranks=ranks, **further
         )
         self.records = new_records(x0.shape[0] if x0.ndim > 1 else 1)
         self.records["learning_rate"] = 1.0 if own else first_rate(learning_rate)
@@ -252,7 +253,9 @@ class State:
     def problem(self, b: int) -> "State":
         """Return the state of problem number b of several: views, not copies."""
         one = copy(self)
-        one.vectors = Vectors(*(a[b] if isinstance(a, np.ndarray) else a for a in self.vectors))
+        one.vectors = Vectors(
+            *(a[b] if isinstance(a, np.ndarray) and a.ndim > 1 else a for a in self.vectors)
+        )
         one.records = self.records[b : b + 1]
         one.s = Numbers(one.records)
         return one
