@@ -15,7 +15,6 @@ from ._compiled.curvature import NEVER, judge, step
 from ._compiled.differences import Learnt
 from ._compiled.elements import sizes_of
 from ._compiled.evaluation import Functions
-from ._compiled.intrinsics import lend
 from ._compiled.pairs import EXTRA
 from ._compiled.rate import AUTOMATIC
 from ._compiled.reasons import CONVERGED, REASONS, STUCK, WRONG_SHAPE
@@ -23,6 +22,7 @@ from ._compiled.records import STATE
 from ._compiled.run import Span, iterate_on
 from ._compiled.saddle import is_saddle
 from ._compiled.vectors import G_ROWS, X_ROWS, Algebra, Vectors, nothing_after
+from ._compiled.views import lend
 from ._minimize import minimize
 from ._problem.annotations import MethodName
 from ._problem.arguments import FORWARD

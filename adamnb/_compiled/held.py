@@ -11,13 +11,14 @@ import numba
 from numba import types
 from numba.extending import intrinsic, overload
 
+from .addresses import Address, Callback, address_of, call_back, lent_at
 from .cache import INLINED, SELDOM, alone, copied
 from .evaluation import Functions, evaluate
 from .functions import FunctionType
 from .inlined import PartCompiler
-from .intrinsics import Address, Callback, address_of, call_back, lent_at, or_empty, problem_of
 from .machine_code import array_type
 from .records import STATE
+from .views import or_empty, problem_of
 
 
 class Evaluation(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cache import alone, copied, inner, seldom
-from .intrinsics import lend, sum_of_products
+from .lanes import sum_of_products
 from .misfit import LINEAR, cost_of, rows_of, weigh
 from .reasons import (
     BAD_DATA,
@@ -31,6 +31,7 @@ from .reasons import (
 from .records import record
 from .triangles import TINY, add, dot, invert, triangularise
 from .trust import drop, gather, independent, learn_radius, within_radius
+from .views import lend
 
 FIRST_RADIUS = 100.0  # in units of the length of p (MINPACK)
 BEFORE = 0.95  # part of the way to a bound that a first step across it makes

@@ -10,7 +10,8 @@ from math import inf, log1p, sqrt
 import numpy as np
 
 from .cache import copied, inner, kernel
-from .intrinsics import disjoint, sum_of_products
+from .intrinsics import disjoint
+from .lanes import sum_of_products
 from .triangles import TINY, dot
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")

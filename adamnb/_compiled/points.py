@@ -7,7 +7,7 @@ from numba.extending import overload
 
 from .cache import INLINED, alone
 from .evaluation import Functions, evaluate
-from .intrinsics import lend, problem_of
+from .views import lend, problem_of
 
 WORK, END = 0, 1  # in `span`: the place at work, should the user's function raise; the end
 

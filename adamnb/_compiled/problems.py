@@ -2,9 +2,9 @@
 
 from .cache import entry
 from .held import evaluation_of
-from .intrinsics import problem_of
 from .reasons import GOING
 from .run import iterate_on
+from .views import problem_of
 
 
 @entry(nogil=True)

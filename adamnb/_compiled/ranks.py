@@ -9,8 +9,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from .addresses import call_c
 from .cache import INLINED
-from .intrinsics import call_c
 
 SUM, MOST = 0, 1  # how many of a single number are maxima
 

@@ -6,9 +6,9 @@ from numba import types
 
 from .cache import copied, entry, inner
 from .held import evaluate_here
-from .intrinsics import as_problems
 from .iteration import copy, iterate
 from .reasons import GOING, WRONG_SHAPE
+from .views import as_problems
 
 RATES, TRACE = types.Array(types.float64, 1, "C"), types.Array(types.float64, 2, "C")
 

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 
 from .cache import kernel, seldom
-from .intrinsics import add_multiple, sum_of_products
+from .lanes import add_multiple, sum_of_products
 
 TINY = float(np.finfo(float).tiny)
 

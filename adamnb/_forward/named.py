@@ -12,7 +12,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
 
 from .._compiled.cache import own_name
-from .._compiled.intrinsics import lend
+from .._compiled.views import lend
 from .lifted import INNER, Refusing
 from .stamp import STAMP
 

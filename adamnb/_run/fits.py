@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from .._compiled.functions import first_class
-from .._compiled.intrinsics import filled_up
+from .._compiled.lanes import filled_up
 from .._compiled.least_squares import (
     AGAIN,
     CHOICES,

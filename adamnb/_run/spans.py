@@ -9,13 +9,13 @@ from numba import types
 
 from .._compiled.functions import first_class
 from .._compiled.held import CALLBACK, CODE, PLACE, hold
-from .._compiled.intrinsics import of_problems
 from .._compiled.iteration import advance
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.problems import run_problems
 from .._compiled.reasons import GOING
 from .._compiled.records import OPTIONS, STATE
 from .._compiled.run import RATES, TRACE, Span, run
+from .._compiled.views import of_problems
 from .._problem.options import checked_rate
 from .state import State
 
