@@ -14,7 +14,7 @@ def chain(x):
 # Options, which a run of the whole has as well.
 PARTS = {
     "automatic": {},
-    "bounds": {"bounds": [(-0.5, 0.8)] * 30},
+    "bounds": {"bounds": [(-0.2, 0.8)] * 30},
     "no pairs": {"memory": 0, "maxiter": 60},
     "adam": {"learning_rate": 0.05, "maxiter": 50},
     "clipped": {"learning_rate": 0.01, "clip_norm": 0.5, "maxiter": 50},
