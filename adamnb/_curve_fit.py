@@ -12,7 +12,7 @@ from scipy.linalg import qr
 from scipy.optimize import OptimizeWarning
 
 from ._compiled import machine_code as code
-from ._compiled.least_squares import Found
+from ._compiled.curves import Found
 from ._compiled.misfit import LOSSES, POISSON
 from ._compiled.reasons import CONVERGED, GOING, INTERRUPTED, RAISED, WRONG_SHAPE
 from ._problem import annotations

@@ -42,10 +42,8 @@ def _all_at_once(fit, threads, **options):
 
 def _distances(fit, popt):
     """How far some of the curves end from their minimum, in standard errors of the parameter farthest off."""
-    some = slice(None, len(popt))
-    minimum = adamnb.curve_fit(
-        fit.model, fit.args[0], fit.data[0][some], popt, ftol=0, xtol=0, gtol=1e-10
-    )
+    y = fit.data[0][: len(popt)]
+    minimum = adamnb.curve_fit(fit.model, fit.args[0], y, popt, ftol=0, xtol=0, gtol=1e-10)
     return np.abs((popt - minimum.popt) / minimum.perr).max(axis=1)
 
 
@@ -98,12 +96,8 @@ def rows(effort, threads):
                 at_least=least,
             )  # fmt: skip
             yield Row(
-                work,
-                "curve_fit, default",
-                f"SciPy's {rival}",
-                samples[3] / count,
-                samples[k] / SUBSET,
-            )
+                work, "curve_fit, default", f"SciPy's {rival}", samples[3] / count, samples[k] / SUBSET
+            )  # fmt: skip
         yield Row(
             work, "curve_fit, default", "minimize_batch of the misfit, gradient by hand, no errors",
             samples[3] / count, samples[4] / count,

@@ -237,14 +237,14 @@ class PythonModel:
         """Return the derivatives with respect to parameter j, by differences within the bounds."""
         if self.scheme == "cs":
             return self._moved(p.astype(complex), j, p[j] + COMPLEX_STEP * 1j, len(values), np.imag)
-        below, at = values, p[j].item()
-        up, down = self.high[j] - at, at - self.low[j]
+        here = at = p[j].item()
+        below, up, down = values, self.high[j] - here, here - self.low[j]
         if self.scheme == "3-point" and min(up, down) >= h:
-            at -= h
+            at = here - h
             below = self._moved(p.copy(), j, at, len(values))
         elif up < h:
             h = -h if down >= h else up if up >= down else -down
-        moved = p[j].item() + h
+        moved = here + h
         if moved == at:  # its bounds are equal
             return np.zeros(len(values))
         return (self._moved(p.copy(), j, moved, len(values)) - below) / (moved - at)

@@ -9,21 +9,10 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from .._compiled.curves import AGAIN, SLOPES, TRIAL, VALUED, Found, elsewhere, fit_curves
 from .._compiled.functions import first_class
 from .._compiled.lanes import filled_up
-from .._compiled.least_squares import (
-    AGAIN,
-    CHOICES,
-    FIT,
-    SLOPES,
-    TRIAL,
-    VALUED,
-    Curve,
-    Found,
-    Work,
-    elsewhere,
-    fit_curves,
-)
+from .._compiled.least_squares import CHOICES, FIT, Curve, Work
 from .._compiled.machine_code import array_type, machine_code
 from .._compiled.reasons import GOING, RAISED, STUCK
 from .._problem.compiled import type_of
