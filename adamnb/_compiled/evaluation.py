@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 from numba import types
 from numba.extending import overload
 
-from .cache import INLINED, alone, inner
+from .cache import INLINED, alone, copied, inner
 from .curvature import LOOKING
 from .differences import differenced
 from .iteration import copy
+from .views import problem_of
 
 
 class Functions(NamedTuple):
@@ -21,6 +22,13 @@ class Functions(NamedTuple):
     fun: Any
     jac: Any
     args: tuple
+
+
+@copied
+def functions_of(functions, data, b):
+    """Return the functions of problem b: its own data come before the arguments of all."""
+    jac, own = problem_of(functions.jac, b), problem_of(data, b)
+    return Functions(functions.fun, jac, own + functions.args)
 
 
 def evaluate(functions, x, spare, g, s, scale):

@@ -13,12 +13,12 @@ from numba.extending import intrinsic, overload
 
 from .addresses import Address, Callback, address_of, call_back, lent_at
 from .cache import INLINED, SELDOM, alone, copied
-from .evaluation import Functions, evaluate
+from .evaluation import evaluate, functions_of
 from .functions import FunctionType
 from .inlined import PartCompiler
 from .machine_code import array_type
 from .records import STATE
-from .views import or_empty, problem_of
+from .views import or_empty
 
 
 class Evaluation(NamedTuple):
@@ -74,8 +74,7 @@ def _evaluate_here(functions, v, s):
 def evaluate_at(place, problem, point):
     """Evaluate the functions at an address, with the data of a problem, at the `Point` at another."""
     (functions, data), v = lent_at(place), lent_at(point)
-    jac, own = problem_of(functions.jac, problem), problem_of(data, problem)
-    return evaluate_here(Functions(functions.fun, jac, own + functions.args), v, v.s)
+    return evaluate_here(functions_of(functions, data, problem), v, v.s)
 
 
 @intrinsic

@@ -6,8 +6,8 @@ from numba import types
 from numba.extending import overload
 
 from .cache import INLINED, alone
-from .evaluation import Functions, evaluate
-from .views import lend, problem_of
+from .evaluation import evaluate, functions_of
+from .views import lend
 
 WORK, END = 0, 1  # in `span`: the place at work, should the user's function raise; the end
 
@@ -40,9 +40,8 @@ def evaluate_problems(functions, data, span, rows, points, f, g, state):
     f, shape (R,), becomes f at `points`, shape (R, 1, n), and g, shape (R, n), unless it is None, the
     gradient. `state` has a record for every problem.
     """
-    shared, state = lend(functions.args), lend(state)
+    functions, state = lend(functions), lend(state)
     for i in range(span[WORK], span[END]):
         span[WORK], b = i, rows[i]
-        own = Functions(functions.fun, problem_of(functions.jac, b), problem_of(data, b) + shared)
         state[b].nfev += 1
-        f[i] = value_at(own, points[i], g, i, state[b])
+        f[i] = value_at(functions_of(functions, data, b), points[i], g, i, state[b])
